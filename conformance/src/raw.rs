@@ -1,0 +1,284 @@
+//! A client that speaks the text protocol and nothing more: what a test sends is what leaves, what arrives is what it sees.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long a test waits for bytes that must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A raw connection to a server on loopback.
+pub struct RawClient {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    start: usize,
+}
+
+/// A delivered message, `MSG` or `HMSG`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The subject as delivered.
+    pub subject: String,
+    /// The subscription's id.
+    pub sid: String,
+    /// The reply subject, if any.
+    pub reply: Option<String>,
+    /// The whole header block with its closing blank line; empty for `MSG`.
+    pub headers: Vec<u8>,
+    /// The body.
+    pub payload: Vec<u8>,
+}
+
+impl Message {
+    /// The status line after `NATS/1.0 `, for instance `404 No Messages`; `None` without headers or without a status.
+    #[must_use]
+    pub fn status(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.headers).into_owned();
+        let status = text.lines().next()?.strip_prefix("NATS/1.0")?.trim();
+        (!status.is_empty()).then(|| status.to_owned())
+    }
+
+    /// The first header of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.headers).into_owned();
+        text.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            (key == name).then(|| value.trim().to_owned())
+        })
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.payload).into_owned()
+    }
+}
+
+impl RawClient {
+    /// Connects to 127.0.0.1.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(port: u16) -> Self {
+        let stream = match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => stream,
+            Err(error) => panic!("127.0.0.1:{port}: {error}"),
+        };
+        stream
+            .set_nodelay(true)
+            .expect("a fresh socket takes options");
+        let mut client = Self {
+            stream,
+            buffer: Vec::new(),
+            start: 0,
+        };
+        client.set_patience(PATIENCE);
+        client
+    }
+
+    /// Connects, reads the greeting, sends `CONNECT` with headers and no-responders, and waits for the `PONG`.
+    #[must_use]
+    #[track_caller]
+    pub fn ready(port: u16) -> Self {
+        let mut client = Self::connect(port);
+        let info = client.line();
+        assert!(info.starts_with("INFO "), "{info}");
+        client.send(
+            b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":0,\"headers\":true,\"no_responders\":true}\r\nPING\r\n",
+        );
+        assert_eq!(client.line(), "PONG");
+        client
+    }
+
+    /// How long later reads wait before the test fails.
+    pub fn set_patience(&mut self, patience: Duration) {
+        let set = self.stream.set_read_timeout(Some(patience));
+        set.expect("a positive timeout is accepted");
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// When the server has closed the connection.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.try_send(bytes) {
+            panic!(
+                "sending {:?}: {error}",
+                String::from_utf8_lossy(&bytes[..bytes.len().min(80)])
+            );
+        }
+    }
+
+    /// Sends bytes as they are; the peer may already be gone.
+    ///
+    /// # Errors
+    /// What the socket says.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// The next line without its `\r\n`.
+    ///
+    /// # Panics
+    /// When no line arrives in time, the connection ends, or the line is not ended by `\r\n`.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        match self.try_line() {
+            Ok(line) => line,
+            Err(error) => panic!("waiting for a line: {error}; so far {:?}", self.unread()),
+        }
+    }
+
+    /// The next line without its `\r\n`.
+    ///
+    /// # Errors
+    /// `TimedOut` or `WouldBlock` when nothing arrives in time, `UnexpectedEof` when the connection has ended, `InvalidData`
+    /// when the line does not end in `\r\n`.
+    pub fn try_line(&mut self) -> std::io::Result<String> {
+        let mut searched = self.start;
+        loop {
+            if let Some(at) = self.buffer[searched..]
+                .iter()
+                .position(|&byte| byte == b'\n')
+            {
+                let end = searched + at;
+                let line = &self.buffer[self.start..end];
+                let Some(line) = line.strip_suffix(b"\r") else {
+                    return Err(ErrorKind::InvalidData.into());
+                };
+                let line = String::from_utf8_lossy(line).into_owned();
+                self.start = end + 1;
+                return Ok(line);
+            }
+            searched = self.buffer.len();
+            let moved = self.fill()?;
+            searched -= moved;
+        }
+    }
+
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::try_line`].
+    pub fn try_bytes(&mut self, count: usize) -> std::io::Result<Vec<u8>> {
+        while self.buffer.len() - self.start < count {
+            self.fill()?;
+        }
+        let bytes = self.buffer[self.start..self.start + count].to_vec();
+        self.start += count;
+        Ok(bytes)
+    }
+
+    /// The next message; `PING` is answered, `INFO` and `+OK` are passed over.
+    ///
+    /// # Panics
+    /// When something else or nothing arrives.
+    #[track_caller]
+    pub fn message(&mut self) -> Message {
+        match self.try_message() {
+            Ok(message) => message,
+            Err(error) => panic!("waiting for a message: {error}; so far {:?}", self.unread()),
+        }
+    }
+
+    /// The next message; `PING` is answered, `INFO` and `+OK` are passed over.
+    ///
+    /// # Errors
+    /// As [`Self::try_line`]; any other line is an error that quotes it.
+    pub fn try_message(&mut self) -> std::io::Result<Message> {
+        loop {
+            let line = self.try_line()?;
+            let mut words = line.split(' ').filter(|word| !word.is_empty());
+            let verb = words.next().unwrap_or_default();
+            match verb {
+                "PING" => self.try_send(b"PONG\r\n")?,
+                "INFO" | "+OK" | "PONG" => {}
+                "MSG" | "HMSG" => {
+                    let words: Vec<&str> = words.collect();
+                    return self.message_body(verb == "HMSG", &words);
+                }
+                _ => return Err(std::io::Error::other(format!("unexpected line {line:?}"))),
+            }
+        }
+    }
+
+    /// Reads until the server ends the connection, for a reset counts as an end.
+    ///
+    /// # Panics
+    /// When bytes arrive, or the connection stays open.
+    #[track_caller]
+    pub fn expect_closed(&mut self) {
+        if self.start < self.buffer.len() {
+            panic!(
+                "expected the end of the connection, got {:?}",
+                self.unread()
+            );
+        }
+        match self.fill() {
+            Ok(_) => panic!(
+                "expected the end of the connection, got {:?}",
+                self.unread()
+            ),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+                ) => {}
+            Err(error) => panic!("expected the end of the connection: {error}"),
+        }
+    }
+
+    /// Sends `PING` and expects that `PONG` is the next line: nothing else was under way.
+    #[track_caller]
+    pub fn expect_quiet(&mut self) {
+        self.send(b"PING\r\n");
+        assert_eq!(self.line(), "PONG");
+    }
+
+    fn message_body(&mut self, headers: bool, words: &[&str]) -> std::io::Result<Message> {
+        let numbers = if headers { 2 } else { 1 };
+        let bad = || std::io::Error::other(format!("malformed message line {words:?}"));
+        if words.len() < 2 + numbers || words.len() > 3 + numbers {
+            return Err(bad());
+        }
+        let (names, sizes) = words.split_at(words.len() - numbers);
+        let sizes: Result<Vec<usize>, _> = sizes.iter().map(|size| size.parse::<usize>()).collect();
+        let sizes = sizes.map_err(|_| bad())?;
+        let total = sizes[numbers - 1];
+        let split = if headers { sizes[0] } else { 0 };
+        let mut body = self.try_bytes(total + 2)?;
+        if split > total || body.split_off(total) != b"\r\n" {
+            return Err(bad());
+        }
+        let payload = body.split_off(split);
+        Ok(Message {
+            subject: names[0].to_owned(),
+            sid: names[1].to_owned(),
+            reply: names.get(2).map(|reply| (*reply).to_owned()),
+            headers: body,
+            payload,
+        })
+    }
+
+    /// Reads more and says by how much the unread bytes moved to the front.
+    fn fill(&mut self) -> std::io::Result<usize> {
+        let moved = self.start;
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let mut chunk = [0; 65_536];
+        let count = self.stream.read(&mut chunk)?;
+        if count == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.buffer.extend_from_slice(&chunk[..count]);
+        Ok(moved)
+    }
+
+    fn unread(&self) -> String {
+        String::from_utf8_lossy(&self.buffer[self.start..]).into_owned()
+    }
+}

@@ -1,0 +1,261 @@
+//! The official clients of Python, JavaScript and Rust run the ORDERS story, with two restarts of the server in between.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use async_nats::jetstream::{self, AckKind, consumer, stream};
+use everjet_conformance::{ServerProcess, executable};
+use futures_util::{StreamExt, TryStreamExt};
+
+/// Runs a script against a fresh server and restarts the server when the script asks for it.
+#[track_caller]
+fn run(program: &Path, script: &str) {
+    let install = "`cargo xtask clients` installs it (.ci/run calls that)";
+    assert!(program.exists(), "no {}: {install}", program.display());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("clients")
+        .join(script);
+    // Node resolves packages from the script's place, so the script goes where they are.
+    let script = match script
+        .extension()
+        .is_some_and(|extension| extension == "mjs")
+    {
+        true => {
+            let copy = executable::clients().join("run.mjs");
+            std::fs::copy(&script, &copy).expect("the folder of the clients is writable");
+            copy
+        }
+        false => script,
+    };
+    let mut server = ServerProcess::start_jetstream();
+    let mut child = Command::new(program)
+        .arg(script)
+        .arg(server.url())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the client's program starts");
+    let mut input = child.stdin.take().expect("stdin is piped");
+    let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let mut last = String::new();
+    for line in output.lines() {
+        last = line.expect("the script prints text");
+        match last.as_str() {
+            "restart" => {
+                let status = server.terminate();
+                assert!(status.success(), "{status}");
+            }
+            "kill" => kill(&mut server),
+            _ => continue,
+        }
+        server.start_again();
+        input.write_all(b"go on\n").expect("the script listens");
+    }
+    let status = child.wait().expect("our own child can be waited for");
+    assert!(
+        status.success() && last == "done",
+        "{status}, last line {last:?}"
+    );
+}
+
+/// `kill -9`. nats-server is stopped instead: it forgets acknowledgements it has confirmed (docs/differences.md).
+#[track_caller]
+fn kill(server: &mut ServerProcess) {
+    match executable::is_reference() {
+        true => assert!(server.terminate().success()),
+        false => server.kill(),
+    }
+}
+
+#[test]
+fn python_nats_py_runs_the_story() {
+    run(
+        &executable::clients().join("venv/bin/python"),
+        "python/run.py",
+    );
+}
+
+#[test]
+fn node_jetstream_runs_the_story() {
+    let packages = executable::clients().join("node_modules/@nats-io/jetstream");
+    assert!(
+        packages.is_dir(),
+        "no {}: `cargo xtask clients` installs it (.ci/run calls that)",
+        packages.display()
+    );
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let node = std::env::split_paths(&path)
+        .map(|folder| folder.join("node"))
+        .find(|file| file.is_file());
+    run(
+        &node.unwrap_or_else(|| PathBuf::from("node")),
+        "node/run.mjs",
+    );
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Takes exactly the messages `first..=last`, in order, and waits for the server to confirm each acknowledgement.
+async fn take<S, E>(messages: &mut S, first: u64, last: u64)
+where
+    S: futures_util::Stream<Item = Result<jetstream::Message, E>> + Unpin,
+    E: std::fmt::Debug,
+{
+    for expected in first..=last {
+        let message = loop {
+            let next = tokio::time::timeout(PATIENCE, messages.next())
+                .await
+                .expect("a message comes in time");
+            match next.expect("the subscription goes on") {
+                Ok(message) => break message,
+                // The client reports that the server was away, and goes on.
+                Err(error) => eprintln!("passed over: {error:?}"),
+            }
+        };
+        assert_eq!(
+            message
+                .info()
+                .expect("a delivered message has its numbers")
+                .stream_sequence,
+            expected
+        );
+        assert_eq!(message.payload, format!("{{\"id\": \"{expected}\"}}"));
+        message
+            .double_ack_with(AckKind::Ack)
+            .await
+            .expect("the acknowledgement is confirmed");
+    }
+}
+
+async fn publish(js: &jetstream::Context, first: u64, last: u64) {
+    for number in first..=last {
+        let body = format!("{{\"id\": \"{number}\"}}");
+        let ack = js
+            .publish("order.new", body.into())
+            .await
+            .expect("published")
+            .await
+            .expect("acknowledged");
+        assert_eq!((ack.stream.as_str(), ack.sequence), ("ORDERS", number));
+    }
+}
+
+/// Waits until the server answers again after a restart.
+async fn settle(stream: &stream::Stream) {
+    let wait = async {
+        while stream.get_info().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("the client reconnects");
+}
+
+#[tokio::test]
+async fn rust_async_nats_runs_the_story() {
+    let mut server = ServerProcess::start_jetstream();
+    let client = async_nats::ConnectOptions::new()
+        .max_reconnects(None)
+        .reconnect_delay_callback(|_| Duration::from_millis(50))
+        .connect(server.url())
+        .await
+        .expect("connected");
+    let mut js = jetstream::new(client);
+    // Short, because a request that leaves while the server is away is lost and must be sent again.
+    js.set_timeout(Duration::from_secs(2));
+    let config = stream::Config {
+        name: "ORDERS".to_owned(),
+        subjects: vec!["order.*".to_owned()],
+        max_age: Duration::from_secs(7 * 86_400),
+        max_message_size: 1_048_576,
+        ..Default::default()
+    };
+    let stream = js.create_stream(config.clone()).await.expect("created");
+    js.create_stream(config.clone())
+        .await
+        .expect("the same again is fine");
+    let other = stream::Config {
+        subjects: vec!["other.*".to_owned()],
+        ..config
+    };
+    let refused = js
+        .create_stream(other)
+        .await
+        .expect_err("another configuration is refused");
+    assert!(
+        refused.to_string().contains("10058") || refused.to_string().contains("already in use"),
+        "{refused}"
+    );
+    publish(&js, 1, 10).await;
+
+    let pull = consumer::pull::Config {
+        durable_name: Some("puller".to_owned()),
+        ..Default::default()
+    };
+    let puller = stream.create_consumer(pull).await.expect("created");
+    let mut batch = puller
+        .fetch()
+        .max_messages(4)
+        .messages()
+        .await
+        .expect("requested");
+    take(&mut batch, 1, 4).await;
+    let push = consumer::push::Config {
+        durable_name: Some("pusher".to_owned()),
+        deliver_subject: "pushed.here".to_owned(),
+        max_ack_pending: 5,
+        ..Default::default()
+    };
+    let pusher = stream.create_consumer(push).await.expect("created");
+    let mut pushed = pusher.messages().await.expect("subscribed");
+    take(&mut pushed, 1, 7).await;
+
+    assert!(server.terminate().success());
+    server.start_again();
+
+    settle(&stream).await;
+    let info = stream.get_info().await.expect("the stream is back");
+    assert_eq!(
+        (
+            info.state.messages,
+            info.state.first_sequence,
+            info.state.last_sequence
+        ),
+        (10, 1, 10)
+    );
+    let floor = puller
+        .get_info()
+        .await
+        .expect("the consumer is back")
+        .ack_floor;
+    assert_eq!(floor.stream_sequence, 4);
+    take(&mut pushed, 8, 10).await;
+    publish(&js, 11, 20).await;
+    take(&mut pushed, 11, 20).await;
+    let mut batch = puller
+        .fetch()
+        .max_messages(4)
+        .messages()
+        .await
+        .expect("requested");
+    take(&mut batch, 5, 8).await;
+
+    kill(&mut server);
+    server.start_again();
+
+    settle(&stream).await;
+    publish(&js, 21, 25).await;
+    let mut consumed = puller.messages().await.expect("requested");
+    take(&mut consumed, 9, 25).await;
+    take(&mut pushed, 21, 25).await;
+    let info = pusher.get_info().await.expect("the consumer is back");
+    assert_eq!((info.num_pending, info.num_ack_pending), (0, 0));
+    let stored = stream.get_raw_message(25).await.expect("stored");
+    assert_eq!(&stored.payload[..], b"{\"id\": \"25\"}");
+    let names: Vec<String> = stream.consumer_names().try_collect().await.expect("listed");
+    assert_eq!(names.len(), 2, "{names:?}");
+    js.delete_stream("ORDERS").await.expect("deleted");
+}

@@ -1,0 +1,27 @@
+//! The client protocol of one server without JetStream, as a client sees it: mostly transcripts, see
+//! `everjet_conformance::check` for how to read them.
+
+mod connect;
+mod delivery;
+mod errors;
+mod greeting;
+mod headers;
+mod parsing;
+mod publish;
+mod queue;
+mod subjects;
+mod subscribe;
+
+use everjet_conformance::ServerProcess;
+
+/// Runs a transcript against a fresh server with the default configuration.
+#[track_caller]
+fn check(transcript: &str) {
+    everjet_conformance::check(&ServerProcess::start(""), transcript);
+}
+
+/// Runs a transcript against a fresh server with this configuration.
+#[track_caller]
+fn check_with(config: &str, transcript: &str) {
+    everjet_conformance::check(&ServerProcess::start(config), transcript);
+}

@@ -1,0 +1,147 @@
+//! Acknowledgement subjects: the reply subject of every delivered message, and where the client publishes its
+//! acknowledgement.
+
+use everjet_values::{ConsumerSequence, StreamSequence, Timestamp};
+
+/// Prefix of every acknowledgement subject.
+pub const ACK_PREFIX: &str = "$JS.ACK.";
+
+/// What an acknowledgement subject says about the delivery.
+///
+/// ```text
+/// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
+/// $JS.ACK.<domain or _>.<account hash>.<stream>.<consumer>.<delivered>. … .<pending>[.<more>…]
+/// ```
+///
+/// The first form is written; both are read. Clients take a subject of 10 tokens for neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckSubject<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// The consumer.
+    pub consumer: &'a str,
+    /// How often the message was delivered, this time included; 1 for the first time.
+    pub delivered: u64,
+    /// Sequence of the message.
+    pub stream_seq: StreamSequence,
+    /// Sequence of the delivery.
+    pub consumer_seq: ConsumerSequence,
+    /// When the message was stored.
+    pub timestamp: Timestamp,
+    /// Messages that wait behind this one; zero tells the client that it has seen everything there was.
+    pub pending: u64,
+}
+
+impl<'a> AckSubject<'a> {
+    /// Reads an acknowledgement subject; `None` when it is none.
+    #[must_use]
+    pub fn parse(subject: &'a [u8]) -> Option<Self> {
+        let tail = subject.strip_prefix(ACK_PREFIX.as_bytes())?;
+        let tail = std::str::from_utf8(tail).ok()?;
+        let tail = match tail.split('.').count() {
+            7 => tail,
+            // Domain and account hash come first.
+            9.. => tail.splitn(3, '.').nth(2)?,
+            _ => return None,
+        };
+        let mut tokens = tail.split('.');
+        let stream = tokens.next()?;
+        let consumer = tokens.next()?;
+        let parsed = Self {
+            stream,
+            consumer,
+            delivered: number(tokens.next()?)?,
+            stream_seq: StreamSequence(number(tokens.next()?)?),
+            consumer_seq: ConsumerSequence(number(tokens.next()?)?),
+            timestamp: Timestamp::from_nanos(i64::try_from(number(tokens.next()?)?).ok()?),
+            pending: number(tokens.next()?)?,
+        };
+        (!stream.is_empty() && !consumer.is_empty()).then_some(parsed)
+    }
+
+    /// Appends the subject of nine tokens.
+    pub fn render(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(ACK_PREFIX.as_bytes());
+        out.extend_from_slice(self.stream.as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(self.consumer.as_bytes());
+        let mut digits = itoa::Buffer::new();
+        for value in [self.delivered, self.stream_seq.0, self.consumer_seq.0] {
+            out.push(b'.');
+            out.extend_from_slice(digits.format(value).as_bytes());
+        }
+        out.push(b'.');
+        out.extend_from_slice(digits.format(self.timestamp.as_nanos()).as_bytes());
+        out.push(b'.');
+        out.extend_from_slice(digits.format(self.pending).as_bytes());
+    }
+}
+
+/// Appends the acknowledgement subject of a delivery; see [`AckSubject::render`].
+pub fn render_ack_subject(out: &mut Vec<u8>, ack: &AckSubject<'_>) {
+    ack.render(out);
+}
+
+/// A number of decimal digits only.
+fn number(token: &str) -> Option<u64> {
+    token
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| token.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACK: AckSubject<'static> = AckSubject {
+        stream: "ORDERS",
+        consumer: "C1",
+        delivered: 2,
+        stream_seq: StreamSequence(30),
+        consumer_seq: ConsumerSequence(40),
+        timestamp: Timestamp::from_nanos(1_700_000_000_000_000_005),
+        pending: 6,
+    };
+
+    #[test]
+    fn both_forms_are_read() {
+        for (subject, expected) in [
+            ("$JS.ACK.ORDERS.C1.2.30.40.1700000000000000005.6", Some(ACK)),
+            (
+                "$JS.ACK._.AbCdEf12.ORDERS.C1.2.30.40.1700000000000000005.6",
+                Some(ACK),
+            ),
+            (
+                "$JS.ACK.hub.AbCdEf12.ORDERS.C1.2.30.40.1700000000000000005.6.random.more",
+                Some(ACK),
+            ),
+            // Ten tokens are neither form.
+            ("$JS.ACK._.ORDERS.C1.2.30.40.1700000000000000005.6", None),
+            ("$JS.ACK.ORDERS.C1.2.30.40.1700000000000000005", None),
+            ("$JS.ACK.ORDERS.C1.x.30.40.1700000000000000005.6", None),
+            ("$JS.ACK.ORDERS.C1.2.-1.40.1700000000000000005.6", None),
+            ("$JS.ACK.ORDERS.C1.2.+1.40.1700000000000000005.6", None),
+            ("$JS.ACK.ORDERS.C1.2..40.1700000000000000005.6", None),
+            ("$JS.ACK.ORDERS.C1.2.30.40.99999999999999999999.6", None),
+            ("$JS.ACK..C1.2.30.40.1700000000000000005.6", None),
+            ("$JS.ACK.", None),
+            ("$JS.FC.ORDERS.C1.2.30.40.1700000000000000005.6", None),
+            ("", None),
+        ] {
+            assert_eq!(AckSubject::parse(subject.as_bytes()), expected, "{subject}");
+        }
+        assert_eq!(
+            AckSubject::parse(b"$JS.ACK.\xff.C1.2.30.40.1700000000000000005.6"),
+            None
+        );
+    }
+
+    #[test]
+    fn what_is_written_has_nine_tokens_and_reads_back() {
+        let mut out = Vec::new();
+        render_ack_subject(&mut out, &ACK);
+        assert_eq!(out, b"$JS.ACK.ORDERS.C1.2.30.40.1700000000000000005.6");
+        assert_eq!(AckSubject::parse(&out), Some(ACK));
+    }
+}

@@ -1,0 +1,216 @@
+//! `publish`: sends messages, and waits for the acknowledgement when a stream stores them.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::commands::outgoing::{Outgoing, OutgoingFlags};
+use crate::connect::{Connection, Settings};
+use crate::failure::Failure;
+use crate::forms::{any_subject, duration, literal_subject};
+use crate::output::{Format, json};
+use crate::publisher::{Published, Publisher};
+
+/// Above this many messages there is no line for each, and the server is asked only at the end whether all arrived.
+const EACH_MAX: u64 = 20;
+
+/// The arguments of `publish`.
+#[derive(Args, Debug)]
+pub(crate) struct Flags {
+    /// The subject
+    #[arg(value_parser = literal_subject)]
+    subject: String,
+    #[command(flatten)]
+    outgoing: OutgoingFlags,
+    /// How many messages to send
+    #[arg(long, default_value_t = 1)]
+    count: u64,
+    /// The pause between two messages
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    sleep: Option<Duration>,
+    /// The reply subject that the messages carry
+    #[arg(long, value_parser = any_subject, value_name = "SUBJECT")]
+    reply: Option<String>,
+    /// Insist on a stream that stores the subject
+    #[arg(short = 'J', long, conflicts_with = "reply")]
+    jetstream: bool,
+    /// Say nothing when all goes well
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// One published message, for programs.
+#[derive(Serialize)]
+struct Line<'a> {
+    subject: &'a str,
+    bytes: usize,
+    stored: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<bool>,
+}
+
+/// Publishes.
+///
+/// # Errors
+/// The reason for exit code 1.
+pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Result<(), Failure> {
+    let mut outgoing = Outgoing::new(flags.outgoing, flags.count).await?;
+    let connection = settings.connect().await?;
+    let mut publisher = Publisher::new(&connection);
+    if flags.jetstream && publisher.keeper(&flags.subject).await?.is_none() {
+        return Err(Failure::other(format!(
+            "no stream stores {}; nothing was published",
+            flags.subject
+        )));
+    }
+    let report = Report {
+        subject: &flags.subject,
+        format,
+        quiet: flags.quiet,
+        each: flags.count <= EACH_MAX,
+    };
+    let mut last: Option<(Published, usize)> = None;
+    let mut number = 0;
+    while let Some((headers, body)) = outgoing.next(number + 1).await? {
+        if let (Some(pause), true) = (flags.sleep, number > 0) {
+            tokio::time::sleep(pause).await;
+        }
+        number += 1;
+        let bytes = body.len();
+        let published = publisher
+            .publish(&flags.subject, flags.reply.as_deref(), headers, body)
+            .await?;
+        if report.each {
+            settle(&connection, &published).await?;
+        }
+        report.message(&published, bytes)?;
+        last = Some((published, bytes));
+    }
+    if let Some((published, bytes)) = last {
+        settle(&connection, &published).await?;
+        report.total(number, &published, bytes);
+    }
+    Ok(())
+}
+
+/// Makes sure that the server took a message that nothing acknowledges, before anything is said about it.
+async fn settle(connection: &Connection, published: &Published) -> Result<(), Failure> {
+    match published {
+        Published::Stored { .. } => Ok(()),
+        _ => connection.round_trip().await.map(drop),
+    }
+}
+
+struct Report<'a> {
+    subject: &'a str,
+    format: Format,
+    quiet: bool,
+    each: bool,
+}
+
+impl Report<'_> {
+    fn message(&self, published: &Published, bytes: usize) -> Result<(), Failure> {
+        if self.format.is_json() {
+            json::print_line(&self.line(published, bytes))?;
+        } else if self.each && !self.quiet {
+            eprintln!("{}", describe(self.subject, published, bytes));
+        }
+        Ok(())
+    }
+
+    fn total(&self, count: u64, published: &Published, bytes: usize) {
+        if self.format.is_json() || self.each || self.quiet {
+            return;
+        }
+        match published {
+            Published::Stored {
+                stream, sequence, ..
+            } => {
+                eprintln!("Stored {count} messages in {stream}, the last with sequence {sequence}");
+            }
+            _ => eprintln!(
+                "{count} messages, the last: {}",
+                describe(self.subject, published, bytes)
+            ),
+        }
+    }
+
+    fn line<'b>(&'b self, published: &'b Published, bytes: usize) -> Line<'b> {
+        let mut line = Line {
+            subject: self.subject,
+            bytes,
+            stored: false,
+            stream: None,
+            sequence: None,
+            duplicate: None,
+        };
+        match published {
+            Published::Stored {
+                stream,
+                sequence,
+                duplicate,
+            } => {
+                line.stored = true;
+                line.stream = Some(stream);
+                line.sequence = Some(*sequence);
+                line.duplicate = Some(*duplicate);
+            }
+            Published::Unacknowledged { stream, .. } => line.stream = Some(stream),
+            Published::NotStored => {}
+        }
+        line
+    }
+}
+
+fn describe(subject: &str, published: &Published, bytes: usize) -> String {
+    match published {
+        Published::Stored {
+            stream,
+            sequence,
+            duplicate: false,
+        } => format!("Stored in {stream}, sequence {sequence}"),
+        Published::Stored {
+            stream,
+            sequence,
+            duplicate: true,
+        } => format!("{stream} has this message already, sequence {sequence} (duplicate)"),
+        Published::Unacknowledged { stream, reason } => {
+            format!("Published {bytes} bytes to \"{subject}\" for stream {stream}; {reason}")
+        }
+        Published::NotStored => {
+            format!("Published {bytes} bytes to \"{subject}\"; no stream stores this subject")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_message_is_said_in_one_line() {
+        let stored = |duplicate| Published::Stored {
+            stream: "ORDERS".to_owned(),
+            sequence: 1,
+            duplicate,
+        };
+        for (published, text) in [
+            (stored(false), "Stored in ORDERS, sequence 1"),
+            (
+                stored(true),
+                "ORDERS has this message already, sequence 1 (duplicate)",
+            ),
+            (
+                Published::NotStored,
+                "Published 31 bytes to \"order.new\"; no stream stores this subject",
+            ),
+        ] {
+            assert_eq!(describe("order.new", &published, 31), text);
+        }
+    }
+}

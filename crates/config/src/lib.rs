@@ -1,0 +1,39 @@
+//! The configuration language of nats-server, the options that this version of the server has, and its command line.
+//!
+//! Nothing here reads a file or the environment: [`Sources`] is the seam, implemented by the server. Every key that
+//! nats-server knows is known here too; those that are not built are refused by name, so that no option is accepted
+//! and then ignored.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod authorization;
+mod cursor;
+mod error;
+mod files;
+mod flags;
+mod jetstream;
+mod limits;
+mod listen;
+mod logging;
+mod options;
+mod overrides;
+mod parser;
+mod reader;
+mod scalar;
+mod text;
+mod unsupported;
+mod value;
+
+pub use args::{Invocation, parse_args, usage};
+pub use authorization::{AuthorizationOptions, Credentials};
+pub use error::{ConfigError, ConfigErrors, Position};
+pub use files::FileOptions;
+pub use jetstream::{JetStreamOptions, SyncPolicy};
+pub use limits::LimitOptions;
+pub use listen::ListenOptions;
+pub use logging::LoggingOptions;
+pub use options::{Loaded, Options, load};
+pub use overrides::Overrides;
+pub use parser::{Sources, parse};
+pub use value::{Entry, Kind, Table, Value};

@@ -1,0 +1,151 @@
+//! All options together.
+
+use crate::authorization::AuthorizationOptions;
+use crate::jetstream::{JetStreamBlock, JetStreamOptions};
+use crate::reader::Reader;
+use crate::unsupported::{self, Block};
+use crate::{
+    ConfigError, ConfigErrors, Entry, FileOptions, LimitOptions, ListenOptions, LoggingOptions,
+    Sources, Table, parse,
+};
+
+/// Payloads above this deserve a warning.
+const PAYLOAD_WARN: u32 = 8 << 20;
+
+/// Everything that can be configured. `Default` is a server without a configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Where clients connect to.
+    pub listen: ListenOptions,
+    /// Name of the server, without blanks. Default: its id.
+    pub server_name: Option<String>,
+    /// Limits of client connections.
+    pub limits: LimitOptions,
+    /// What is logged, and where.
+    pub logging: LoggingOptions,
+    /// Files that tell others about the process.
+    pub files: FileOptions,
+    /// Who may connect.
+    pub authorization: AuthorizationOptions,
+    /// JetStream; `None` when it is off, which is the default.
+    pub jetstream: Option<JetStreamOptions>,
+    /// Folder of the store when it is set while JetStream is off; `-js` turns it on.
+    pub(crate) store_dir: Option<String>,
+}
+
+/// A configuration that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The options.
+    pub options: Options,
+    /// What should be written otherwise; to be logged.
+    pub warnings: Vec<ConfigError>,
+}
+
+/// Reads the configuration file `path`.
+///
+/// # Errors
+/// Why the file can not be read or parsed, or everything that is wrong with its options. Run [`Options::validate`]
+/// after the command line is worked in.
+pub fn load(path: &str, sources: &mut dyn Sources) -> Result<Loaded, ConfigErrors> {
+    let text = sources.read(path).map_err(ConfigError::anywhere)?;
+    Options::from_table(&parse(&text, path, sources)?)
+}
+
+impl Options {
+    /// Reads options out of a parsed configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them: unknown keys, keys that are not supported, values that do not fit.
+    pub fn from_table(table: &Table) -> Result<Loaded, ConfigErrors> {
+        let mut options = Self::default();
+        let mut jetstream = JetStreamBlock::default();
+        let mut reader = Reader::default();
+        for entry in table.entries() {
+            options.take(entry, &mut jetstream, &mut reader);
+        }
+        if jetstream.is_enabled {
+            options.jetstream = Some(jetstream.options);
+        } else {
+            options.store_dir = jetstream.options.store_dir;
+        }
+        if reader.errors.is_empty() {
+            Ok(Loaded {
+                options,
+                warnings: reader.warnings,
+            })
+        } else {
+            Err(ConfigErrors(reader.errors))
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, jetstream: &mut JetStreamBlock, reader: &mut Reader) {
+        let key = entry.key.to_ascii_lowercase();
+        if self.listen.take(&key, entry, reader)
+            || self.limits.take(&key, entry, reader)
+            || self.logging.take(&key, entry, reader)
+            || self.files.take(&key, entry, reader)
+        {
+            return;
+        }
+        match key.as_str() {
+            "server_name" => self.server_name = server_name(entry, reader),
+            "authorization" => self.authorization.take(entry, reader),
+            "jetstream" => jetstream.take(entry, reader),
+            "store_dir" | "storedir" => jetstream.take_store_dir(entry, reader),
+            key => unsupported::refuse(Block::Top, key, entry, reader),
+        }
+    }
+
+    /// Checks what can only be seen when file and command line are put together.
+    ///
+    /// # Errors
+    /// What does not fit together.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let LimitOptions {
+            max_payload,
+            max_pending,
+            ..
+        } = self.limits;
+        if max_payload > max_pending {
+            return Err(ConfigError::anywhere(format!(
+                "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})"
+            )));
+        }
+        if self.server_name.as_deref().is_some_and(has_blanks) {
+            return Err(ConfigError::anywhere(NAME_WITH_BLANKS));
+        }
+        Ok(())
+    }
+
+    /// What is allowed and yet not wise; to be logged at the start.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        if self.limits.max_payload > PAYLOAD_WARN {
+            advice.push(format!(
+                "max_payload ({}) is above 8 MiB: such messages hold up everything else on their connection",
+                self.limits.max_payload
+            ));
+        }
+        advice
+    }
+}
+
+const NAME_WITH_BLANKS: &str = "server name cannot contain spaces";
+
+fn has_blanks(name: &str) -> bool {
+    name.contains(char::is_whitespace)
+}
+
+fn server_name(entry: &Entry, reader: &mut Reader) -> Option<String> {
+    let name = reader.optional_text(entry)?;
+    if has_blanks(&name) {
+        reader.refuse(entry, NAME_WITH_BLANKS);
+        return None;
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests;

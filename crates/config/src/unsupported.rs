@@ -1,0 +1,154 @@
+//! The keys that nats-server knows and this version does not have. They are refused by name, so that nobody believes
+//! in an option that does nothing.
+
+use crate::Entry;
+use crate::reader::Reader;
+
+/// The block a key stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// None: the top of the file.
+    Top,
+    /// `authorization { … }`
+    Authorization,
+    /// `jetstream { … }`
+    JetStream,
+}
+
+impl Block {
+    /// Keys of nats-server in this block that this version does not have, in lower case.
+    pub(crate) const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Top => TOP,
+            Self::Authorization => AUTHORIZATION,
+            Self::JetStream => JETSTREAM,
+        }
+    }
+}
+
+const TOP: &[&str] = &[
+    "account_resolver",
+    "accounts",
+    "accounts_resolver",
+    "allow_non_tls",
+    "client_advertise",
+    "cluster",
+    "connect_error_reports",
+    "default_js_domain",
+    "default_sentinel",
+    "disable_sublist_cache",
+    "feature_flags",
+    "gateway",
+    "http",
+    "http_base_path",
+    "http_port",
+    "https",
+    "https_port",
+    "lame_duck_duration",
+    "lame_duck_grace_period",
+    "leaf",
+    "leafnodes",
+    "log_max_num",
+    "log_size_limit",
+    "logfile_max_num",
+    "logfile_size_limit",
+    "mappings",
+    "maps",
+    "max_closed_clients",
+    "max_traced_msg_len",
+    "monitor_port",
+    "mqtt",
+    "no_auth_user",
+    "no_fast_producer_stall",
+    "no_header_support",
+    "no_sublist_cache",
+    "no_sys_acc",
+    "no_system",
+    "no_system_account",
+    "ocsp",
+    "ocsp_cache",
+    "operator",
+    "operators",
+    "prof_block_rate",
+    "prof_port",
+    "proxies",
+    "proxy_protocol",
+    "reconnect_error_reports",
+    "remote_syslog",
+    "resolver",
+    "resolver_pinned_accounts",
+    "resolver_preload",
+    "resolver_tls",
+    "root",
+    "root_operator",
+    "root_operators",
+    "roots",
+    "server_metadata",
+    "server_tags",
+    "syslog",
+    "system",
+    "system_account",
+    "tls",
+    "trace_headers",
+    "trace_verbose",
+    "trusted",
+    "trusted_keys",
+    "websocket",
+    "write_timeout",
+    "ws",
+];
+
+const AUTHORIZATION: &[&str] = &[
+    "auth_callout",
+    "auth_hook",
+    "default_permission",
+    "default_permissions",
+    "permissions",
+    "proxy_required",
+    "users",
+];
+
+const JETSTREAM: &[&str] = &[
+    "cipher",
+    "compress_ok",
+    "domain",
+    "ek",
+    "encryption_key",
+    "extension_hint",
+    "info_queue_limit",
+    "key",
+    "limits",
+    "max_buffered_msgs",
+    "max_buffered_size",
+    "max_concurrent_io",
+    "max_outstanding_catchup",
+    "meta_compact",
+    "meta_compact_size",
+    "meta_compact_sync",
+    "prev_ek",
+    "prev_encryption_key",
+    "prev_key",
+    "request_queue_limit",
+    "strict",
+    "tpm",
+    "unique_tag",
+];
+
+/// Refuses a key that is not an option of this version. Keys that served as variables are in order.
+pub(crate) fn refuse(block: Block, key: &str, entry: &Entry, reader: &mut Reader) {
+    if entry.is_variable {
+        return;
+    }
+    let name = &entry.key;
+    if block.keys().contains(&key) {
+        reader.refuse(
+            entry,
+            format!(
+                "option {name:?} is not supported by this version of Everjet yet (known to nats-server); remove \
+                 it to start"
+            ),
+        );
+    } else {
+        reader.refuse(entry, format!("unknown field {name:?}"));
+    }
+}

@@ -1,0 +1,88 @@
+//! PINGs from the server, and what happens when nobody answers.
+
+use std::time::Duration;
+
+use everjet_values::Timestamp;
+
+/// The first PING goes out this soon after the start, to learn the round trip time.
+const FIRST_PING_AFTER: Duration = Duration::from_secs(2);
+
+/// How old a measured round trip time may get before a PING is sent although the client talks.
+const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(3600);
+
+/// When to ask a client whether it is still there.
+#[derive(Debug)]
+pub(crate) struct Keepalive {
+    interval: Duration,
+    due: Timestamp,
+    last_data: Timestamp,
+    last_ping: Timestamp,
+    /// The last measured round trip time and when its PING left.
+    measured: Option<(Duration, Timestamp)>,
+    unanswered: u32,
+    unanswered_max: u32,
+}
+
+/// What is to be done when a PING was due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Send a PING.
+    Ping,
+    /// The client was heard lately; nothing to send.
+    Alive,
+    /// Too many PINGs went unanswered.
+    Stale,
+}
+
+impl Keepalive {
+    pub(crate) fn new(interval: Duration, unanswered_max: u32, now: Timestamp) -> Self {
+        Self {
+            interval,
+            due: now.plus(interval.min(FIRST_PING_AFTER)),
+            last_data: now,
+            last_ping: Timestamp::UNSET,
+            measured: None,
+            unanswered: 0,
+            unanswered_max,
+        }
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn on_data(&mut self, now: Timestamp) {
+        self.last_data = now;
+    }
+
+    pub(crate) fn on_pong(&mut self, now: Timestamp) {
+        if self.unanswered > 0 {
+            self.measured = Some((now.since(self.last_ping), self.last_ping));
+        }
+        self.unanswered = 0;
+    }
+
+    /// Decides at the time that [`Self::due`] named. `introduced` is whether a CONNECT was seen: before that, only the
+    /// regular interval counts, because people type slowly.
+    pub(crate) fn on_due(&mut self, now: Timestamp, introduced: bool) -> Verdict {
+        self.due = now.plus(self.interval);
+        let heard = now.since(self.last_data) < self.interval;
+        let measured = self
+            .measured
+            .is_some_and(|(_, at)| now.since(at) <= MEASUREMENT_AGE_MAX);
+        if heard && (measured || !introduced) {
+            return Verdict::Alive;
+        }
+        if self.unanswered >= self.unanswered_max {
+            return Verdict::Stale;
+        }
+        self.unanswered += 1;
+        self.last_ping = now;
+        Verdict::Ping
+    }
+
+    pub(crate) fn due(&self) -> Timestamp {
+        self.due
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.measured.map(|(duration, _)| duration)
+    }
+}

@@ -1,0 +1,24 @@
+//! Connection machines: one per kind of connection. They take frames and the time, and return what the driver is to do;
+//! answers to the peer are appended to a buffer. Nothing here does I/O.
+//!
+//! [`Client`] is the machine of a client connection.
+#![forbid(unsafe_code)]
+
+mod action;
+mod client;
+mod close;
+mod credentials;
+mod facts;
+mod keepalive;
+mod limits;
+mod publish;
+mod quoted;
+mod ready;
+
+pub use action::{Action, Subscriptions};
+pub use client::Client;
+pub use close::{Close, CloseReason};
+pub use credentials::Credentials;
+pub use facts::{Peer, ServerFacts};
+pub use limits::ClientLimits;
+pub use ready::ClientIdentity;

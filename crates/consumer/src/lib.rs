@@ -1,0 +1,30 @@
+//! Consumers of a stream: what they have delivered, what was acknowledged, and what comes next.
+//!
+//! A consumer has two halves. [`ConsumerState`] is what survives; it changes only by [`Change`]s, which travel in the
+//! journal of the stream, and by the removal of messages. [`Dispatcher`] is what only the server needs that serves the
+//! consumer: waiting pull requests, the window of a push consumer, deadlines. It is rebuilt when serving begins.
+#![forbid(unsafe_code)]
+
+mod change;
+pub mod codec;
+mod config;
+mod consumer;
+mod dispatcher;
+mod pending;
+mod pull;
+mod push;
+mod redelivery;
+mod sends;
+mod snapshot;
+mod state;
+mod status;
+mod update;
+
+pub use change::{Change, ChangeLog};
+pub use config::{ConsumerRules, normalise_config};
+pub use consumer::{Consumer, ConsumerId, SEQUENCE_MAX};
+pub use dispatcher::{Dispatcher, Progress, Turn};
+pub use pending::{Delivery, Pending};
+pub use sends::{Outgoing, Sends};
+pub use state::{ConsumerState, Position};
+pub use update::check_update;

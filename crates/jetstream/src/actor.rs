@@ -1,0 +1,499 @@
+//! A stream's actor: the machine of one stream behind a lock that nobody waits for on a reactor.
+//!
+//! Whoever has something for the stream leaves it in the mailbox and runs the machine if nobody else is; whoever finds it
+//! running goes on, because the runner looks at the mailbox again before it leaves. Deliveries are on their way before the
+//! machine is let go, so that two runners cannot swap them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use everjet_api::{AckSubject, ApiCall, parse_api_subject};
+use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
+use everjet_store::StreamId;
+use everjet_stream::{Effects, Output, Polled, Publish, Reads, Stream};
+use everjet_values::{Clock, StreamSequence, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::commit::{Admission, Commit, Release};
+use crate::helpers::Helpers;
+use crate::inlets::flow_control_target;
+use crate::render::{self, Refusal};
+use crate::timers::Timers;
+use crate::usage::Usage;
+
+/// Messages one run delivers on a reactor or commit thread before it hands the stream to a helper.
+const DELIVERIES_PER_RUN: usize = 4096;
+/// Batches whose memory a stream keeps, and the most bytes each may have held.
+const SPARES_MAX: usize = 4;
+const SPARE_BYTES_MAX: usize = 256 << 10;
+/// Messages one call of the machine delivers.
+const DELIVERIES_PER_POLL: usize = 512;
+
+/// What an actor needs from its surroundings.
+pub(crate) struct Surroundings {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) commit: Option<Arc<Commit>>,
+    pub(crate) helpers: Arc<Helpers>,
+    pub(crate) timers: Arc<Timers>,
+    pub(crate) usage: Arc<Usage>,
+}
+
+/// Something for the stream.
+enum Post {
+    Publishes(MessageBatch),
+    Acks(MessageBatch),
+    Pulls(MessageBatch),
+    FlowControl(MessageBatch),
+    Durable(StreamSequence),
+    Look,
+}
+
+struct State {
+    stream: Stream,
+    output: Output,
+    posts: Vec<Post>,
+    /// Bytes that the stream has added to the usage of all.
+    bytes: u64,
+    /// The stream was deleted; what still arrives is dropped.
+    gone: bool,
+}
+
+/// One stream and the way to it.
+pub(crate) struct StreamActor {
+    pub(crate) id: StreamId,
+    pub(crate) name: Box<str>,
+    pub(crate) account: Arc<Account>,
+    on_disk: bool,
+    surroundings: Arc<Surroundings>,
+    mailbox: Mutex<Vec<Post>>,
+    /// Emptied batches, to be filled again without allocating.
+    spares: Mutex<Vec<MessageBatch>>,
+    state: Mutex<State>,
+    /// The earliest time the timers were asked for; `i64::MAX` for none.
+    scheduled: AtomicI64,
+    /// A helper was asked to go on.
+    handed_over: AtomicBool,
+    /// Changed since the last look of the housekeeper.
+    dirty: AtomicBool,
+    /// When it last changed.
+    changed_at: AtomicI64,
+    /// The largest sequence that was posted as durable: the same is not posted again.
+    durable: AtomicU64,
+}
+
+/// Whether the stream needs another run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Done,
+    HandOver,
+}
+
+/// Where a run happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On a thread that must not wait for a disk.
+    Reactor,
+    /// On a thread that may.
+    Helper,
+}
+
+impl StreamActor {
+    pub(crate) fn new(
+        stream: Stream,
+        name: &str,
+        on_disk: bool,
+        account: Arc<Account>,
+        surroundings: Arc<Surroundings>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: stream.id(),
+            name: name.into(),
+            account,
+            on_disk,
+            surroundings,
+            mailbox: Mutex::default(),
+            spares: Mutex::default(),
+            state: Mutex::new(State {
+                stream,
+                output: Output::default(),
+                posts: Vec::new(),
+                bytes: 0,
+                gone: false,
+            }),
+            scheduled: AtomicI64::new(i64::MAX),
+            handed_over: AtomicBool::new(false),
+            dirty: AtomicBool::new(true),
+            changed_at: AtomicI64::new(i64::MIN),
+            durable: AtomicU64::new(0),
+        })
+    }
+
+    /// Acknowledgements for the stream's consumers.
+    pub(crate) fn post_acks(self: &Arc<Self>, batch: MessageBatch, turn: &mut Turn) {
+        self.post(Post::Acks(batch), turn);
+    }
+
+    /// Pull requests for the stream's consumers.
+    pub(crate) fn post_pulls(self: &Arc<Self>, batch: MessageBatch, turn: &mut Turn) {
+        self.post(Post::Pulls(batch), turn);
+    }
+
+    /// Answers of clients to flow control.
+    pub(crate) fn post_flow_control(self: &Arc<Self>, batch: MessageBatch, turn: &mut Turn) {
+        self.post(Post::FlowControl(batch), turn);
+    }
+
+    /// Messages up to `sequence` are durable.
+    pub(crate) fn durable(self: &Arc<Self>, sequence: StreamSequence, turn: &mut Turn) {
+        // Batches without messages post nothing: deliveries cause records, and those must not cause runs without end.
+        if self.durable.fetch_max(sequence.0, Ordering::AcqRel) < sequence.0 {
+            self.post(Post::Durable(sequence), turn);
+        }
+    }
+
+    /// A timer is due.
+    pub(crate) fn tick(self: &Arc<Self>, turn: &mut Turn) {
+        self.scheduled.store(i64::MAX, Ordering::Release);
+        self.post(Post::Look, turn);
+    }
+
+    /// Runs `work` on the machine, waiting for it when needed. Only for threads that may block. `None` when the stream is gone.
+    pub(crate) fn with<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        work: impl FnOnce(&mut Stream, Timestamp, &mut Output) -> T,
+    ) -> Option<T> {
+        let mut state = self.state.lock();
+        let result = (!state.gone).then(|| {
+            let now = self.surroundings.clock.now();
+            let State { stream, output, .. } = &mut *state;
+            work(stream, now, output)
+        });
+        let next = self.step(&mut state, turn, Place::Helper);
+        drop(state);
+        if let Some(commit) = self.commit() {
+            commit.drive(turn);
+        }
+        if next == Next::HandOver {
+            self.hand_over();
+        }
+        self.run(turn, Place::Helper);
+        result
+    }
+
+    /// Lets go of the machine for good: the server stops.
+    pub(crate) fn close(&self) {
+        self.state.lock().gone = true;
+    }
+
+    /// Marks the stream deleted: from now on everything for it is dropped.
+    pub(crate) fn retire(self: &Arc<Self>, turn: &mut Turn) {
+        self.with(turn, |stream, now, output| stream.delete(now, output));
+        let mut state = self.state.lock();
+        state.gone = true;
+        self.surroundings
+            .usage
+            .change(self.on_disk, std::mem::take(&mut state.bytes), 0);
+    }
+
+    /// Whether something changed since the last checkpoint took it.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
+    }
+
+    /// Whether something changed since the last call.
+    pub(crate) fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// As [`StreamActor::take_dirty`], but only when the last change is at least `quiet` ago.
+    pub(crate) fn take_quiet(&self, quiet: Duration) -> bool {
+        let changed_at = Timestamp::from_nanos(self.changed_at.load(Ordering::Acquire));
+        let rested = self.surroundings.clock.now().since(changed_at) >= quiet;
+        rested && self.take_dirty()
+    }
+
+    /// Says again that something changed: what was taken could not be finished.
+    pub(crate) fn set_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Whether the stream has files.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.on_disk
+    }
+
+    /// Lets effects leave; with `failure` nothing is acknowledged and publishers are told why.
+    pub(crate) fn release(&self, effects: &Effects, failure: Option<&str>, turn: &mut Turn) {
+        render::release(&self.account, &self.name, effects, failure, turn);
+    }
+
+    fn post(self: &Arc<Self>, post: Post, turn: &mut Turn) {
+        self.mailbox.lock().push(post);
+        self.run(turn, Place::Reactor);
+    }
+
+    /// Runs the machine until its mailbox is empty, unless somebody else is running it.
+    fn run(self: &Arc<Self>, turn: &mut Turn, place: Place) {
+        loop {
+            if self.mailbox.lock().is_empty() {
+                return;
+            }
+            let Some(mut state) = self.state.try_lock() else {
+                return;
+            };
+            let next = self.step(&mut state, turn, place);
+            drop(state);
+            if let Some(commit) = self.commit() {
+                commit.drive(turn);
+            }
+            if next == Next::HandOver {
+                self.hand_over();
+            }
+        }
+    }
+
+    /// Lets a helper thread go on where a bounded run stopped.
+    fn hand_over(self: &Arc<Self>) {
+        if self.handed_over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let actor = Arc::clone(self);
+        self.surroundings.helpers.run(Box::new(move |turn| {
+            actor.handed_over.store(false, Ordering::Release);
+            actor.mailbox.lock().push(Post::Look);
+            actor.run(turn, Place::Helper);
+        }));
+    }
+
+    fn commit(&self) -> Option<&Arc<Commit>> {
+        self.surroundings.commit.as_ref().filter(|_| self.on_disk)
+    }
+
+    /// One run: everything in the mailbox, then deliveries, then what came of it.
+    fn step(
+        self: &Arc<Self>,
+        state: &mut MutexGuard<'_, State>,
+        turn: &mut Turn,
+        place: Place,
+    ) -> Next {
+        let now = self.surroundings.clock.now();
+        let state: &mut State = state;
+        std::mem::swap(&mut *self.mailbox.lock(), &mut state.posts);
+        let mut posts = std::mem::take(&mut state.posts);
+        for post in posts.drain(..) {
+            if !state.gone {
+                self.take(state, now, &post, turn);
+            }
+            self.keep_batch(post);
+        }
+        state.posts = posts;
+        let next = if state.gone {
+            Next::Done
+        } else {
+            self.deliver(state, now, turn, place)
+        };
+        self.finish(state, turn);
+        self.ask_for_time(state);
+        next
+    }
+
+    fn take(&self, state: &mut State, now: Timestamp, post: &Post, turn: &mut Turn) {
+        let State { stream, output, .. } = state;
+        match post {
+            Post::Publishes(batch) => self.publish_all(stream, output, now, batch),
+            Post::Acks(batch) => {
+                for (message, _) in batch.iter() {
+                    if let Some(ack) = AckSubject::parse(message.subject) {
+                        stream.on_ack(now, &ack, message.reply, message.payload, output);
+                    }
+                }
+            }
+            Post::Pulls(batch) => {
+                for (message, origin) in batch.iter() {
+                    let Some(ApiCall::ConsumerNext { consumer, .. }) =
+                        parse_api_subject(message.subject)
+                    else {
+                        continue;
+                    };
+                    let known =
+                        stream.on_pull(now, consumer, message.reply, message.payload, output);
+                    if !known {
+                        turn.answer_no_responders(
+                            &self.account,
+                            origin,
+                            message.subject,
+                            message.reply,
+                        );
+                    }
+                }
+            }
+            Post::FlowControl(batch) => {
+                for (message, _) in batch.iter() {
+                    if let Some((_, consumer)) = flow_control_target(message.subject) {
+                        stream.on_flow_control(now, consumer, message.subject);
+                    }
+                }
+            }
+            Post::Durable(sequence) => stream.on_durable(*sequence),
+            Post::Look => {
+                let account = &self.account;
+                stream.on_timer(now, &mut |subject| account.has_interest(subject), output);
+            }
+        }
+    }
+
+    /// Keeps the memory of a batch for the next turns.
+    fn keep_batch(&self, post: Post) {
+        if let Post::Publishes(mut batch) = post
+            && batch.bytes() <= SPARE_BYTES_MAX
+        {
+            batch.clear();
+            let mut spares = self.spares.lock();
+            if spares.len() < SPARES_MAX {
+                spares.push(batch);
+            }
+        }
+    }
+
+    fn publish_all(
+        &self,
+        stream: &mut Stream,
+        output: &mut Output,
+        now: Timestamp,
+        batch: &MessageBatch,
+    ) {
+        let closed = self.closed();
+        for (message, _) in batch.iter() {
+            match &closed {
+                None => {
+                    let publish = Publish {
+                        subject: message.subject,
+                        reply: message.reply,
+                        headers: message.headers,
+                        payload: message.payload,
+                    };
+                    stream.on_publish(now, &publish, output);
+                }
+                Some(refusal) => refusal.answer(message.reply, output),
+            }
+        }
+    }
+
+    /// Why publishes are refused before the machine sees them.
+    fn closed(&self) -> Option<Refusal> {
+        if self.surroundings.usage.is_full(self.on_disk) {
+            return Some(if self.on_disk {
+                Refusal::NoSpace
+            } else {
+                Refusal::NoMemory
+            });
+        }
+        let commit = self.commit()?;
+        match commit.admission() {
+            Admission::Full => Some(Refusal::NoSpace),
+            Admission::Failed => Some(Refusal::JournalFailed(commit.failure().unwrap_or_default())),
+            Admission::Open if commit.is_overloaded() => Some(Refusal::TooManyRequests),
+            Admission::Open => None,
+        }
+    }
+
+    fn deliver(&self, state: &mut State, now: Timestamp, turn: &mut Turn, place: Place) -> Next {
+        let account = &self.account;
+        let mut delivered = 0;
+        let reads = if place == Place::Helper {
+            Reads::Blocking
+        } else {
+            Reads::Resident
+        };
+        loop {
+            if !self.on_disk {
+                let last = state.stream.store().last_sequence();
+                state.stream.on_durable(last);
+            }
+            let polled = state.stream.poll(
+                now,
+                &mut |subject| account.has_interest(subject),
+                &mut state.output,
+                DELIVERIES_PER_POLL,
+                reads,
+            );
+            render::send(account, &state.output.sends, turn);
+            state.output.sends.clear();
+            delivered += DELIVERIES_PER_POLL;
+            match polled {
+                Polled::Idle => return Next::Done,
+                Polled::NeedsDisk => return Next::HandOver,
+                Polled::More if delivered >= DELIVERIES_PER_RUN => return Next::HandOver,
+                Polled::More => {}
+            }
+        }
+    }
+
+    /// Sends what may leave now and queues what must wait for the disk.
+    fn finish(self: &Arc<Self>, state: &mut State, turn: &mut Turn) {
+        let output = &mut state.output;
+        render::send(&self.account, &output.sends, turn);
+        output.sends.clear();
+        let idle = output.journal.is_empty() && output.effects.is_empty();
+        if !output.journal.is_empty() {
+            self.changed_at
+                .store(self.surroundings.clock.now().as_nanos(), Ordering::Release);
+            self.dirty.store(true, Ordering::Release);
+        }
+        if !idle {
+            let effects = std::mem::take(&mut output.effects);
+            match self.commit() {
+                Some(commit) => {
+                    let wanted = std::mem::take(&mut output.sync_wanted) || !effects.is_empty();
+                    let release = Release {
+                        actor: Arc::clone(self),
+                        effects,
+                        durable: state.stream.store().last_sequence(),
+                    };
+                    commit.submit(&mut output.journal, wanted, release);
+                }
+                None => {
+                    self.release(&effects, None, turn);
+                    output.journal.clear();
+                    output.sync_wanted = false;
+                }
+            }
+        }
+        turn.flush_connections();
+        let bytes = state.stream.store().bytes();
+        self.surroundings
+            .usage
+            .change(self.on_disk, state.bytes, bytes);
+        state.bytes = bytes;
+    }
+
+    fn ask_for_time(self: &Arc<Self>, state: &State) {
+        let Some(at) = state.stream.next_timer().filter(|_| !state.gone) else {
+            return;
+        };
+        if at.as_nanos() < self.scheduled.load(Ordering::Acquire) {
+            self.scheduled.store(at.as_nanos(), Ordering::Release);
+            self.surroundings.timers.schedule(at, self);
+        }
+    }
+}
+
+/// The stream as a receiver of its subjects.
+pub(crate) struct StreamInlet(pub(crate) Arc<StreamActor>);
+
+impl LocalReceiver for StreamInlet {
+    fn receive(&self, batch: &mut MessageBatch, turn: &mut Turn) {
+        let spare = self.0.spares.lock().pop().unwrap_or_default();
+        let publishes = std::mem::replace(batch, spare);
+        self.0.post(Post::Publishes(publishes), turn);
+    }
+}
+
+impl InterestWatcher for StreamInlet {
+    fn interest_changed(&self, _subject: &[u8]) {
+        // Called by whoever subscribed, who has no turn to lend: a helper looks.
+        self.0.hand_over();
+    }
+}

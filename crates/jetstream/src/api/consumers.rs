@@ -1,0 +1,201 @@
+//! Calls about consumers.
+
+use std::sync::Arc;
+
+use everjet_api::{
+    ApiError, ClusterInfo, ConsumerCreateRequest, ConsumerInfo, ConsumerListResponse,
+    ConsumerNamesResponse, ErrorCode, LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest,
+    SuccessResponse, check_consumer_name,
+};
+use everjet_stream::CreateConsumer;
+use everjet_values::token;
+
+use super::worker::page;
+use super::{Answer, Call};
+
+/// Length of the names that the server gives, as nats-server gives them.
+const GIVEN_NAME_LEN: usize = 8;
+
+impl Call<'_> {
+    /// `CONSUMER.CREATE.<stream>.<consumer>[.<filter>]`.
+    pub(super) fn create_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+        filter: Option<&str>,
+    ) -> Result<Answer, ApiError> {
+        let mut request = self.consumer_request(stream)?;
+        let config = &mut request.config;
+        for name in [&config.name, &config.durable_name] {
+            if !name.is_empty() && name != consumer {
+                return Err(ErrorCode::ConsumerDurableNameNotMatchSubject.error());
+            }
+        }
+        if config.name.is_empty() {
+            consumer.clone_into(&mut config.name);
+        }
+        if let Some(filter) = filter {
+            if !config.filter_subjects.is_empty() {
+                return Err(ErrorCode::ConsumerMultipleFiltersNotAllowed.error());
+            }
+            if config.filter_subject != filter {
+                return Err(ErrorCode::ConsumerCreateFilterSubjectMismatch.error());
+            }
+        }
+        self.add_consumer(stream, request)
+    }
+
+    /// `CONSUMER.CREATE.<stream>`.
+    pub(super) fn create_ephemeral(&mut self, stream: &str) -> Result<Answer, ApiError> {
+        let request = self.consumer_request(stream)?;
+        if !request.config.durable_name.is_empty() {
+            return Err(ErrorCode::ConsumerEphemeralWithDurableName.error());
+        }
+        self.add_consumer(stream, request)
+    }
+
+    /// `CONSUMER.DURABLE.CREATE.<stream>.<consumer>`.
+    pub(super) fn create_durable(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        let request = self.consumer_request(stream)?;
+        if request.config.durable_name.is_empty() {
+            return Err(ErrorCode::ConsumerDurableNameNotSet.error());
+        }
+        if request.config.durable_name != consumer {
+            return Err(ErrorCode::ConsumerDurableNameNotMatchSubject.error());
+        }
+        self.add_consumer(stream, request)
+    }
+
+    pub(super) fn consumer_names(&mut self, stream: &str) -> Result<Answer, ApiError> {
+        let request: PageRequest = self.body()?;
+        let actor = self.stream(stream)?;
+        self.read(&actor, |stream, _| {
+            let names = stream
+                .consumer_names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            let (page, consumers) = page(names, request.offset, NAMES_PAGE_LIMIT);
+            Ok(ConsumerNamesResponse { page, consumers })
+        })
+    }
+
+    pub(super) fn consumer_list(&mut self, stream: &str) -> Result<Answer, ApiError> {
+        let request: PageRequest = self.body()?;
+        let actor = self.stream(stream)?;
+        let leader = self.host.config.server_name.clone();
+        self.read(&actor, |stream, now| {
+            let names: Vec<String> = stream
+                .consumer_names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            let (page, names) = page(names, request.offset, LIST_PAGE_LIMIT);
+            let consumers = names
+                .iter()
+                .filter_map(|name| stream.consumer_info(now, name).ok())
+                .map(|info| led_by(info, &leader))
+                .collect();
+            Ok(ConsumerListResponse { page, consumers })
+        })
+    }
+
+    pub(super) fn consumer_info(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        self.expect_empty()?;
+        let actor = self.stream(stream)?;
+        let leader = self.host.config.server_name.clone();
+        self.read(&actor, |stream, now| {
+            Ok(led_by(stream.consumer_info(now, consumer)?, &leader))
+        })
+    }
+
+    pub(super) fn delete_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        self.expect_empty()?;
+        let actor = self.stream(stream)?;
+        let answer = self.change(&actor, |stream, now, output| {
+            stream.delete_consumer(now, consumer, output)?;
+            Ok(SuccessResponse::DONE)
+        })?;
+        self.host
+            .registry
+            .keep_watches(actor.id, |name| name != consumer);
+        Ok(answer)
+    }
+
+    fn consumer_request(&self, stream: &str) -> Result<ConsumerCreateRequest, ApiError> {
+        let request: ConsumerCreateRequest = self.body()?;
+        if request.stream_name != stream {
+            return Err(ErrorCode::StreamMismatch.error());
+        }
+        Ok(request)
+    }
+
+    fn add_consumer(
+        &mut self,
+        stream: &str,
+        request: ConsumerCreateRequest,
+    ) -> Result<Answer, ApiError> {
+        let config = &request.config;
+        if !config.name.is_empty()
+            && !config.durable_name.is_empty()
+            && config.name != config.durable_name
+        {
+            return Err(ErrorCode::ConsumerCreateDurableAndNameMismatch.error());
+        }
+        for name in [&config.name, &config.durable_name] {
+            if !name.is_empty() {
+                check_consumer_name(name)?;
+            }
+        }
+        let actor = self.stream(stream)?;
+        let account = Arc::clone(&actor.account);
+        let free_name = token(&*self.host.seams.entropy, GIVEN_NAME_LEN);
+        let leader = self.host.config.server_name.clone();
+        let create = CreateConsumer {
+            config: request.config,
+            action: request.action,
+            pedantic: request.pedantic,
+        };
+        let mut created = None;
+        let answer = self.change(&actor, |stream, now, output| {
+            let interest = &mut |subject: &[u8]| account.has_interest(subject);
+            let info = stream.create_consumer(now, create, free_name, interest, output)?;
+            created = Some((info.name.clone(), info.config.deliver_subject.clone()));
+            Ok(led_by(info, &leader))
+        })?;
+        if let Some((name, deliver_subject)) =
+            created.filter(|(_, deliver_subject)| !deliver_subject.is_empty())
+        {
+            let lives: Option<Vec<String>> = actor.with(self.turn, |stream, _, _| {
+                stream
+                    .consumer_names()
+                    .into_iter()
+                    .map(str::to_owned)
+                    .collect()
+            });
+            let lives = lives.unwrap_or_default();
+            self.host.registry.keep_watches(actor.id, |consumer| {
+                lives.iter().any(|name| name == consumer)
+            });
+            self.host.registry.watch(&actor, &name, &deliver_subject);
+        }
+        Ok(answer)
+    }
+}
+
+fn led_by(mut info: ConsumerInfo, leader: &str) -> ConsumerInfo {
+    info.cluster = Some(ClusterInfo::single(leader));
+    info
+}

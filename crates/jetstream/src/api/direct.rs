@@ -1,0 +1,146 @@
+//! `DIRECT.GET`: a message as a message, not as JSON.
+
+use std::sync::Arc;
+
+use everjet_api::{MsgGetRequest, decode_lenient};
+use everjet_routing::{Message, Origin, Turn};
+use everjet_store::StoredMessage;
+use everjet_wire::HeaderBuilder;
+
+use super::Request;
+use super::worker::no_responders;
+use crate::host::Host;
+
+/// What every header block begins with when it has no status.
+const VERSION_LINE: &str = "NATS/1.0\r\n";
+
+/// Answers `DIRECT.GET.<stream>[.<subject>]` (ADR-31). Without the stream, or its permission, nobody listens.
+pub(super) fn get(
+    host: &Arc<Host>,
+    request: &Request,
+    stream: &str,
+    subject: Option<&str>,
+    turn: &mut Turn,
+) {
+    let allowed = host
+        .registry
+        .config(stream)
+        .is_some_and(|config| config.allow_direct);
+    let Some(actor) = host.registry.find(stream).filter(|_| allowed) else {
+        no_responders(host, request, turn);
+        return;
+    };
+    let wanted = match wanted(request, subject) {
+        Ok(wanted) => wanted,
+        Err(status) => return answer(host, request, &status_block(408, status), b"", turn),
+    };
+    let found = actor.with(turn, |stream, _, _| {
+        // What is not durable yet is not shown: a power cut could take it back.
+        stream
+            .message(&wanted)
+            .ok()
+            .filter(|message| message.sequence <= stream.durable())
+    });
+    match found.flatten() {
+        Some(message) if wanted.no_hdr => answer(host, request, b"", message.payload(), turn),
+        Some(message) => answer(
+            host,
+            request,
+            &message_block(stream, &message),
+            message.payload(),
+            turn,
+        ),
+        None => answer(
+            host,
+            request,
+            &status_block(404, "Message Not Found"),
+            b"",
+            turn,
+        ),
+    }
+}
+
+/// What the request asks for, or the text of status 408.
+fn wanted(request: &Request, subject: Option<&str>) -> Result<MsgGetRequest, &'static str> {
+    if let Some(subject) = subject {
+        return Ok(MsgGetRequest {
+            last_by_subj: subject.to_owned(),
+            ..MsgGetRequest::default()
+        });
+    }
+    if request.body.is_empty() {
+        return Err("Empty Request");
+    }
+    let wanted: MsgGetRequest = decode_lenient(&request.body).map_err(|_| "Malformed Request")?;
+    // Batches and several subjects at once are not built yet; nats-server has the same words for what it cannot do.
+    let several = wanted.batch != 0 || wanted.max_bytes != 0 || !wanted.multi_last.is_empty();
+    let later = wanted.up_to_seq != 0 || wanted.up_to_time.is_some();
+    let nothing = wanted.seq == 0
+        && wanted.last_by_subj.is_empty()
+        && wanted.next_by_subj.is_empty()
+        && wanted.start_time.is_none();
+    if several || later || nothing {
+        Err("Bad Request")
+    } else {
+        Ok(wanted)
+    }
+}
+
+fn answer(host: &Arc<Host>, request: &Request, headers: &[u8], payload: &[u8], turn: &mut Turn) {
+    if !request.reply.is_empty() {
+        let message = Message {
+            subject: &request.reply,
+            reply: b"",
+            headers,
+            payload,
+        };
+        turn.publish(host.registry.account(), Origin::SERVER, &message);
+    }
+}
+
+fn status_block(code: u16, text: &str) -> Vec<u8> {
+    HeaderBuilder::with_status(code, text).finish()
+}
+
+/// The stored headers first, then where the message comes from, in the order of nats-server.
+fn message_block(stream: &str, message: &StoredMessage) -> Vec<u8> {
+    let own = HeaderBuilder::new()
+        .add("Nats-Stream", stream)
+        .add("Nats-Subject", message.subject())
+        .add("Nats-Sequence", message.sequence.to_string())
+        .add("Nats-Time-Stamp", message.time.to_string())
+        .finish();
+    // A stored block ends in an empty line; ours begins with the version line. Between them neither may stay.
+    match message.headers().strip_suffix(b"\r\n") {
+        Some(stored) => [stored, own.get(VERSION_LINE.len()..).unwrap_or_default()].concat(),
+        None => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: Result<(), &'static str>) {
+        let request = Request {
+            subject: Vec::new(),
+            reply: Vec::new(),
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+            origin: Origin::SERVER,
+        };
+        assert_eq!(wanted(&request, None).map(|_| ()), expected, "{body}");
+    }
+
+    #[test]
+    fn what_a_direct_get_asks_for_is_checked() {
+        check("", Err("Empty Request"));
+        check("{", Err("Malformed Request"));
+        check("{}", Err("Bad Request"));
+        check(r#"{"seq":1}"#, Ok(()));
+        check(r#"{"last_by_subj":"a"}"#, Ok(()));
+        check(r#"{"seq":2,"next_by_subj":"a"}"#, Ok(()));
+        check(r#"{"batch":10,"seq":1}"#, Err("Bad Request"));
+        check(r#"{"multi_last":["a"]}"#, Err("Bad Request"));
+    }
+}

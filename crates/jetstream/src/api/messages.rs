@@ -1,0 +1,40 @@
+//! Calls about single messages.
+
+use everjet_api::{
+    ApiError, MsgDeleteRequest, MsgGetRequest, MsgGetResponse, StoredMessage, SuccessResponse,
+};
+use everjet_values::StreamSequence;
+
+use super::{Answer, Call};
+
+impl Call<'_> {
+    pub(super) fn get_message(&mut self, stream: &str) -> Result<Answer, ApiError> {
+        let request: MsgGetRequest = self.body()?;
+        let actor = self.stream(stream)?;
+        self.read(&actor, |stream, _| {
+            let message = stream.message(&request)?;
+            Ok(MsgGetResponse {
+                message: StoredMessage {
+                    subject: String::from_utf8_lossy(message.subject()).into_owned(),
+                    seq: message.sequence,
+                    headers: if request.no_hdr {
+                        Vec::new()
+                    } else {
+                        message.headers().to_vec()
+                    },
+                    data: message.payload().to_vec(),
+                    time: message.time,
+                },
+            })
+        })
+    }
+
+    pub(super) fn delete_message(&mut self, stream: &str) -> Result<Answer, ApiError> {
+        let request: MsgDeleteRequest = self.body()?;
+        let actor = self.stream(stream)?;
+        self.change(&actor, |stream, now, output| {
+            stream.delete_message(now, StreamSequence(request.seq), request.no_erase, output)?;
+            Ok(SuccessResponse::DONE)
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! The JetStream API: requests on `$JS.API.>`, worked off by one thread that may wait for streams and disks.
+//!
+//! Finding who answers, permission to ask, and errors of the envelope are decided once, here and in `worker.rs`; one file for what
+//! concerns streams, one for messages, one for consumers.
+
+mod consumers;
+mod direct;
+mod inlet;
+mod messages;
+mod streams;
+mod worker;
+
+pub(crate) use inlet::ApiInlet;
+pub(crate) use worker::ApiWorker;
+
+use std::sync::Arc;
+
+use everjet_api::{ApiError, ErrorCode, ResponseType, render_response};
+use everjet_routing::{Message, Origin, Turn};
+use everjet_stream::{Output, Stream};
+use everjet_values::Timestamp;
+use serde::Serialize;
+
+use crate::actor::StreamActor;
+use crate::host::Host;
+
+/// A request, owned: it outlives the turn it came with.
+pub(crate) struct Request {
+    pub(crate) subject: Vec<u8>,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) headers: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) origin: Origin,
+}
+
+/// How a call ends.
+enum Answer {
+    /// Send this.
+    Now(Vec<u8>),
+    /// The answer leaves with the effects of the stream, once what it tells of is durable.
+    WithEffects,
+    /// There is nothing to say, or it was said.
+    Silence,
+}
+
+/// One call being worked on.
+struct Call<'a> {
+    host: &'a Arc<Host>,
+    request: &'a Request,
+    kind: ResponseType,
+    turn: &'a mut Turn,
+}
+
+impl Call<'_> {
+    /// The stream of that name.
+    fn stream(&self, name: &str) -> Result<Arc<StreamActor>, ApiError> {
+        self.host
+            .registry
+            .find(name)
+            .ok_or_else(|| ErrorCode::StreamNotFound.error())
+    }
+
+    /// Runs `work`, which changes the stream; its answer leaves when the change is durable.
+    fn change<T: Serialize>(
+        &mut self,
+        actor: &Arc<StreamActor>,
+        work: impl FnOnce(&mut Stream, Timestamp, &mut Output) -> Result<T, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let (kind, reply) = (self.kind, &self.request.reply);
+        let worked = actor.with(self.turn, |stream, now, output| {
+            let answer = work(stream, now, output)?;
+            output
+                .effects
+                .respond(reply, render_response(kind, Ok(answer)));
+            output.sync_wanted = true;
+            Ok(Answer::WithEffects)
+        });
+        worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
+    }
+
+    /// Runs `work`, which only looks. What it tells of is durable when the answer leaves.
+    fn read<T: Serialize>(
+        &mut self,
+        actor: &Arc<StreamActor>,
+        work: impl FnOnce(&mut Stream, Timestamp) -> Result<T, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let (kind, reply) = (self.kind, &self.request.reply);
+        let worked = actor.with(self.turn, |stream, now, output| {
+            let body = render_response(kind, Ok(work(stream, now)?));
+            if stream.durable() >= stream.store().last_sequence() {
+                return Ok(Answer::Now(body));
+            }
+            output.effects.respond(reply, body);
+            Ok(Answer::WithEffects)
+        });
+        worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
+    }
+
+    /// An answer that needs no stream.
+    fn answer(&self, result: impl Serialize) -> Answer {
+        Answer::Now(render_response(self.kind, Ok(result)))
+    }
+
+    /// The request must ask for nothing in its body.
+    fn expect_empty(&self) -> Result<(), ApiError> {
+        if everjet_api::is_empty_request(&self.request.body) {
+            Ok(())
+        } else {
+            Err(ErrorCode::NotEmptyRequest.error())
+        }
+    }
+
+    /// Reads the body as strictly as the server is configured to.
+    fn body<T: everjet_api::Request>(&self) -> Result<T, ApiError> {
+        if self.host.config.strict {
+            everjet_api::decode_strict(&self.request.body)
+        } else {
+            everjet_api::decode_lenient(&self.request.body)
+        }
+    }
+
+    /// Publishes one message to the requester.
+    fn reply(&mut self, headers: &[u8], payload: &[u8]) {
+        if self.request.reply.is_empty() {
+            return;
+        }
+        let message = Message {
+            subject: &self.request.reply,
+            reply: b"",
+            headers,
+            payload,
+        };
+        self.turn
+            .publish(self.host.registry.account(), Origin::SERVER, &message);
+    }
+}

@@ -1,0 +1,179 @@
+//! Calls about streams.
+
+use everjet_api::{
+    ApiError, ClusterInfo, ErrorCode, LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, Page, PurgeRequest,
+    PurgeResponse, SUBJECTS_PAGE_LIMIT, Storage, StreamConfig, StreamCreateRequest,
+    StreamCreateResponse, StreamInfo, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
+    StreamNamesRequest, StreamNamesResponse, SuccessResponse, check_stream_name,
+};
+use everjet_stream::{ServerLimits, normalise_config};
+
+use super::worker::page;
+use super::{Answer, Call};
+use crate::render::journal_failed;
+
+impl Call<'_> {
+    pub(super) fn create_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
+        let config = self.wanted_config(name)?;
+        if let Some(existing) = self.host.registry.config(name) {
+            if existing != config {
+                return Err(ErrorCode::StreamNameExists.error());
+            }
+            let actor = self.stream(name)?;
+            return self.read(&actor, |stream, now| {
+                let info = stream.info(now, &StreamInfoRequest::default());
+                Ok(StreamCreateResponse {
+                    info,
+                    did_create: true,
+                })
+            });
+        }
+        self.check_subjects(&config)?;
+        self.check_resources(&config)?;
+        let actor = self
+            .host
+            .create(config, self.turn)
+            .map_err(|why| journal_failed(&why))?;
+        self.read(&actor, |stream, now| {
+            let info = stream.info(now, &StreamInfoRequest::default());
+            Ok(StreamCreateResponse {
+                info,
+                did_create: true,
+            })
+        })
+    }
+
+    pub(super) fn update_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
+        let actor = self.stream(name)?;
+        let config = self.wanted_config(name)?;
+        self.check_subjects(&config)?;
+        let answer = self.change(&actor, |stream, now, output| {
+            stream.update(now, config, output)?;
+            let info = stream.info(now, &StreamInfoRequest::default());
+            Ok(StreamCreateResponse {
+                info,
+                did_create: false,
+            })
+        })?;
+        if let Some(config) = actor.with(self.turn, |stream, _, _| stream.config().clone()) {
+            self.host.registry.update(name, config);
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn stream_names(&mut self) -> Result<Answer, ApiError> {
+        let request: StreamNamesRequest = self.body()?;
+        let names = self.host.registry.names(&request.subject);
+        let (page, streams) = page(names, request.offset, NAMES_PAGE_LIMIT);
+        Ok(self.answer(StreamNamesResponse { page, streams }))
+    }
+
+    pub(super) fn stream_list(&mut self) -> Result<Answer, ApiError> {
+        let request: StreamNamesRequest = self.body()?;
+        let names = self.host.registry.names(&request.subject);
+        let (page, names) = page(names, request.offset, LIST_PAGE_LIMIT);
+        let streams = names
+            .iter()
+            .filter_map(|name| self.info_of(name, &StreamInfoRequest::default()))
+            .collect();
+        Ok(self.answer(StreamListResponse { page, streams }))
+    }
+
+    pub(super) fn stream_info(&mut self, name: &str) -> Result<Answer, ApiError> {
+        let request: StreamInfoRequest = self.body()?;
+        let actor = self.stream(name)?;
+        let leader = self.host.config.server_name.clone();
+        self.read(&actor, |stream, now| {
+            let mut info = stream.info(now, &request);
+            info.cluster = Some(ClusterInfo::single(&leader));
+            let page = if request.subjects_filter.is_empty() {
+                Page::default()
+            } else {
+                let total = info
+                    .state
+                    .subjects
+                    .as_ref()
+                    .map_or(0, |subjects| subjects.len() as u64);
+                let offset = u64::try_from(request.offset).unwrap_or(0);
+                info.state.subjects = info.state.subjects.take().map(|subjects| {
+                    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+                    let take = usize::try_from(SUBJECTS_PAGE_LIMIT).unwrap_or(usize::MAX);
+                    subjects.into_iter().skip(skip).take(take).collect()
+                });
+                Page {
+                    total,
+                    offset,
+                    limit: SUBJECTS_PAGE_LIMIT,
+                }
+            };
+            Ok(StreamInfoResponse { page, info })
+        })
+    }
+
+    pub(super) fn delete_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
+        self.expect_empty()?;
+        let actor = self.stream(name)?;
+        self.host
+            .delete(&actor, self.turn)
+            .map_err(|why| journal_failed(&why))?;
+        Ok(self.answer(SuccessResponse::DONE))
+    }
+
+    pub(super) fn purge_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
+        let request: PurgeRequest = self.body()?;
+        let actor = self.stream(name)?;
+        self.change(&actor, |stream, now, output| {
+            let purged = stream.purge(now, &request, output)?;
+            Ok(PurgeResponse {
+                success: true,
+                purged,
+            })
+        })
+    }
+
+    fn info_of(&mut self, name: &str, request: &StreamInfoRequest) -> Option<StreamInfo> {
+        let actor = self.host.registry.find(name)?;
+        actor.with(self.turn, |stream, now, _| stream.info(now, request))
+    }
+
+    /// The configuration that the request asks for, checked and with its defaults.
+    fn wanted_config(&self, name: &str) -> Result<StreamConfig, ApiError> {
+        let request: StreamCreateRequest = self.body()?;
+        check_stream_name(name)?;
+        if request.config.name != name {
+            return Err(ErrorCode::StreamMismatch.error());
+        }
+        normalise_config(request.config, request.pedantic, &ServerLimits::default())
+    }
+
+    fn check_subjects(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        if self.host.registry.overlaps(&config.subjects, &config.name) {
+            return Err(ErrorCode::StreamSubjectOverlap.error());
+        }
+        Ok(())
+    }
+
+    /// A stream must not promise more bytes than are left of what the server may hold.
+    fn check_resources(&self, config: &StreamConfig) -> Result<(), ApiError> {
+        let wanted = u64::try_from(config.max_bytes).unwrap_or(0);
+        let promised: u64 = self
+            .host
+            .registry
+            .configs()
+            .iter()
+            .filter(|other| other.storage == config.storage)
+            .map(|other| u64::try_from(other.max_bytes).unwrap_or(0))
+            .fold(0, u64::saturating_add);
+        let limits = self.host.usage.limits();
+        let total = promised.saturating_add(wanted);
+        match config.storage {
+            Storage::File if total > limits.file_bytes_max => {
+                Err(ErrorCode::StorageResourcesExceeded.error())
+            }
+            Storage::Memory if total > limits.memory_bytes_max => {
+                Err(ErrorCode::MemoryResourcesExceeded.error())
+            }
+            _ => Ok(()),
+        }
+    }
+}

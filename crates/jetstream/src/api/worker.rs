@@ -1,0 +1,267 @@
+//! The thread that answers API requests, one after the other.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use everjet_api::{
+    API_LEVEL, AccountInfo, AccountLimits, ApiCall, ApiError, ApiStats, ErrorCode,
+    REQUIRED_LEVEL_HEADER, not_supported, parse_api_subject, render_error, serves_required_level,
+};
+use everjet_routing::Turn;
+use everjet_wire::Headers;
+use parking_lot::{Condvar, Mutex};
+
+use super::{Answer, Call, Request};
+use crate::host::Host;
+use crate::report::Level;
+
+/// Requests that may wait; more are dropped, all that wait with them, as nats-server does it.
+const QUEUE_MAX: usize = 10_000;
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Request>,
+    stopping: bool,
+}
+
+/// Answers API requests.
+pub(crate) struct ApiWorker {
+    host: Arc<Host>,
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    total: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl ApiWorker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(crate) fn start(host: Arc<Host>, seed: u64) -> io::Result<Arc<Self>> {
+        let worker = Arc::new(Self {
+            host,
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            thread: Mutex::new(None),
+            total: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        });
+        let own = Arc::clone(&worker);
+        let thread = std::thread::Builder::new()
+            .name("api".to_owned())
+            .spawn(move || own.work(&mut Turn::new(seed)))?;
+        *worker.thread.lock() = Some(thread);
+        Ok(worker)
+    }
+
+    /// Queues a request.
+    pub(crate) fn queue(&self, request: Request) {
+        let mut queue = self.queue.lock();
+        let dropped = if queue.waiting.len() >= QUEUE_MAX {
+            queue.waiting.len()
+        } else {
+            0
+        };
+        if dropped > 0 {
+            queue.waiting.clear();
+        }
+        queue.waiting.push_back(request);
+        drop(queue);
+        self.ready.notify_one();
+        if dropped > 0 {
+            let text = format!("JetStream API queue limit reached, dropped {dropped} requests");
+            self.host.seams.report.report(Level::Warn, &text);
+        }
+    }
+
+    /// Answers what is queued and ends the thread.
+    pub(crate) fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.ready.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            drop(thread.join());
+        }
+    }
+
+    fn work(&self, turn: &mut Turn) {
+        loop {
+            let mut queue = self.queue.lock();
+            let request = loop {
+                if let Some(request) = queue.waiting.pop_front() {
+                    break request;
+                }
+                if queue.stopping {
+                    return;
+                }
+                self.ready.wait(&mut queue);
+            };
+            drop(queue);
+            self.answer(&request, turn);
+            turn.flush();
+        }
+    }
+
+    fn answer(&self, request: &Request, turn: &mut Turn) {
+        let Some(api_call) = parse_api_subject(&request.subject) else {
+            return;
+        };
+        if let ApiCall::DirectGet { stream, subject } = api_call {
+            super::direct::get(&self.host, request, stream, subject, turn);
+            return;
+        }
+        let Some(kind) = api_call.response_type() else {
+            return;
+        };
+        self.total.fetch_add(1, Ordering::Relaxed);
+        let mut call = Call {
+            host: &self.host,
+            request,
+            kind,
+            turn,
+        };
+        let answer = match check_level(request) {
+            Ok(()) => self.dispatch(&mut call, &api_call),
+            Err(error) => Err(error),
+        };
+        let body = match answer {
+            Ok(Answer::Now(body)) => body,
+            Ok(Answer::WithEffects | Answer::Silence) => return,
+            Err(error) => {
+                self.errors.fetch_add(1, Ordering::Relaxed);
+                render_error(kind, &error)
+            }
+        };
+        call.reply(b"", &body);
+    }
+
+    /// The table: who answers what.
+    fn dispatch(&self, call: &mut Call<'_>, api_call: &ApiCall<'_>) -> Result<Answer, ApiError> {
+        match *api_call {
+            ApiCall::AccountInfo => {
+                let info = self.account_info(call.turn);
+                Ok(call.answer(info))
+            }
+            ApiCall::StreamCreate { stream } => call.create_stream(stream),
+            ApiCall::StreamUpdate { stream } => call.update_stream(stream),
+            ApiCall::StreamNames => call.stream_names(),
+            ApiCall::StreamList => call.stream_list(),
+            ApiCall::StreamInfo { stream } => call.stream_info(stream),
+            ApiCall::StreamDelete { stream } => call.delete_stream(stream),
+            ApiCall::StreamPurge { stream } => call.purge_stream(stream),
+            ApiCall::MsgGet { stream } => call.get_message(stream),
+            ApiCall::MsgDelete { stream } => call.delete_message(stream),
+            ApiCall::ConsumerCreate {
+                stream,
+                consumer,
+                filter,
+            } => call.create_consumer(stream, consumer, filter),
+            ApiCall::ConsumerCreateLegacyEphemeral { stream } => call.create_ephemeral(stream),
+            ApiCall::ConsumerCreateDurable { stream, consumer } => {
+                call.create_durable(stream, consumer)
+            }
+            ApiCall::ConsumerNames { stream } => call.consumer_names(stream),
+            ApiCall::ConsumerList { stream } => call.consumer_list(stream),
+            ApiCall::ConsumerInfo { stream, consumer } => call.consumer_info(stream, consumer),
+            ApiCall::ConsumerDelete { stream, consumer } => call.delete_consumer(stream, consumer),
+            ApiCall::NotSupported { response_type } => Err(not_supported(response_type)),
+            ApiCall::ConsumerNext { .. } | ApiCall::DirectGet { .. } => Ok(Answer::Silence),
+        }
+    }
+
+    fn account_info(&self, turn: &mut Turn) -> AccountInfo {
+        let registry = &self.host.registry;
+        let mut info = AccountInfo {
+            memory: self.host.usage.memory_bytes(),
+            storage: self.host.usage.file_bytes(),
+            limits: AccountLimits::default(),
+            api: ApiStats {
+                level: API_LEVEL,
+                total: self.total.load(Ordering::Relaxed),
+                errors: self.errors.load(Ordering::Relaxed),
+                inflight: 0,
+            },
+            ..AccountInfo::default()
+        };
+        for actor in registry.all() {
+            info.streams += 1;
+            let counted = actor.with(turn, |stream, _, _| {
+                (stream.consumer_names().len(), stream.config().max_bytes)
+            });
+            let Some((consumers, max_bytes)) = counted else {
+                continue;
+            };
+            info.consumers += consumers as u64;
+            let reserved = u64::try_from(max_bytes).unwrap_or(0);
+            if actor.is_on_disk() {
+                info.reserved_storage += reserved;
+            } else {
+                info.reserved_memory += reserved;
+            }
+        }
+        info
+    }
+}
+
+/// Refuses a request that needs a newer API.
+fn check_level(request: &Request) -> Result<(), ApiError> {
+    let level = Headers(&request.headers).get(REQUIRED_LEVEL_HEADER);
+    let served =
+        level.is_none_or(|level| std::str::from_utf8(level).is_ok_and(serves_required_level));
+    if served {
+        Ok(())
+    } else {
+        Err(ErrorCode::RequiredApiLevel.error())
+    }
+}
+
+/// A page of `all`, starting at the entry a request asks for.
+pub(super) fn page<T>(all: Vec<T>, offset: i64, limit: u64) -> (everjet_api::Page, Vec<T>) {
+    let total = all.len() as u64;
+    let offset = u64::try_from(offset).unwrap_or(0).min(total);
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    let take = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shown = all.into_iter().skip(skip).take(take).collect();
+    (
+        everjet_api::Page {
+            total,
+            offset,
+            limit,
+        },
+        shown,
+    )
+}
+
+/// Answers a request that nobody listens to.
+pub(super) fn no_responders(host: &Host, request: &Request, turn: &mut Turn) {
+    turn.answer_no_responders(
+        host.registry.account(),
+        request.origin,
+        &request.subject,
+        &request.reply,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::page;
+
+    #[test]
+    fn a_page_starts_where_it_was_asked_to_and_never_fails() {
+        for (offset, limit, expected) in [
+            (0, 2, vec![1, 2]),
+            (1, 5, vec![2, 3]),
+            (3, 2, vec![]),
+            (99, 2, vec![]),
+            (-1, 9, vec![1, 2, 3]),
+        ] {
+            let (shown, entries) = page(vec![1, 2, 3], offset, limit);
+            assert_eq!(entries, expected, "offset {offset}");
+            assert_eq!((shown.total, shown.limit), (3, limit));
+        }
+    }
+}

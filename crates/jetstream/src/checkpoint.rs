@@ -1,0 +1,247 @@
+//! Checkpoints: from memory and journal into segments and snapshots, so that the journal can be let go.
+//!
+//! The order of syncs is what makes it safe: segments and snapshots, then their directories, then the manifest, then the journal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use everjet_api::StreamConfig;
+use everjet_store::{
+    Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestStore, ManifestStream, SavedSegments,
+    SegmentWrites, StreamId, WrittenSegments, write_checked_file,
+};
+use everjet_stream::{ConsumerSnapshot, Stream};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+
+use crate::open::{CONSUMER_MAGIC, StreamMeta, make_folder};
+use crate::paths::Paths;
+
+/// A stream at one entry, taken while it stood still and written after it was let go.
+pub struct Captured {
+    id: StreamId,
+    account: String,
+    name: String,
+    created: Timestamp,
+    config: StreamConfig,
+    entry: EntryIndex,
+    last_sequence: StreamSequence,
+    writes: Option<SegmentWrites>,
+    segments: SavedSegments,
+    consumers: Vec<ConsumerSnapshot>,
+}
+
+impl Captured {
+    /// Takes what has to be written. Cheap: buffers are shared.
+    pub fn take(stream: &mut Stream, account: &str) -> Self {
+        let checkpoint = stream.checkpoint();
+        let (id, created) = (stream.id(), stream.created());
+        let name = checkpoint.config.name.clone();
+        let store = stream.store_mut();
+        let writes = store.take_writes();
+        let segments = writes.as_ref().map_or_else(
+            || store.saved_segments().clone(),
+            |writes| writes.saved().clone(),
+        );
+        Self {
+            id,
+            account: account.to_owned(),
+            name,
+            created,
+            config: checkpoint.config,
+            entry: checkpoint.entry,
+            last_sequence: checkpoint.last_sequence,
+            writes,
+            segments,
+            consumers: checkpoint.consumers,
+        }
+    }
+
+    /// What the manifest says about the segments once this checkpoint counts.
+    #[must_use]
+    pub fn segments(&self) -> &SavedSegments {
+        &self.segments
+    }
+}
+
+/// Writes checkpoints of one store and keeps its manifest.
+pub struct Checkpointer {
+    disk: Arc<dyn Disk>,
+    paths: Paths,
+    store: ManifestStore,
+    manifest: Manifest,
+    /// The consumer snapshots on disk, to write only those that changed.
+    snapshots: HashMap<(StreamId, String), (EntryIndex, Vec<u8>)>,
+    /// State files that the manifest no longer names.
+    stale: Vec<std::path::PathBuf>,
+    /// Whether the list differs from what is on disk.
+    changed: bool,
+}
+
+impl Checkpointer {
+    /// A writer that goes on from `manifest`.
+    #[must_use]
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        paths: Paths,
+        store: ManifestStore,
+        manifest: Manifest,
+    ) -> Self {
+        Self {
+            disk,
+            paths,
+            store,
+            manifest,
+            snapshots: HashMap::new(),
+            stale: Vec::new(),
+            changed: false,
+        }
+    }
+
+    /// Writes and syncs the files of one stream. Nothing counts before [`Checkpointer::publish`].
+    ///
+    /// # Errors
+    /// What the disk says. With [`Fault::is_full`] the same call may succeed once there is room.
+    pub fn persist(&mut self, captured: &Captured) -> Result<Option<WrittenSegments>, Fault> {
+        make_folder(
+            &*self.disk,
+            &self.paths,
+            &StreamMeta {
+                id: captured.id,
+                account: captured.account.clone(),
+                name: captured.name.clone(),
+                created: captured.created,
+                config: captured.config.clone(),
+            },
+        )?;
+        let mut consumers = Vec::with_capacity(captured.consumers.len());
+        for snapshot in &captured.consumers {
+            let entry = self.persist_consumer(captured, snapshot)?;
+            consumers.push(ManifestConsumer {
+                name: snapshot.name.clone(),
+                entry,
+            });
+        }
+        let written = match &captured.writes {
+            Some(writes) => {
+                let written = writes.write(&*self.disk)?;
+                written.sync(&*self.disk)?;
+                Some(written)
+            }
+            None => None,
+        };
+        self.list(captured, consumers);
+        Ok(written)
+    }
+
+    /// Makes the checkpoints persisted so far the ones that count: from now on the journal is needed from `journal_from`.
+    ///
+    /// # Errors
+    /// What the disk says; the manifest before still counts then.
+    pub fn publish(&mut self, journal_from: Lsn, next_stream_id: StreamId) -> Result<(), Fault> {
+        self.manifest.journal_from = self.manifest.journal_from.max(journal_from);
+        self.manifest.next_stream_id = self.manifest.next_stream_id.max(next_stream_id);
+        self.store.write(&self.manifest)?;
+        self.changed = false;
+        for path in std::mem::take(&mut self.stale) {
+            // A file that stays is found and overwritten or ignored later; nothing depends on its absence.
+            let _gone_already = self.disk.remove_file(&path);
+        }
+        Ok(())
+    }
+
+    /// Whether the list of streams differs from the one that counts.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Takes a deleted stream out of the list; counts with the next [`Checkpointer::publish`].
+    pub fn forget(&mut self, id: StreamId) {
+        self.changed = true;
+        self.manifest.streams.retain(|stream| stream.id != id);
+        self.snapshots.retain(|(stream, _), _| *stream != id);
+    }
+
+    fn persist_consumer(
+        &mut self,
+        captured: &Captured,
+        snapshot: &ConsumerSnapshot,
+    ) -> Result<EntryIndex, Fault> {
+        let key = (captured.id, snapshot.name.clone());
+        if let Some((entry, bytes)) = self.snapshots.get(&key)
+            && *bytes == snapshot.bytes
+        {
+            return Ok(*entry);
+        }
+        let folder = self
+            .paths
+            .consumer(&captured.account, &captured.name, &snapshot.name);
+        self.disk
+            .create_dir_all(&folder)
+            .map_err(Fault::create(&folder))?;
+        let path = self.paths.consumer_state(
+            &captured.account,
+            &captured.name,
+            &snapshot.name,
+            captured.entry,
+        );
+        write_checked_file(&*self.disk, &path, CONSUMER_MAGIC, &snapshot.bytes)?;
+        for directory in folder.ancestors().skip(1).take(2) {
+            self.disk
+                .sync_dir(directory)
+                .map_err(Fault::sync(directory))?;
+        }
+        if let Some((old, _)) = self
+            .snapshots
+            .insert(key, (captured.entry, snapshot.bytes.clone()))
+        {
+            let stale =
+                self.paths
+                    .consumer_state(&captured.account, &captured.name, &snapshot.name, old);
+            if stale != path {
+                self.stale.push(stale);
+            }
+        }
+        Ok(captured.entry)
+    }
+
+    fn list(&mut self, captured: &Captured, consumers: Vec<ManifestConsumer>) {
+        self.changed = true;
+        let entry = ManifestStream {
+            id: captured.id,
+            account: captured.account.clone(),
+            name: captured.name.clone(),
+            created: captured.created,
+            config: serde_json::to_value(&captured.config)
+                .expect("maps with string keys and numbers always serialise"),
+            entry: captured.entry,
+            last_sequence: captured.last_sequence,
+            segments: captured.segments.segments.clone(),
+            consumers,
+        };
+        match self
+            .manifest
+            .streams
+            .iter_mut()
+            .find(|stream| stream.id == captured.id)
+        {
+            Some(listed) => {
+                for gone in listed
+                    .consumers
+                    .iter()
+                    .filter(|old| !entry.consumers.iter().any(|new| new.name == old.name))
+                {
+                    self.stale.push(self.paths.consumer_state(
+                        &captured.account,
+                        &captured.name,
+                        &gone.name,
+                        gone.entry,
+                    ));
+                    self.snapshots.remove(&(captured.id, gone.name.clone()));
+                }
+                *listed = entry;
+            }
+            None => self.manifest.streams.push(entry),
+        }
+    }
+}

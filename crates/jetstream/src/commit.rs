@@ -1,0 +1,543 @@
+//! Group commit: one write and one sync for everything that waits, across all streams of a store directory.
+//!
+//! Actors append records and effects to the queue while they hold their stream, so the records of one stream are queued in
+//! entry order. Two commit threads take turns: one drains the queue, writes, syncs, and hands the writer on; then it releases the
+//! effects of its batch while the other already writes the next. The `order` lock is taken before the writer is handed on, so that
+//! effects leave in the order of the records.
+//!
+//! | policy | effects leave after | survives `kill -9` | survives power loss |
+//! | --- | --- | --- | --- |
+//! | [`SyncPolicy::Always`] | the sync of their batch | yes | yes |
+//! | [`SyncPolicy::Every`] | the write of their batch | yes | what is older than the interval |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use everjet_routing::Turn;
+use everjet_store::{Durable, Fault, Journal, JournalBatch, Lsn};
+use everjet_stream::Effects;
+use everjet_values::StreamSequence;
+use parking_lot::{Condvar, Mutex};
+
+use crate::actor::StreamActor;
+use crate::helpers::Helpers;
+use crate::report::{Level, Report};
+
+/// When the journal is synced; see the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before every acknowledgement. The default.
+    Always,
+    /// In the background, at the latest this long after the write.
+    Every(Duration),
+}
+
+/// Records nobody waits for (deliveries, plain acks) are committed at the latest this long after they were queued.
+const LAZY_COMMIT: Duration = Duration::from_millis(50);
+/// How often a write that met a full disk is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(100);
+/// Bytes that may wait for the journal. Above it new publishes are answered with 429.
+const QUEUED_BYTES_MAX: usize = 32 << 20;
+/// Bytes that must be free on the disk, or in files made before, for a publish to be accepted once the next journal file could not be
+/// made: what is accepted already has to fit, and checkpoints need room to work in.
+const ROOM_MIN: u64 = 16 << 20;
+/// Free bytes at which publishes are accepted again; more than [`ROOM_MIN`], so that the gate does not flap.
+const ROOM_AGAIN: u64 = 2 * ROOM_MIN;
+
+/// Whether publishes may enter, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Admission {
+    /// Everything is accepted.
+    Open = 0,
+    /// The disk is full: publishes are refused until there is room.
+    Full = 1,
+    /// The journal failed: publishes are refused until the server is restarted.
+    Failed = 2,
+}
+
+/// What leaves once a batch is durable.
+pub(crate) struct Release {
+    pub(crate) actor: Arc<StreamActor>,
+    pub(crate) effects: Effects,
+    /// Messages of the stream up to here are in this batch or an earlier one.
+    pub(crate) durable: StreamSequence,
+}
+
+/// A release, or a thread that waits for its batch.
+enum Waiter {
+    Stream(Release),
+    Thread(Arc<Signal>),
+}
+
+/// What a batch is once its effects may leave.
+enum Committed {
+    /// On stable storage.
+    Durable(#[expect(dead_code, reason = "the proof itself is what counts")] Durable<Lsn>),
+    /// With the operating system: enough for [`SyncPolicy::Every`] only.
+    Written,
+}
+
+/// A one-shot result that a thread waits for.
+#[derive(Default)]
+struct Signal {
+    result: Mutex<Option<Result<(), String>>>,
+    set: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    batch: JournalBatch,
+    waiters: Vec<Waiter>,
+    sync_wanted: bool,
+    oldest: Option<Instant>,
+    stopping: bool,
+}
+
+struct Writer {
+    journal: Journal,
+    batch: JournalBatch,
+    waiters: Vec<Waiter>,
+    last_sync: Instant,
+    /// A helper thread is zero-filling the next file.
+    making_spare: bool,
+    /// The next file could not be made: the disk is full.
+    starved: bool,
+}
+
+/// The commit side of one store directory.
+pub(crate) struct Commit {
+    policy: SyncPolicy,
+    queue: Mutex<Queue>,
+    ready: Condvar,
+    writer: Mutex<Writer>,
+    order: Mutex<()>,
+    /// The writer holds a batch that did not fit, or that a commit thread has to finish.
+    left_with_writer: AtomicBool,
+    admission: AtomicU8,
+    queued_bytes: AtomicU64,
+    /// Bytes written to the journal since the server started; decides when a checkpoint is due.
+    written_bytes: AtomicU64,
+    failure: Mutex<Option<String>>,
+    /// Bytes free on the disk of the journal.
+    free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+    helpers: Arc<Helpers>,
+    report: Arc<dyn Report>,
+}
+
+impl Commit {
+    pub(crate) fn new(
+        journal: Journal,
+        policy: SyncPolicy,
+        free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
+        helpers: Arc<Helpers>,
+        report: Arc<dyn Report>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            policy,
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            writer: Mutex::new(Writer {
+                journal,
+                batch: JournalBatch::default(),
+                waiters: Vec::new(),
+                last_sync: Instant::now(),
+                making_spare: false,
+                starved: false,
+            }),
+            order: Mutex::new(()),
+            left_with_writer: AtomicBool::new(false),
+            admission: AtomicU8::new(Admission::Open as u8),
+            queued_bytes: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            free_bytes,
+            helpers,
+            report,
+        })
+    }
+
+    /// Whether publishes may enter now.
+    pub(crate) fn admission(&self) -> Admission {
+        match self.admission.load(Ordering::Relaxed) {
+            0 => Admission::Open,
+            1 => Admission::Full,
+            _ => Admission::Failed,
+        }
+    }
+
+    /// Why the journal failed, when it did.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.lock().clone()
+    }
+
+    /// Whether more waits for the journal than its bound allows.
+    pub(crate) fn is_overloaded(&self) -> bool {
+        self.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES_MAX as u64
+    }
+
+    /// Bytes written to the journal since the start.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Queues the records of `batch` (left empty) and what is to leave with them. Called with the stream held, so that its
+    /// records keep their order.
+    pub(crate) fn submit(&self, batch: &mut JournalBatch, sync_wanted: bool, release: Release) {
+        self.enqueue(batch, sync_wanted, Waiter::Stream(release));
+    }
+
+    fn enqueue(&self, batch: &mut JournalBatch, sync_wanted: bool, waiter: Waiter) {
+        let waits = matches!(waiter, Waiter::Thread(_));
+        let mut queue = self.queue.lock();
+        self.queued_bytes
+            .fetch_add(batch.bytes() as u64, Ordering::Relaxed);
+        queue.batch.append(batch);
+        queue.waiters.push(waiter);
+        let was_idle = queue.oldest.is_none();
+        if was_idle {
+            queue.oldest = Some(Instant::now());
+        }
+        let first_wanted = sync_wanted && !queue.sync_wanted;
+        queue.sync_wanted |= sync_wanted;
+        drop(queue);
+        // With a lazy policy whoever queued drives, unless a thread waits for the sync.
+        if (was_idle || first_wanted) && (self.policy == SyncPolicy::Always || waits) {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Queues `batch` and waits until it is durable, whatever the policy. For threads that may block.
+    ///
+    /// # Errors
+    /// Why the journal cannot make it durable.
+    pub(crate) fn commit_and_wait(&self, batch: &mut JournalBatch) -> Result<(), String> {
+        let signal = Arc::new(Signal::default());
+        self.enqueue(batch, true, Waiter::Thread(Arc::clone(&signal)));
+        let mut result = signal.result.lock();
+        while result.is_none() {
+            signal.set.wait(&mut result);
+        }
+        result.clone().expect("set by the commit thread")
+    }
+
+    /// With a lazy policy the thread that queued records writes them itself when nobody else is writing: no hop to another
+    /// thread on the way to the acknowledgement.
+    pub(crate) fn drive(self: &Arc<Self>, turn: &mut Turn) {
+        if self.policy == SyncPolicy::Always {
+            return;
+        }
+        loop {
+            let (Some(mut writer), Some(order)) = (self.writer.try_lock(), self.order.try_lock())
+            else {
+                // Somebody writes, perhaps this very thread further out; a commit thread takes what they do not see.
+                self.ready.notify_one();
+                return;
+            };
+            let waits = |waiter: &Waiter| matches!(waiter, Waiter::Thread(_));
+            if !self.take_queue(&mut writer) {
+                return;
+            }
+            let sync = writer.waiters.iter().any(waits);
+            let outcome = if sync {
+                None
+            } else {
+                Some(self.write(&mut writer, false))
+            };
+            let outcome = match outcome {
+                Some(Err(fault)) if fault.is_full() => None,
+                other => other,
+            };
+            // A thread waits for a sync, or the disk is full: for the commit threads, which may wait.
+            let Some(outcome) = outcome else {
+                self.left_with_writer.store(true, Ordering::Release);
+                self.ready.notify_one();
+                return;
+            };
+            let waiters = std::mem::take(&mut writer.waiters);
+            self.prepare_spare(&mut writer);
+            drop(writer);
+            self.release(waiters, outcome.as_ref(), turn);
+            drop(order);
+        }
+    }
+
+    /// The loop of a commit thread; ends after [`Commit::stop`] when the queue is empty.
+    pub(crate) fn run(self: &Arc<Self>, turn: &mut Turn) {
+        while self.wait_for_work() {
+            let mut writer = self.writer.lock();
+            self.take_queue(&mut writer);
+            if writer.waiters.is_empty() && !self.sync_is_due(&writer) {
+                self.left_with_writer.store(false, Ordering::Release);
+                self.prepare_spare(&mut writer);
+                continue;
+            }
+            let sync = self.must_sync(&writer);
+            let outcome = self.write(&mut writer, sync);
+            if matches!(&outcome, Err(fault) if fault.is_full()) && !self.queue.lock().stopping {
+                // The batch stays with the writer: nobody is acknowledged until it fits.
+                self.left_with_writer.store(true, Ordering::Release);
+                drop(writer);
+                std::thread::sleep(FULL_RETRY);
+                continue;
+            }
+            self.left_with_writer.store(false, Ordering::Release);
+            writer.batch.clear();
+            let waiters = std::mem::take(&mut writer.waiters);
+            self.prepare_spare(&mut writer);
+            let order = self.order.lock();
+            drop(writer);
+            self.release(waiters, outcome.as_ref(), turn);
+            drop(order);
+            turn.flush();
+        }
+    }
+
+    /// Lets the commit threads end once everything queued is committed.
+    pub(crate) fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.ready.notify_all();
+    }
+
+    /// Syncs everything written so far and returns the position up to which the journal is durable.
+    ///
+    /// # Errors
+    /// The fault that makes the journal useless from now on.
+    pub(crate) fn sync_now(&self) -> Result<Lsn, Fault> {
+        let mut writer = self.writer.lock();
+        writer.last_sync = Instant::now();
+        let synced = writer.journal.sync();
+        if let Err(fault) = &synced {
+            self.fail(fault);
+        }
+        synced.map(|durable| *durable.get())
+    }
+
+    /// The last position written.
+    pub(crate) fn last_written(&self) -> Lsn {
+        self.writer.lock().journal.last_written()
+    }
+
+    /// Gives back journal files that hold nothing after `through`.
+    ///
+    /// # Errors
+    /// What the disk says; the files are then given back another time.
+    pub(crate) fn release_journal(&self, through: Lsn) -> Result<(), Fault> {
+        self.writer.lock().journal.release(through)
+    }
+
+    /// Marks the end of an orderly run in the journal. Costs nothing but a better diagnosis when it fails.
+    pub(crate) fn seal(&self) {
+        if let Err(fault) = self.writer.lock().journal.seal() {
+            self.report.report(
+                Level::Warn,
+                &format!("the journal has no orderly end: {fault}"),
+            );
+        }
+    }
+
+    /// Waits until there is something to do; `false` when there never will be.
+    fn wait_for_work(&self) -> bool {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.sync_wanted || self.left_with_writer.load(Ordering::Acquire) {
+                return true;
+            }
+            let timeout = match (queue.oldest, self.policy) {
+                (Some(_), _) if queue.stopping => return true,
+                (None, _) if queue.stopping => return false,
+                (Some(since), _) => LAZY_COMMIT.saturating_sub(since.elapsed()),
+                (None, _) if self.admission() == Admission::Full => FULL_RETRY,
+                (None, SyncPolicy::Every(interval)) => interval,
+                (None, SyncPolicy::Always) => {
+                    self.ready.wait(&mut queue);
+                    continue;
+                }
+            };
+            if timeout.is_zero() || self.ready.wait_for(&mut queue, timeout).timed_out() {
+                return true;
+            }
+        }
+    }
+
+    /// Moves the queue to the writer; `false` when it was empty.
+    fn take_queue(&self, writer: &mut Writer) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.waiters.is_empty() {
+            return false;
+        }
+        if writer.batch.is_empty() {
+            std::mem::swap(&mut writer.batch, &mut queue.batch);
+        } else {
+            writer.batch.append(&mut queue.batch);
+        }
+        if writer.waiters.is_empty() {
+            std::mem::swap(&mut writer.waiters, &mut queue.waiters);
+        } else {
+            writer.waiters.append(&mut queue.waiters);
+        }
+        queue.sync_wanted = false;
+        queue.oldest = None;
+        true
+    }
+
+    fn sync_is_due(&self, writer: &Writer) -> bool {
+        match self.policy {
+            SyncPolicy::Always => false,
+            SyncPolicy::Every(interval) => {
+                writer.last_sync.elapsed() >= interval
+                    && writer.journal.last_synced() < writer.journal.last_written()
+            }
+        }
+    }
+
+    /// Whether this batch is synced before its effects leave. A waiting thread always gets a sync: what it does next (creating or
+    /// removing a stream's folder) must not run ahead of the record.
+    fn must_sync(&self, writer: &Writer) -> bool {
+        self.policy == SyncPolicy::Always
+            || self.sync_is_due(writer)
+            || writer
+                .waiters
+                .iter()
+                .any(|waiter| matches!(waiter, Waiter::Thread(_)))
+    }
+
+    fn write(&self, writer: &mut Writer, sync: bool) -> Result<Committed, Fault> {
+        let bytes = writer.batch.bytes() as u64;
+        if !writer.batch.is_empty() {
+            match writer.journal.write(&mut writer.batch) {
+                Ok(_) => {}
+                Err(fault) => {
+                    if fault.is_full() {
+                        self.close(Admission::Full, &fault);
+                    } else {
+                        self.fail(&fault);
+                        writer.batch.clear();
+                    }
+                    return Err(fault);
+                }
+            }
+            self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.written_bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.watch_room(writer);
+        if !sync {
+            return Ok(Committed::Written);
+        }
+        writer.last_sync = Instant::now();
+        match writer.journal.sync() {
+            Ok(durable) => Ok(Committed::Durable(durable)),
+            Err(fault) => {
+                self.fail(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Opens or closes the admission by the room that is left for what is already accepted.
+    fn watch_room(&self, writer: &Writer) {
+        let admission = self.admission();
+        if admission == Admission::Failed || (admission == Admission::Open && !writer.starved) {
+            return;
+        }
+        let room = writer.journal.room().saturating_add((self.free_bytes)());
+        match admission {
+            Admission::Open if room < ROOM_MIN => {
+                self.admission
+                    .store(Admission::Full as u8, Ordering::Relaxed);
+                self.report.report(
+                    Level::Error,
+                    "JetStream is out of disk space: publishes are refused until there is room",
+                );
+            }
+            Admission::Full if room >= ROOM_AGAIN => {
+                self.admission
+                    .store(Admission::Open as u8, Ordering::Relaxed);
+                self.report.report(
+                    Level::Info,
+                    "JetStream has disk space again: publishes are accepted",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn close(&self, to: Admission, fault: &Fault) {
+        if self.admission() == Admission::Open {
+            self.admission.store(to as u8, Ordering::Relaxed);
+            self.report.report(
+                Level::Error,
+                &format!("JetStream is out of disk space: {fault}"),
+            );
+        }
+    }
+
+    fn fail(&self, fault: &Fault) {
+        if self.admission() != Admission::Failed {
+            self.admission
+                .store(Admission::Failed as u8, Ordering::Relaxed);
+            *self.failure.lock() = Some(fault.to_string());
+            self.report.report(
+                Level::Error,
+                &format!("the journal failed and takes no more messages until a restart: {fault}"),
+            );
+        }
+    }
+
+    /// Has the next journal file zero-filled on a helper thread before it is needed.
+    fn prepare_spare(self: &Arc<Self>, writer: &mut Writer) {
+        if writer.making_spare {
+            return;
+        }
+        let Some(job) = writer.journal.spare_job() else {
+            return;
+        };
+        writer.making_spare = true;
+        let commit = Arc::clone(self);
+        self.helpers.run(Box::new(move |_| {
+            let made = job.run();
+            let mut writer = commit.writer.lock();
+            writer.making_spare = false;
+            writer.starved = made.is_err();
+            match made {
+                Ok(spare) => {
+                    if let Err(fault) = writer.journal.install_spare(spare) {
+                        commit.report.report(
+                            Level::Warn,
+                            &format!("the next journal file is not ready: {fault}"),
+                        );
+                    }
+                }
+                Err(fault) if fault.is_full() => {}
+                Err(fault) => commit.fail(&fault),
+            }
+            commit.watch_room(&writer);
+        }));
+    }
+
+    fn release(&self, waiters: Vec<Waiter>, outcome: Result<&Committed, &Fault>, turn: &mut Turn) {
+        assert!(
+            self.policy != SyncPolicy::Always || !matches!(outcome, Ok(Committed::Written)),
+            "nothing is acknowledged before it is on stable storage"
+        );
+        for waiter in waiters {
+            match (waiter, outcome) {
+                (Waiter::Stream(release), Ok(_)) => {
+                    release.actor.release(&release.effects, None, turn);
+                    release.actor.durable(release.durable, turn);
+                }
+                (Waiter::Stream(release), Err(fault)) => {
+                    release
+                        .actor
+                        .release(&release.effects, Some(&fault.to_string()), turn);
+                }
+                (Waiter::Thread(signal), outcome) => {
+                    *signal.result.lock() = Some(outcome.map(|_| ()).map_err(ToString::to_string));
+                    signal.set.notify_all();
+                }
+            }
+        }
+        turn.flush_connections();
+    }
+}

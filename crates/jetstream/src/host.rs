@@ -1,0 +1,389 @@
+//! JetStream of one server: opens the store, serves its streams, and closes it again.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use everjet_api::{Storage, StreamConfig};
+use everjet_routing::{Account, Sink, Subscription, Turn};
+use everjet_store::{Disk, JournalBatch, StreamId, StreamStore};
+use everjet_stream::Stream;
+use everjet_values::{Clock, Entropy};
+use parking_lot::Mutex;
+
+use crate::actor::{StreamActor, Surroundings};
+use crate::api::{ApiInlet, ApiWorker};
+use crate::checkpoint::Checkpointer;
+use crate::commit::{Commit, SyncPolicy};
+use crate::helpers::Helpers;
+use crate::housekeeper::Housekeeper;
+use crate::inlets::{AckInlet, FlowControlInlet};
+use crate::open::{
+    OpenError, OpenStore, StorageOptions, StreamMeta, make_folder, new_store,
+    record_stream_created, record_stream_deleted, remove_folder,
+};
+use crate::paths::Paths;
+use crate::registry::Registry;
+use crate::report::{Level, Report};
+use crate::timers::Timers;
+use crate::usage::{Usage, UsageLimits};
+
+/// Threads that may wait for a disk.
+const HELPERS: usize = 2;
+/// Commit threads: one writes while the other lets effects leave.
+const COMMITTERS: usize = 2;
+
+/// How JetStream runs.
+#[derive(Clone, Debug)]
+pub struct JetStreamConfig {
+    /// Where the store is; see [`Paths::new`].
+    pub store_dir: PathBuf,
+    /// When an acknowledgement may leave.
+    pub sync: SyncPolicy,
+    /// Name of the server, shown as the leader of every stream.
+    pub server_name: String,
+    /// Whether unknown fields in API requests are errors. Default true.
+    pub strict: bool,
+    /// Bytes that all streams together may hold.
+    pub limits: UsageLimits,
+    /// Sizes of the store.
+    pub storage: StorageOptions,
+}
+
+/// What JetStream uses of its surroundings.
+#[derive(Clone)]
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for the names of consumers without one.
+    pub entropy: Arc<dyn Entropy>,
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+    /// The log.
+    pub report: Arc<dyn Report>,
+}
+
+/// Everything the parts of JetStream share.
+pub(crate) struct Host {
+    pub(crate) config: JetStreamConfig,
+    pub(crate) seams: Seams,
+    pub(crate) paths: Paths,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) commit: Arc<Commit>,
+    pub(crate) checkpointer: Mutex<Checkpointer>,
+    pub(crate) usage: Arc<Usage>,
+    surroundings: Arc<Surroundings>,
+    next_stream_id: AtomicU64,
+    _lock: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// JetStream of one server. Stop it with [`JetStream::stop`]; dropped without, it is as after a crash.
+pub struct JetStream {
+    host: Arc<Host>,
+    worker: Arc<ApiWorker>,
+    housekeeper: Arc<Housekeeper>,
+    helpers: Arc<Helpers>,
+    timers: Arc<Timers>,
+    committers: Vec<JoinHandle<()>>,
+    subscriptions: Vec<Arc<Subscription>>,
+}
+
+/// Why JetStream cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The store cannot be opened.
+    Open(OpenError),
+    /// The operating system gives no thread.
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::Thread(error)
+    }
+}
+
+impl JetStream {
+    /// Opens the store and serves its streams in `account`.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing in the store was changed then.
+    pub fn start(
+        config: JetStreamConfig,
+        seams: Seams,
+        account: &Arc<Account>,
+    ) -> Result<Self, StartError> {
+        let paths = Paths::new(&config.store_dir);
+        let mut options = config.storage.clone();
+        options.journal.salt = seams.entropy.next_u64();
+        let storage = OpenStore::open(&seams.disk, &paths, &options)?;
+        for (level, text) in &storage.notes {
+            seams.report.report(*level, text);
+        }
+        let seed = seams.entropy.next_u64();
+        let helpers = Helpers::start(HELPERS, seed)?;
+        let timers = Timers::start(Arc::clone(&seams.clock), seed.wrapping_add(100))?;
+        let (disk, root) = (Arc::clone(&seams.disk), paths.root().to_owned());
+        // A disk that cannot be asked is not taken for a full one: the write itself will tell.
+        let free_bytes = Box::new(move || disk.free_bytes(&root).unwrap_or(u64::MAX));
+        let report = Arc::clone(&seams.report);
+        let commit = Commit::new(
+            storage.journal,
+            config.sync,
+            free_bytes,
+            Arc::clone(&helpers),
+            report,
+        );
+        let committers = (0..COMMITTERS)
+            .map(|number| {
+                let commit = Arc::clone(&commit);
+                std::thread::Builder::new()
+                    .name(format!("commit-{number}"))
+                    .spawn(move || {
+                        commit.run(&mut Turn::new(seed.wrapping_add(200 + number as u64)))
+                    })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        let usage = Arc::new(Usage::new(config.limits));
+        let surroundings = Arc::new(Surroundings {
+            clock: Arc::clone(&seams.clock),
+            commit: Some(Arc::clone(&commit)),
+            helpers: Arc::clone(&helpers),
+            timers: Arc::clone(&timers),
+            usage: Arc::clone(&usage),
+        });
+        let next_stream_id = storage.manifest.next_stream_id;
+        let checkpointer = Checkpointer::new(
+            Arc::clone(&seams.disk),
+            paths.clone(),
+            storage.manifest_store,
+            storage.manifest,
+        );
+        let host = Arc::new(Host {
+            registry: Arc::new(Registry::new(Arc::clone(account))),
+            config: JetStreamConfig {
+                storage: options,
+                ..config
+            },
+            paths,
+            commit,
+            checkpointer: Mutex::new(checkpointer),
+            usage,
+            surroundings,
+            next_stream_id: AtomicU64::new(next_stream_id.0),
+            _lock: storage._lock,
+            seams,
+        });
+        let mut turn = Turn::new(seed.wrapping_add(300));
+        for opened in storage.streams {
+            host.serve(opened.stream, &mut turn);
+        }
+        turn.flush();
+        let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
+        let housekeeper = Housekeeper::start(Arc::clone(&host), seed.wrapping_add(500))?;
+        let subscriptions = subscribe(account, &host, &worker);
+        Ok(Self {
+            host,
+            worker,
+            housekeeper,
+            helpers,
+            timers,
+            committers,
+            subscriptions,
+        })
+    }
+
+    /// Number of streams.
+    #[must_use]
+    pub fn stream_count(&self) -> usize {
+        self.host.registry.all().len()
+    }
+
+    /// Stops taking messages, makes everything durable, writes a last checkpoint and ends the threads.
+    pub fn stop(self) {
+        let account = self.host.registry.account();
+        account.unsubscribe_all(&self.subscriptions);
+        self.worker.stop();
+        let mut turn = Turn::new(0);
+        for actor in self.host.registry.all() {
+            actor.with(&mut turn, |stream, now, output| {
+                stream.shutdown(now, output)
+            });
+        }
+        turn.flush();
+        self.timers.stop();
+        self.helpers.stop();
+        self.host.commit.stop();
+        for thread in self.committers {
+            // A commit thread that panicked has said so on stderr; the checkpoint below still keeps what it can.
+            drop(thread.join());
+        }
+        self.housekeeper.stop();
+        self.host.registry.close();
+    }
+}
+
+/// The subjects that JetStream itself listens to.
+fn subscribe(
+    account: &Arc<Account>,
+    host: &Arc<Host>,
+    worker: &Arc<ApiWorker>,
+) -> Vec<Arc<Subscription>> {
+    let registry = &host.registry;
+    let inlets: [(&str, Sink); 3] = [
+        (
+            "$JS.API.>",
+            Sink::Local(Arc::new(ApiInlet::new(
+                Arc::clone(registry),
+                Arc::clone(worker),
+            ))),
+        ),
+        (
+            "$JS.ACK.>",
+            Sink::Local(Arc::new(AckInlet::new(Arc::clone(registry)))),
+        ),
+        (
+            "$JS.FC.>",
+            Sink::Local(Arc::new(FlowControlInlet::new(Arc::clone(registry)))),
+        ),
+    ];
+    inlets
+        .into_iter()
+        .map(|(filter, sink)| {
+            let subscription = Arc::new(Subscription::new(filter.as_bytes(), None, b"", sink));
+            account.subscribe(Arc::clone(&subscription));
+            subscription
+        })
+        .collect()
+}
+
+impl Host {
+    /// Creates a stream; it exists, durably, when this returns.
+    ///
+    /// # Errors
+    /// Why it could not be made durable.
+    pub(crate) fn create(
+        &self,
+        config: StreamConfig,
+        turn: &mut Turn,
+    ) -> Result<Arc<StreamActor>, String> {
+        // Held to the end: a checkpoint in between would let go of the journal record and not know the stream yet.
+        let _checkpoints_wait = self.checkpointer.lock();
+        let id = StreamId(self.next_stream_id.fetch_add(1, Ordering::Relaxed));
+        let created = self.seams.clock.now();
+        let account = self.registry.account().name();
+        let store = match config.storage {
+            Storage::Memory => StreamStore::in_memory(self.config.storage.store),
+            Storage::File => {
+                let mut batch = JournalBatch::default();
+                record_stream_created(&mut batch, id, account, created, &config);
+                self.commit.commit_and_wait(&mut batch)?;
+                let meta = StreamMeta {
+                    id,
+                    account: account.to_owned(),
+                    name: config.name.clone(),
+                    created,
+                    config: config.clone(),
+                };
+                make_folder(&*self.seams.disk, &self.paths, &meta)
+                    .map_err(|fault| fault.to_string())?;
+                new_store(
+                    &self.seams.disk,
+                    &self.paths,
+                    &self.config.storage,
+                    id,
+                    account,
+                    &config.name,
+                )
+            }
+        };
+        Ok(self.serve(Stream::create(id, config, created, store), turn))
+    }
+
+    /// Deletes a stream; it is gone, durably, when this returns.
+    ///
+    /// # Errors
+    /// Why the deletion could not be made durable.
+    pub(crate) fn delete(&self, actor: &Arc<StreamActor>, turn: &mut Turn) -> Result<(), String> {
+        let mut checkpointer = self.checkpointer.lock();
+        if actor.is_on_disk() {
+            let mut batch = JournalBatch::default();
+            record_stream_deleted(&mut batch, actor.id);
+            self.commit.commit_and_wait(&mut batch)?;
+        }
+        self.registry.remove(&actor.name);
+        actor.retire(turn);
+        if actor.is_on_disk() {
+            checkpointer.forget(actor.id);
+            let account = self.registry.account().name();
+            if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name)
+            {
+                self.seams.report.report(
+                    Level::Error,
+                    &format!(
+                        "stream {} is deleted, its folder is not: {fault}",
+                        actor.name
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn next_stream_id(&self) -> StreamId {
+        StreamId(self.next_stream_id.load(Ordering::Relaxed))
+    }
+
+    fn serve(&self, mut stream: Stream, turn: &mut Turn) -> Arc<StreamActor> {
+        stream.lead(self.seams.clock.now());
+        let config = stream.config().clone();
+        let on_disk = config.storage == Storage::File;
+        let account = Arc::clone(self.registry.account());
+        let actor = StreamActor::new(
+            stream,
+            &config.name,
+            on_disk,
+            account,
+            Arc::clone(&self.surroundings),
+        );
+        self.registry.insert(&actor, config);
+        let targets = actor.with(turn, |stream, now, _| {
+            let names: Vec<String> = stream
+                .consumer_names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+            let info = |name: &String| stream.consumer_info(now, name).ok();
+            names
+                .iter()
+                .filter_map(info)
+                .map(|info| (info.name, info.config.deliver_subject))
+                .collect::<Vec<_>>()
+        });
+        for (consumer, deliver_subject) in targets.unwrap_or_default() {
+            if !deliver_subject.is_empty() {
+                self.registry.watch(&actor, &consumer, &deliver_subject);
+            }
+        }
+        actor
+    }
+}

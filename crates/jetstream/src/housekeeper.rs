@@ -1,0 +1,239 @@
+//! The thread that writes checkpoints: of streams that fell quiet, and of all when much or long has gathered in the journal.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use everjet_routing::Turn;
+use everjet_store::{Fault, StreamId};
+use parking_lot::{Condvar, Mutex};
+
+use crate::actor::StreamActor;
+use crate::checkpoint::Captured;
+use crate::host::Host;
+use crate::report::Level;
+
+/// How often the streams are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A stream without a change for this long is quiet, and its messages go to their segment.
+const QUIET_AFTER: Duration = Duration::from_millis(300);
+/// All streams are checkpointed at the latest this long after the last time.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Or when this much was written to the journal since.
+const CHECKPOINT_BYTES: u64 = 128 << 20;
+
+/// Which streams a checkpoint takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Quiet,
+    Everything,
+}
+
+/// Writes checkpoints in the background, and a last one at the end.
+pub(crate) struct Housekeeper {
+    host: Arc<Host>,
+    stopping: Mutex<bool>,
+    changed: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Checkpoints that could not be finished: to be written before anything newer of their stream.
+    unfinished: Mutex<HashMap<StreamId, Unfinished>>,
+}
+
+/// A checkpoint that could not be finished.
+struct Unfinished {
+    captured: Captured,
+    /// The disk was full, so that the same may succeed once there is room. After any other fault the state of the files is unknown
+    /// and they are left alone until the server is restarted; the journal keeps what they lack.
+    retry: bool,
+}
+
+impl Housekeeper {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(crate) fn start(host: Arc<Host>, seed: u64) -> io::Result<Arc<Self>> {
+        let keeper = Arc::new(Self {
+            host,
+            stopping: Mutex::new(false),
+            changed: Condvar::new(),
+            thread: Mutex::new(None),
+            unfinished: Mutex::default(),
+        });
+        let own = Arc::clone(&keeper);
+        let thread = std::thread::Builder::new()
+            .name("housekeeper".to_owned())
+            .spawn(move || own.work(&mut Turn::new(seed)))?;
+        *keeper.thread.lock() = Some(thread);
+        Ok(keeper)
+    }
+
+    /// Ends the thread and writes a last checkpoint of everything. Nothing may change any more.
+    pub(crate) fn stop(&self) {
+        *self.stopping.lock() = true;
+        self.changed.notify_all();
+        if let Some(thread) = self.thread.lock().take() {
+            drop(thread.join());
+        }
+        self.checkpoint(Scope::Everything, &mut Turn::new(0));
+        self.host.commit.seal();
+    }
+
+    fn work(&self, turn: &mut Turn) {
+        let mut last_full = Instant::now();
+        let mut last_bytes = self.host.commit.written_bytes();
+        let mut stopping = self.stopping.lock();
+        while !*stopping {
+            self.changed.wait_for(&mut stopping, LOOK_EVERY);
+            if *stopping {
+                return;
+            }
+            drop(stopping);
+            let bytes = self.host.commit.written_bytes();
+            let gathered = bytes - last_bytes;
+            let due = gathered >= CHECKPOINT_BYTES
+                || (gathered > 0 && last_full.elapsed() >= CHECKPOINT_EVERY);
+            self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
+            if due {
+                last_full = Instant::now();
+                last_bytes = bytes;
+            }
+            stopping = self.stopping.lock();
+        }
+    }
+
+    /// One checkpoint: capture, write and sync files, switch the manifest, give the journal back.
+    fn checkpoint(&self, scope: Scope, turn: &mut Turn) {
+        let host = &self.host;
+        let mut checkpointer = host.checkpointer.lock();
+        let mut unfinished = self.unfinished.lock();
+        let written_before = host.commit.last_written();
+        let actors: Vec<_> = host
+            .registry
+            .all()
+            .into_iter()
+            .filter(|actor| actor.is_on_disk())
+            .collect();
+        unfinished.retain(|id, _| actors.iter().any(|actor| actor.id == *id));
+        let mut complete = true;
+        let mut finished = Vec::new();
+        for actor in &actors {
+            if unfinished
+                .get(&actor.id)
+                .is_some_and(|unfinished| !unfinished.retry)
+            {
+                complete = false;
+                continue;
+            }
+            let retry = unfinished
+                .remove(&actor.id)
+                .map(|unfinished| unfinished.captured);
+            let take = match scope {
+                Scope::Everything => actor.take_dirty(),
+                Scope::Quiet => actor.take_quiet(QUIET_AFTER),
+            };
+            // What was captured before has to be written first; what changed since is taken the next time.
+            let again = retry.is_some() && take;
+            let Some(captured) = retry.or_else(|| take.then(|| capture(actor, turn)).flatten())
+            else {
+                complete &= !actor.is_dirty();
+                continue;
+            };
+            match checkpointer.persist(&captured) {
+                Ok(written) => finished.push((Arc::clone(actor), captured, written)),
+                Err(fault) => {
+                    self.note(actor, &fault);
+                    unfinished.insert(
+                        actor.id,
+                        Unfinished {
+                            captured,
+                            retry: fault.is_full(),
+                        },
+                    );
+                    complete = false;
+                }
+            }
+            if again {
+                actor.set_dirty();
+                complete = false;
+            }
+        }
+        if finished.is_empty() && !checkpointer.is_changed() {
+            return;
+        }
+        let synced = host.commit.sync_now();
+        let journal_from = if complete {
+            written_before.next()
+        } else {
+            everjet_store::Lsn::FIRST
+        };
+        let published =
+            synced.and_then(|_| checkpointer.publish(journal_from, host.next_stream_id()));
+        for (actor, captured, written) in finished {
+            // Read back from the files or not: the bytes are there, whether or not the manifest names them yet.
+            self.finish(&actor, &captured, written, published.is_ok(), turn);
+            if published.is_err() {
+                actor.set_dirty();
+            }
+        }
+        match published {
+            Ok(()) if complete => {
+                if let Err(fault) = host.commit.release_journal(written_before) {
+                    host.seams.report.report(
+                        Level::Warn,
+                        &format!("journal files are given back later: {fault}"),
+                    );
+                }
+            }
+            Ok(()) => {}
+            Err(fault) => host.seams.report.report(
+                Level::Error,
+                &format!("a checkpoint does not count: {fault}"),
+            ),
+        }
+        turn.flush();
+    }
+
+    fn finish(
+        &self,
+        actor: &Arc<StreamActor>,
+        captured: &Captured,
+        written: Option<everjet_store::WrittenSegments>,
+        published: bool,
+        turn: &mut Turn,
+    ) {
+        let obsolete = actor.with(turn, |stream, _, _| {
+            let store = stream.store_mut();
+            if let Some(written) = &written {
+                store.finish_writes(written);
+            }
+            published.then(|| store.obsolete_files(captured.segments()))
+        });
+        let Some(obsolete) = obsolete.flatten().filter(|obsolete| !obsolete.is_empty()) else {
+            return;
+        };
+        match obsolete.delete(&*self.host.seams.disk) {
+            Ok(()) => {
+                actor.with(turn, |stream, _, _| {
+                    stream.store_mut().finish_obsolete(&obsolete)
+                });
+            }
+            Err(fault) => self.note(actor, &fault),
+        }
+    }
+
+    fn note(&self, actor: &Arc<StreamActor>, fault: &Fault) {
+        let text = format!(
+            "stream {} stays in the journal for now: {fault}",
+            actor.name
+        );
+        self.host.seams.report.report(Level::Error, &text);
+    }
+}
+
+fn capture(actor: &Arc<StreamActor>, turn: &mut Turn) -> Option<Captured> {
+    let account = actor.account.name().to_owned();
+    actor.with(turn, |stream, _, _| Captured::take(stream, &account))
+}

@@ -1,0 +1,33 @@
+//! JetStream's drivers: stream actors, group commit, checkpoints, recovery and the API; and the operating system's disk.
+//!
+//! What is decided is decided in `everjet-stream`; here it is read, written, scheduled and answered. [`JetStream`] serves one
+//! account's streams from one store directory.
+
+mod actor;
+mod api;
+mod checkpoint;
+mod commit;
+mod helpers;
+mod host;
+mod housekeeper;
+mod inlets;
+mod open;
+mod os_disk;
+mod paths;
+mod registry;
+mod render;
+mod report;
+mod timers;
+mod usage;
+
+pub use checkpoint::{Captured, Checkpointer};
+pub use commit::SyncPolicy;
+pub use host::{JetStream, JetStreamConfig, Seams, StartError};
+pub use open::{
+    OpenError, OpenStore, OpenedStream, StorageOptions, record_stream_created,
+    record_stream_deleted,
+};
+pub use os_disk::OsDisk;
+pub use paths::Paths;
+pub use report::{Level, Report};
+pub use usage::UsageLimits;

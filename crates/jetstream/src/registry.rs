@@ -1,0 +1,214 @@
+//! The streams of an account, and what the account's subjects lead to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use everjet_api::StreamConfig;
+use everjet_routing::{Account, Sink, Subscription, WatchId};
+use everjet_store::StreamId;
+use everjet_subject::collides;
+use parking_lot::{Mutex, RwLock};
+
+use crate::actor::{StreamActor, StreamInlet};
+
+/// A stream that is served.
+struct Served {
+    actor: Arc<StreamActor>,
+    config: StreamConfig,
+    subscriptions: Vec<Arc<Subscription>>,
+}
+
+/// The streams of one account.
+pub(crate) struct Registry {
+    account: Arc<Account>,
+    streams: RwLock<BTreeMap<String, Served>>,
+    watches: Mutex<HashMap<(StreamId, String), WatchId>>,
+}
+
+impl Registry {
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self {
+            account,
+            streams: RwLock::default(),
+            watches: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The actor of a stream.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<StreamActor>> {
+        self.streams
+            .read()
+            .get(name)
+            .map(|served| Arc::clone(&served.actor))
+    }
+
+    /// The configuration of a stream.
+    pub(crate) fn config(&self, name: &str) -> Option<StreamConfig> {
+        self.streams
+            .read()
+            .get(name)
+            .map(|served| served.config.clone())
+    }
+
+    /// All actors, by name.
+    pub(crate) fn all(&self) -> Vec<Arc<StreamActor>> {
+        self.streams
+            .read()
+            .values()
+            .map(|served| Arc::clone(&served.actor))
+            .collect()
+    }
+
+    /// Lets go of all streams: the server stops.
+    pub(crate) fn close(&self) {
+        for served in std::mem::take(&mut *self.streams.write()).into_values() {
+            self.account.unsubscribe_all(&served.subscriptions);
+            self.keep_watches(served.actor.id, |_| false);
+            served.actor.close();
+        }
+    }
+
+    /// All configurations, by name.
+    pub(crate) fn configs(&self) -> Vec<StreamConfig> {
+        self.streams
+            .read()
+            .values()
+            .map(|served| served.config.clone())
+            .collect()
+    }
+
+    /// Names of the streams that store something `filter` could match; all for an empty filter.
+    pub(crate) fn names(&self, filter: &str) -> Vec<String> {
+        let streams = self.streams.read();
+        let wanted = |served: &Served| {
+            filter.is_empty()
+                || served
+                    .config
+                    .subjects
+                    .iter()
+                    .any(|subject| collides(subject.as_bytes(), filter.as_bytes()))
+        };
+        streams
+            .iter()
+            .filter(|(_, served)| wanted(served))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Whether a stream other than `except` stores something that `subjects` could match.
+    pub(crate) fn overlaps(&self, subjects: &[String], except: &str) -> bool {
+        let streams = self.streams.read();
+        streams
+            .iter()
+            .filter(|(name, _)| *name != except)
+            .any(|(_, served)| {
+                served.config.subjects.iter().any(|theirs| {
+                    subjects
+                        .iter()
+                        .any(|ours| collides(theirs.as_bytes(), ours.as_bytes()))
+                })
+            })
+    }
+
+    /// Begins to serve a stream: from now on its subjects lead to it.
+    pub(crate) fn insert(&self, actor: &Arc<StreamActor>, config: StreamConfig) {
+        let subscriptions = self.subscribe(actor, &config.subjects);
+        let served = Served {
+            actor: Arc::clone(actor),
+            config,
+            subscriptions,
+        };
+        self.streams.write().insert(actor.name.to_string(), served);
+    }
+
+    /// Takes over a changed configuration: subjects that it no longer has stop leading to the stream, new ones begin to.
+    pub(crate) fn update(&self, name: &str, config: StreamConfig) {
+        let Some((actor, old)) = self
+            .streams
+            .read()
+            .get(name)
+            .map(|served| (Arc::clone(&served.actor), served.subscriptions.clone()))
+        else {
+            return;
+        };
+        let stays = |subscription: &Arc<Subscription>| {
+            config
+                .subjects
+                .iter()
+                .any(|subject| subject.as_bytes() == subscription.filter())
+        };
+        let (mut kept, dropped): (Vec<_>, Vec<_>) = old.into_iter().partition(stays);
+        let added: Vec<String> = config
+            .subjects
+            .iter()
+            .filter(|subject| {
+                !kept
+                    .iter()
+                    .any(|subscription| subscription.filter() == subject.as_bytes())
+            })
+            .cloned()
+            .collect();
+        kept.extend(self.subscribe(&actor, &added));
+        self.account.unsubscribe_all(&dropped);
+        if let Some(served) = self.streams.write().get_mut(name) {
+            served.config = config;
+            served.subscriptions = kept;
+        }
+    }
+
+    /// Stops serving a stream.
+    pub(crate) fn remove(&self, name: &str) {
+        let Some(served) = self.streams.write().remove(name) else {
+            return;
+        };
+        self.account.unsubscribe_all(&served.subscriptions);
+        self.keep_watches(served.actor.id, |_| false);
+    }
+
+    /// Has the stream told when somebody subscribes to, or leaves, the deliver subject of one of its consumers.
+    pub(crate) fn watch(&self, actor: &Arc<StreamActor>, consumer: &str, deliver_subject: &str) {
+        let id = self.account.watch(
+            deliver_subject.as_bytes(),
+            Arc::new(StreamInlet(Arc::clone(actor))),
+        );
+        if let Some(old) = self
+            .watches
+            .lock()
+            .insert((actor.id, consumer.to_owned()), id)
+        {
+            self.account.unwatch(old);
+        }
+    }
+
+    /// Ends the watches for consumers of a stream that `lives` does not know.
+    pub(crate) fn keep_watches(&self, stream: StreamId, lives: impl Fn(&str) -> bool) {
+        let mut ended = Vec::new();
+        self.watches.lock().retain(|(id, consumer), watch| {
+            let keep = *id != stream || lives(consumer);
+            if !keep {
+                ended.push(*watch);
+            }
+            keep
+        });
+        for watch in ended {
+            self.account.unwatch(watch);
+        }
+    }
+
+    fn subscribe(&self, actor: &Arc<StreamActor>, subjects: &[String]) -> Vec<Arc<Subscription>> {
+        let inlet = Arc::new(StreamInlet(Arc::clone(actor)));
+        subjects
+            .iter()
+            .map(|subject| {
+                let sink = Sink::Local(Arc::clone(&inlet) as _);
+                let subscription = Arc::new(Subscription::new(subject.as_bytes(), None, b"", sink));
+                self.account.subscribe(Arc::clone(&subscription));
+                subscription
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! From what a stream wants said to what clients get.
+
+use std::sync::Arc;
+
+use everjet_api::{ApiError, ErrorCode, render_pub_ack, render_pub_ack_error};
+use everjet_routing::{Account, Message, Origin, Turn};
+use everjet_stream::{Effect, Effects, Outgoing, Output, Sends};
+
+/// Header block that answers a publish when too much waits for the disk.
+const TOO_MANY_REQUESTS: &[u8] = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
+
+/// Why publishes are refused before the stream sees them.
+pub(crate) enum Refusal {
+    /// The disk is full, or file streams hold what they may.
+    NoSpace,
+    /// Memory streams hold what they may.
+    NoMemory,
+    /// The journal failed, with the reason.
+    JournalFailed(String),
+    /// Too much waits for the disk.
+    TooManyRequests,
+}
+
+impl Refusal {
+    /// Tells the publisher at `reply`.
+    pub(crate) fn answer(&self, reply: &[u8], output: &mut Output) {
+        match self {
+            Self::NoSpace => output
+                .effects
+                .refused(reply, ErrorCode::StorageResourcesExceeded.error()),
+            Self::NoMemory => output
+                .effects
+                .refused(reply, ErrorCode::MemoryResourcesExceeded.error()),
+            Self::JournalFailed(why) => output.effects.refused(reply, journal_failed(why)),
+            Self::TooManyRequests if !reply.is_empty() => {
+                output.sends.push_status(reply, b"", TOO_MANY_REQUESTS);
+            }
+            Self::TooManyRequests => {}
+        }
+    }
+}
+
+/// The error of everything that could not be made durable.
+pub(crate) fn journal_failed(why: &str) -> ApiError {
+    ErrorCode::StreamStoreFailed
+        .error()
+        .with("err", format_args!("not stored, the journal failed: {why}"))
+}
+
+/// Publishes the answers; with `failure` nothing is acknowledged and whoever waits is told why.
+pub(crate) fn release(
+    account: &Arc<Account>,
+    stream: &str,
+    effects: &Effects,
+    failure: Option<&str>,
+    turn: &mut Turn,
+) {
+    let mut payload = Vec::with_capacity(128);
+    for effect in effects.iter() {
+        payload.clear();
+        let reply = match (effect, failure) {
+            (
+                Effect::Stored {
+                    reply,
+                    sequence,
+                    duplicate,
+                },
+                None,
+            ) => {
+                render_pub_ack(&mut payload, stream, None, sequence.0, duplicate);
+                reply
+            }
+            (Effect::Stored { reply, .. }, Some(why)) => {
+                render_pub_ack_error(&mut payload, stream, &journal_failed(why));
+                reply
+            }
+            (Effect::Refused { reply, error }, _) => {
+                render_pub_ack_error(&mut payload, stream, error);
+                reply
+            }
+            (Effect::Respond { reply, body }, None) => {
+                payload.extend_from_slice(body);
+                reply
+            }
+            // An API change that is not durable gets no answer: the requester times out and looks again.
+            (Effect::Respond { .. } | Effect::AckReply { .. }, Some(_)) => continue,
+            (Effect::AckReply { reply }, None) => reply,
+        };
+        let message = Message {
+            subject: reply,
+            reply: b"",
+            headers: b"",
+            payload: &payload,
+        };
+        turn.publish(account, Origin::SERVER, &message);
+    }
+}
+
+/// Sends deliveries and statuses.
+pub(crate) fn send(account: &Arc<Account>, sends: &Sends, turn: &mut Turn) {
+    for outgoing in sends.iter() {
+        match outgoing {
+            Outgoing::Delivery {
+                to,
+                subject,
+                ack_reply,
+                headers,
+                payload,
+            } => {
+                let message = Message {
+                    subject,
+                    reply: ack_reply,
+                    headers,
+                    payload,
+                };
+                turn.publish_to(account, Origin::SERVER, to, &message);
+            }
+            Outgoing::Status { to, reply, headers } => {
+                let message = Message {
+                    subject: to,
+                    reply,
+                    headers,
+                    payload: b"",
+                };
+                turn.publish(account, Origin::SERVER, &message);
+            }
+        }
+    }
+}

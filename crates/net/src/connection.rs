@@ -1,0 +1,297 @@
+//! A connection as its reactor keeps it, and how bytes become actions.
+
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use everjet_conn::{Action, Client, Close, CloseReason};
+use everjet_routing::{
+    Account, ConnectionId, Destination, Message, Origin, Sink, Subscription, Turn,
+};
+use everjet_values::Timestamp;
+use everjet_wire::{Decoded, decode};
+use mio::net::TcpStream;
+
+use crate::events::ConnectionFacts;
+use crate::outbound::Outbound;
+use crate::subscription_table::SubscriptionTable;
+
+/// An incomplete frame up to this size is copied in front of what is read next; a larger one is gathered in its own
+/// buffer, so that a slow sender of large messages does not make the server copy them again and again.
+const COPIED_MAX: usize = 16 * 1024;
+
+/// What one thread lends to the connections it steps.
+pub(crate) struct Workbench {
+    pub(crate) account: Arc<Account>,
+    pub(crate) turn: Turn,
+    /// Answers of the machine on their way to the turn; empty between frames.
+    pub(crate) out: Vec<u8>,
+    /// What is read goes here; connections own no buffer but for an incomplete frame.
+    pub(crate) buffer: Box<[u8]>,
+}
+
+/// What a connection's owner keeps of it.
+pub(crate) struct Connection {
+    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) client: Client,
+    pub(crate) outbound: Arc<Outbound>,
+    pub(crate) subscriptions: SubscriptionTable,
+    origin: Origin,
+    /// The beginning of a frame whose rest has not come; without memory when there is none.
+    partial: Vec<u8>,
+    /// Bytes of the whole frame, when its control line has told; else 0.
+    needed: usize,
+    /// The peer closed its sending side: read until the end shows.
+    pub(crate) read_closed: bool,
+    /// Whether the reactor has it on its list of connections to read from.
+    pub(crate) listed: bool,
+    /// The time that is set for the machine; an entry of the timers with another one is out of date.
+    pub(crate) timer_at: Timestamp,
+    /// The time that is set to look after pending bytes, if any.
+    pub(crate) deadline_at: Option<Timestamp>,
+    /// Writing made no progress since; counts while bytes are pending.
+    pub(crate) progress_at: Timestamp,
+}
+
+/// What a read led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The socket is empty: wait for readiness.
+    Drained,
+    /// There may be more.
+    More,
+    /// The connection ends.
+    Ended(CloseReason),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        socket: Arc<TcpStream>,
+        peer: SocketAddr,
+        client: Client,
+        outbound: Arc<Outbound>,
+        now: Timestamp,
+    ) -> Self {
+        let mut connection = Self {
+            socket,
+            peer,
+            client,
+            outbound,
+            subscriptions: SubscriptionTable::default(),
+            origin: Origin::SERVER,
+            partial: Vec::new(),
+            needed: 0,
+            read_closed: false,
+            listed: false,
+            timer_at: now,
+            deadline_at: None,
+            progress_at: now,
+        };
+        connection.refresh();
+        connection
+    }
+
+    /// Reads once and does what the bytes say. The amount per call is bounded by the buffer.
+    pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
+        // The buffer leaves the bench while frames borrow from it.
+        let mut buffer = std::mem::take(&mut bench.buffer);
+        let reading = if self.partial.len() <= COPIED_MAX && self.needed <= buffer.len() {
+            self.read_behind_partial(now, bench, &mut buffer)
+        } else {
+            self.read_into_partial(now, bench, &mut buffer)
+        };
+        bench.buffer = buffer;
+        reading
+    }
+
+    /// Sends what the machine wrote, behind what this turn has staged for the connection already.
+    pub(crate) fn send_answers(&self, bench: &mut Workbench) {
+        if !bench.out.is_empty() {
+            let destination: Arc<dyn Destination> = self.outbound.clone();
+            bench.turn.send_raw(&destination, &bench.out);
+            bench.out.clear();
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.outbound.id()
+    }
+
+    pub(crate) fn facts(&self) -> ConnectionFacts<'_> {
+        ConnectionFacts {
+            id: self.id(),
+            peer: self.peer,
+            identity: self.client.identity(),
+        }
+    }
+
+    /// The usual case: the beginning of a frame, if there is one, is put in front of what comes.
+    fn read_behind_partial(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+        buffer: &mut [u8],
+    ) -> Reading {
+        let held = self.partial.len();
+        buffer[..held].copy_from_slice(&self.partial);
+        let room = buffer.len() - held;
+        let count = match received((&*self.socket).read(&mut buffer[held..])) {
+            Ok(count) => count,
+            Err(reading) => return reading,
+        };
+        self.client.on_data(now);
+        let bytes = &buffer[..held + count];
+        match self.step(now, bench, bytes) {
+            Ok(used) => self.keep(&bytes[used..]),
+            Err(close) => return Reading::Ended(close.reason),
+        }
+        self.after(count == room)
+    }
+
+    /// A large frame: gathered to its end and not beyond, so that it is decoded where it lies.
+    fn read_into_partial(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+        buffer: &mut [u8],
+    ) -> Reading {
+        let missing = self.needed.saturating_sub(self.partial.len());
+        let room = match missing {
+            0 => buffer.len(),
+            missing => missing.min(buffer.len()),
+        };
+        let count = match received((&*self.socket).read(&mut buffer[..room])) {
+            Ok(count) => count,
+            Err(reading) => return reading,
+        };
+        self.client.on_data(now);
+        self.partial.reserve_exact(missing.max(count));
+        self.partial.extend_from_slice(&buffer[..count]);
+        if self.partial.len() >= self.needed {
+            let bytes = std::mem::take(&mut self.partial);
+            match self.step(now, bench, &bytes) {
+                Ok(used) => self.keep(&bytes[used..]),
+                Err(close) => return Reading::Ended(close.reason),
+            }
+        }
+        self.after(count == room)
+    }
+
+    /// Keeps the beginning of a frame, with a buffer of the size it needs, or gives the buffer back.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+            return;
+        }
+        self.partial.clear();
+        if rest.len() > COPIED_MAX {
+            self.partial.reserve_exact(self.needed.max(rest.len()));
+        }
+        self.partial.extend_from_slice(rest);
+    }
+
+    fn after(&self, filled: bool) -> Reading {
+        if filled || self.read_closed {
+            Reading::More
+        } else {
+            Reading::Drained
+        }
+    }
+
+    /// Decodes frames and does what they say; returns how many bytes that took.
+    fn step(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+        bytes: &[u8],
+    ) -> Result<usize, Close> {
+        let mut used = 0;
+        self.needed = 0;
+        while used < bytes.len() {
+            match decode(&bytes[used..], self.client.limits()) {
+                Ok(Decoded::Frame { frame, used: size }) => {
+                    used += size;
+                    let outcome =
+                        self.client
+                            .on_frame(now, frame, &self.subscriptions, &mut bench.out);
+                    self.send_answers(bench);
+                    self.perform(outcome?, bench);
+                }
+                Ok(Decoded::Incomplete { needed }) => {
+                    self.needed = needed;
+                    break;
+                }
+                Err(error) => {
+                    let close = self.client.on_decode_error(error, &mut bench.out);
+                    self.send_answers(bench);
+                    return Err(close);
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    #[inline]
+    fn perform(&mut self, action: Action<'_>, bench: &mut Workbench) {
+        match action {
+            Action::None => {}
+            Action::Publish(message) => self.publish(&message, bench),
+            Action::Subscribe { filter, queue, sid } => {
+                let sink = Sink::Connection(self.outbound.clone());
+                let subscription = Arc::new(Subscription::new(filter, queue, sid, sink));
+                self.subscriptions.insert(subscription.clone());
+                bench.account.subscribe(subscription);
+            }
+            Action::Unsubscribe { sid, max } => {
+                let ended = self
+                    .subscriptions
+                    .get(sid)
+                    .is_some_and(|known| max.is_none_or(|max| known.limit_deliveries(max.get())));
+                if ended && let Some(subscription) = self.subscriptions.remove(sid) {
+                    bench.account.unsubscribe(&subscription);
+                }
+            }
+            Action::Connected => self.refresh(),
+            Action::Reconnected => {
+                bench.account.unsubscribe_all(&self.subscriptions.take());
+                self.refresh();
+            }
+        }
+    }
+
+    fn publish(&self, message: &Message<'_>, bench: &mut Workbench) {
+        let receivers = bench.turn.publish(&bench.account, self.origin, message);
+        if receivers == 0 && !message.reply.is_empty() {
+            let account = &bench.account;
+            bench
+                .turn
+                .answer_no_responders(account, self.origin, message.subject, message.reply);
+        }
+    }
+
+    /// Takes over what a CONNECT changed.
+    fn refresh(&mut self) {
+        self.origin = Origin {
+            connection: Some(self.outbound.id()),
+            no_echo: !self.client.echoes(),
+            wants_no_responders: self.client.wants_no_responders(),
+        };
+        self.outbound
+            .set_supports_headers(self.client.supports_headers());
+    }
+}
+
+/// The bytes that a read call brought, or what it means that there are none.
+fn received(result: io::Result<usize>) -> Result<usize, Reading> {
+    match result {
+        Ok(0) => Err(Reading::Ended(CloseReason::ClientClosed)),
+        Ok(count) => Ok(count),
+        Err(error) => Err(match error.kind() {
+            io::ErrorKind::WouldBlock => Reading::Drained,
+            io::ErrorKind::Interrupted => Reading::More,
+            io::ErrorKind::ConnectionReset => Reading::Ended(CloseReason::ClientClosed),
+            _ => Reading::Ended(CloseReason::ReadError),
+        }),
+    }
+}

@@ -1,0 +1,25 @@
+//! Sockets of clients: the listener, the reactors that own the connections, and their outbound buffers.
+//!
+//! A reactor is a thread that waits for readiness, reads, steps the machines of `everjet-conn`, publishes through its
+//! [`Turn`](everjet_routing::Turn), and writes every destination once. Nothing here decides anything about the protocol.
+//!
+//! What is shared between threads: an outbound buffer per connection (a mutex, held for an append and one write), a
+//! mailbox per reactor (a mutex, held for an append or a swap), and counters.
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod events;
+mod listener;
+mod mailbox;
+mod network;
+mod outbound;
+mod pending;
+mod reactor;
+mod slots;
+mod subscription_table;
+mod timers;
+
+pub use config::NetConfig;
+pub use events::{ConnectionFacts, Events};
+pub use network::Network;

@@ -1,0 +1,134 @@
+//! Accepting connections.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use everjet_values::Timestamp;
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the operating system holds before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// Connections accepted per turn; the rest waits for the next one.
+const ACCEPTS_PER_TURN: usize = 256;
+
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Binds the listening socket, ready for an IPv6 wildcard address to take IPv4 too.
+///
+/// # Errors
+/// What the operating system says about the address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// The listening socket with its memory of trouble.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    backoff: Backoff,
+    /// Whether connections may be waiting: the poller tells only of new ones.
+    pub(crate) ready: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            backoff: Backoff::default(),
+            ready: false,
+        }
+    }
+
+    /// Accepts what waits, a bounded number of connections.
+    ///
+    /// # Errors
+    /// Accepting failed, for example because there are no file descriptors left; it pauses, and goes on by itself.
+    pub(crate) fn accept(
+        &mut self,
+        now: Timestamp,
+        mut take: impl FnMut(TcpStream, SocketAddr),
+    ) -> io::Result<()> {
+        if !self.ready || self.backoff.next_try(now) > now {
+            return Ok(());
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.socket.accept() {
+                Ok((socket, peer)) => {
+                    self.backoff = Backoff::default();
+                    take(socket, peer);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        self.ready = false;
+                        return Ok(());
+                    }
+                    // The client was gone before it was accepted: the next one may be there.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        self.backoff.fail(now);
+                        return Err(error);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// When to call [`Self::accept`] although the poller says nothing.
+    pub(crate) fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ready.then(|| self.backoff.next_try(now))
+    }
+}
+
+/// When to accept again after failures in a row: each doubles the pause.
+#[derive(Debug, Default)]
+struct Backoff {
+    failed: Option<(Duration, Timestamp)>,
+}
+
+impl Backoff {
+    fn fail(&mut self, now: Timestamp) {
+        let pause = match self.failed {
+            Some((pause, _)) => (pause * 2).min(PAUSE_MAX),
+            None => PAUSE_MIN,
+        };
+        self.failed = Some((pause, now.plus(pause)));
+    }
+
+    fn next_try(&self, now: Timestamp) -> Timestamp {
+        self.failed.map_or(now, |(_, at)| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        let now = Timestamp::from_nanos(5);
+        assert_eq!(backoff.next_try(now), now);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            backoff.fail(now);
+            pauses.push(backoff.next_try(now).since(now).as_millis());
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    }
+}

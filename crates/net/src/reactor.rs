@@ -1,0 +1,448 @@
+//! A reactor: one thread, its connections, and their turns.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use everjet_conn::{Client, ClientLimits, CloseReason, Peer, ServerFacts};
+use everjet_routing::{Account, ConnectionId, Turn};
+use everjet_values::{Clock, Timestamp};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
+
+use crate::connection::{Connection, Reading, Workbench};
+use crate::events::Events;
+use crate::listener::Listener;
+use crate::mailbox::{Accepted, Mail, Mailbox, Place};
+use crate::outbound::{Flushed, Outbound};
+use crate::slots::{Lingering, Slots};
+use crate::timers::Timers;
+
+/// What one read may bring; shared by all connections of the reactor.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Readiness events taken at once.
+const EVENTS_MAX: usize = 1024;
+
+/// How long what a peer still sends is read away after its connection was closed with a reason.
+///
+/// Closing a socket with unread bytes makes the operating system send a reset, which may overtake the last words: the
+/// client would see "connection reset" instead of, say, `Maximum Payload Violation`.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads from a lingering connection per event.
+const LINGER_READS_MAX: usize = 16;
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+pub(crate) const LISTENER: Token = Token(usize::MAX - 1);
+
+/// What all reactors share.
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<ClientLimits>,
+    pub(crate) facts: Arc<ServerFacts>,
+    pub(crate) connections_max: Option<usize>,
+    pub(crate) pending_max: usize,
+    pub(crate) write_deadline: Duration,
+    pub(crate) account: Arc<Account>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) last_id: AtomicU64,
+}
+
+/// One thread's connections.
+pub(crate) struct Reactor {
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    poll: Poll,
+    listener: Option<Listener>,
+    /// The reactor that gets the next accepted connection.
+    next_reactor: usize,
+    slots: Slots,
+    /// Slots of connections that may have something to read.
+    readable: Vec<usize>,
+    /// Connections to be closed at the end of the turn, when their last words are written.
+    ending: Vec<(Place, CloseReason)>,
+    timers: Timers,
+    bench: Workbench,
+    /// Set when the reactor is to end: how long pending output may still be written.
+    stop_at: Option<Timestamp>,
+}
+
+impl Reactor {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        mailbox: Arc<Mailbox>,
+        poll: Poll,
+        listener: Option<Listener>,
+        seed: u64,
+    ) -> Self {
+        let bench = Workbench {
+            account: shared.account.clone(),
+            turn: Turn::new(seed),
+            out: Vec::new(),
+            buffer: vec![0; READ_BYTES].into(),
+        };
+        Self {
+            shared,
+            mailbox,
+            poll,
+            listener,
+            next_reactor: 0,
+            slots: Slots::default(),
+            readable: Vec::new(),
+            ending: Vec::new(),
+            timers: Timers::default(),
+            bench,
+            stop_at: None,
+        }
+    }
+
+    /// Runs turns until told to end.
+    ///
+    /// # Errors
+    /// The poller failed, which leaves nothing to wait for.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = mio::Events::with_capacity(EVENTS_MAX);
+        let mut mails = Vec::new();
+        let mut readable = Vec::new();
+        let mut now = self.shared.clock.now();
+        loop {
+            match self.poll.poll(&mut events, self.patience(now)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => other?,
+            }
+            now = self.shared.clock.now();
+            self.mailbox.take(&mut mails);
+            for mail in mails.drain(..) {
+                self.on_mail(mail, now);
+            }
+            for event in &events {
+                self.on_event(event, now);
+            }
+            self.accept(now);
+            std::mem::swap(&mut readable, &mut self.readable);
+            for slot in readable.drain(..) {
+                self.read(slot, now);
+            }
+            while let Some((at, place)) = self.timers.pop_due(now) {
+                self.on_due(at, place, now);
+            }
+            self.bench.turn.flush();
+            self.end_connections(now);
+            if self.is_done(now) {
+                self.end_all();
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long the poller may wait.
+    fn patience(&self, now: Timestamp) -> Option<Duration> {
+        if !self.readable.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let listener = self.listener.as_ref();
+        let retry = listener.and_then(|listener| listener.next_try(now));
+        let due = [self.timers.next(), retry, self.stop_at];
+        let next = due.into_iter().flatten().min()?;
+        Some(next.since(now))
+    }
+
+    fn on_mail(&mut self, mail: Mail, now: Timestamp) {
+        match mail {
+            Mail::Accepted(accepted) => self.open(accepted, now),
+            Mail::Close(place, reason) => self.ending.push((place, reason)),
+            Mail::Stalled(place) => {
+                let deadline = now.plus(self.shared.write_deadline);
+                if let Some(connection) = self.slots.at(place) {
+                    connection.progress_at = now;
+                    connection.deadline_at = Some(deadline);
+                    self.timers.set(deadline, place);
+                }
+            }
+            Mail::StopAccepting => self.listener = None,
+            Mail::Shutdown(deadline) => {
+                self.listener = None;
+                self.stop_at = Some(deadline);
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: &Event, now: Timestamp) {
+        if event.token() == WAKER {
+            return;
+        }
+        if event.token() == LISTENER {
+            if let Some(listener) = &mut self.listener {
+                listener.ready = true;
+            }
+            return;
+        }
+        let slot = event.token().0;
+        if let Some(lingering) = self.slots.lingering(slot) {
+            if read_away(&lingering.socket, &mut self.bench.buffer) {
+                self.slots.release(slot);
+            }
+            return;
+        }
+        let Some(connection) = self.slots.get(slot) else {
+            return;
+        };
+        if event.is_writable() {
+            match connection.outbound.flush_pending() {
+                Flushed::Pending { progress: false } => {}
+                Flushed::Empty | Flushed::Pending { progress: true } => {
+                    connection.progress_at = now;
+                }
+                Flushed::Failed => {
+                    let id = connection.id();
+                    let place = Place { slot, id };
+                    self.ending.push((place, CloseReason::WriteError));
+                    return;
+                }
+            }
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            connection.read_closed |= event.is_read_closed() || event.is_error();
+            if !connection.listed {
+                connection.listed = true;
+                self.readable.push(slot);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Timestamp) {
+        let Some(mut listener) = self.listener.take() else {
+            return;
+        };
+        let result = listener.accept(now, |socket, peer| self.place(socket, peer, now));
+        self.listener = Some(listener);
+        if let Err(error) = result {
+            self.shared.events.accept_failed(&error);
+        }
+    }
+
+    /// Gives an accepted connection to the reactor whose turn it is.
+    fn place(&mut self, socket: TcpStream, peer: SocketAddr, now: Timestamp) {
+        let count = self.shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
+        let accepted = Accepted {
+            socket,
+            peer,
+            admitted: self.shared.connections_max.is_none_or(|max| count <= max),
+        };
+        let mailbox = self.shared.mailboxes[self.next_reactor].clone();
+        self.next_reactor = (self.next_reactor + 1) % self.shared.mailboxes.len();
+        if Arc::ptr_eq(&mailbox, &self.mailbox) {
+            self.open(accepted, now);
+        } else if let Err(error) = mailbox.post(Mail::Accepted(accepted)) {
+            self.shared.events.accept_failed(&error);
+        }
+    }
+
+    fn open(&mut self, accepted: Accepted, now: Timestamp) {
+        let Accepted {
+            mut socket,
+            peer,
+            admitted,
+        } = accepted;
+        let slot = self.slots.vacant();
+        let registered = socket.set_nodelay(true).and_then(|()| {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            registry.register(&mut socket, Token(slot), interest)
+        });
+        if let Err(error) = registered {
+            // The peer is gone already, or there is no memory for one more.
+            self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+            self.shared.events.accept_failed(&error);
+            return;
+        }
+        let id = ConnectionId(self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let place = Place { slot, id };
+        let socket = Arc::new(socket);
+        let outbound = Arc::new(Outbound::new(
+            place,
+            self.mailbox.clone(),
+            socket.clone(),
+            self.shared.pending_max,
+        ));
+        let client = Client::new(
+            self.shared.limits.clone(),
+            self.shared.facts.clone(),
+            Peer {
+                id: id.0,
+                ip: peer.ip().to_canonical(),
+            },
+            now,
+        );
+        let mut connection = Connection::new(socket, peer, client, outbound, now);
+        self.shared.events.opened(connection.facts());
+        connection.client.greeting(&mut self.bench.out);
+        if !admitted {
+            let close = connection.client.refuse_connection(&mut self.bench.out);
+            self.ending.push((place, close.reason));
+        }
+        connection.send_answers(&mut self.bench);
+        connection.timer_at = connection.client.next_timer();
+        self.timers.set(connection.timer_at, place);
+        self.slots.put(connection);
+    }
+
+    fn read(&mut self, slot: usize, now: Timestamp) {
+        let Some(connection) = self.slots.get(slot) else {
+            return;
+        };
+        connection.listed = false;
+        if self.stop_at.is_some() {
+            return;
+        }
+        let reading = connection.read(now, &mut self.bench);
+        let place = Place {
+            slot,
+            id: connection.id(),
+        };
+        // A CONNECT may bring the machine's time forward: what is set then would come too late.
+        let next = connection.client.next_timer();
+        if next < connection.timer_at {
+            connection.timer_at = next;
+            self.timers.set(next, place);
+        }
+        match reading {
+            Reading::Drained => {}
+            Reading::More => {
+                connection.listed = true;
+                self.readable.push(slot);
+            }
+            Reading::Ended(reason) => self.ending.push((place, reason)),
+        }
+    }
+
+    /// Looks at what was set for `at`: the machine's timer, the write deadline, or something out of date.
+    fn on_due(&mut self, at: Timestamp, place: Place, now: Timestamp) {
+        let lingering = self.slots.lingering(place.slot);
+        if lingering.is_some_and(|one| one.id == place.id && at >= one.until) {
+            self.slots.release(place.slot);
+        }
+        let Some(connection) = self.slots.at(place) else {
+            return;
+        };
+        let is_deadline = connection.deadline_at == Some(at);
+        if connection.timer_at == at {
+            self.on_machine_timer(place, now);
+        }
+        if is_deadline {
+            self.on_write_deadline(place, now);
+        }
+    }
+
+    fn on_machine_timer(&mut self, place: Place, now: Timestamp) {
+        let Some(connection) = self.slots.at(place) else {
+            return;
+        };
+        let result = connection.client.on_timer(now, &mut self.bench.out);
+        connection.send_answers(&mut self.bench);
+        if let Err(close) = result {
+            self.ending.push((place, close.reason));
+            return;
+        }
+        connection.timer_at = connection.client.next_timer();
+        self.timers.set(connection.timer_at, place);
+    }
+
+    fn on_write_deadline(&mut self, place: Place, now: Timestamp) {
+        let write_deadline = self.shared.write_deadline;
+        let Some(connection) = self.slots.at(place) else {
+            return;
+        };
+        connection.deadline_at = None;
+        if !connection.outbound.is_stalled() {
+            return;
+        }
+        let deadline = connection.progress_at.plus(write_deadline);
+        if now >= deadline {
+            let reason = CloseReason::SlowConsumerWriteDeadline;
+            self.ending.push((place, reason));
+        } else {
+            connection.deadline_at = Some(deadline);
+            self.timers.set(deadline, place);
+        }
+    }
+
+    fn end_connections(&mut self, now: Timestamp) {
+        let mut ending = std::mem::take(&mut self.ending);
+        for (place, reason) in ending.drain(..) {
+            if self.slots.at(place).is_none() {
+                continue;
+            }
+            let Some(socket) = self.end(place.slot, reason) else {
+                continue;
+            };
+            // An error says that the peer is gone already.
+            let said = socket.shutdown(Shutdown::Write);
+            if is_told(reason) && said.is_ok() && !read_away(&socket, &mut self.bench.buffer) {
+                let (id, until) = (place.id, now.plus(LINGER));
+                let lingering = Lingering { id, socket, until };
+                self.slots.linger(place.slot, lingering);
+                self.timers.set(until, place);
+            } else {
+                self.slots.release(place.slot);
+            }
+        }
+        self.ending = ending;
+    }
+
+    fn end_all(&mut self) {
+        for slot in 0..self.slots.len() {
+            self.end(slot, CloseReason::ServerShutdown);
+        }
+    }
+
+    /// Frees everything of a connection but its socket.
+    fn end(&mut self, slot: usize, reason: CloseReason) -> Option<Arc<TcpStream>> {
+        let mut connection = self.slots.take(slot)?;
+        connection.outbound.close();
+        let subscriptions = connection.subscriptions.take();
+        self.shared.account.unsubscribe_all(&subscriptions);
+        self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+        self.shared.events.closed(connection.facts(), reason);
+        Some(connection.socket)
+    }
+
+    /// Whether the reactor was told to end, and what was pending is written or out of time.
+    fn is_done(&self, now: Timestamp) -> bool {
+        let Some(deadline) = self.stop_at else {
+            return false;
+        };
+        now >= deadline || self.slots.iter().all(|one| !one.outbound.is_stalled())
+    }
+}
+
+/// Whether the peer is told why its connection is closed.
+fn is_told(reason: CloseReason) -> bool {
+    use CloseReason as Reason;
+    !matches!(
+        reason,
+        Reason::ClientClosed
+            | Reason::ReadError
+            | Reason::WriteError
+            | Reason::SlowConsumerPendingBytes
+            | Reason::SlowConsumerWriteDeadline
+    )
+}
+
+/// Reads what the peer still sends, a bounded amount. Returns whether the peer is done too.
+fn read_away(mut socket: &TcpStream, buffer: &mut [u8]) -> bool {
+    for _ in 0..LINGER_READS_MAX {
+        match socket.read(buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+    false
+}

@@ -1,0 +1,104 @@
+//! Where a reactor keeps its connections; the number of a slot is the token of its socket.
+
+use std::sync::Arc;
+
+use everjet_routing::ConnectionId;
+use everjet_values::Timestamp;
+use mio::net::TcpStream;
+
+use crate::connection::Connection;
+use crate::mailbox::Place;
+
+/// The slots of one reactor. A slot is given to another connection only after it was released.
+#[derive(Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+/// A connection that is closed for everybody but the socket: what the peer still sends is read away.
+pub(crate) struct Lingering {
+    pub(crate) id: ConnectionId,
+    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) until: Timestamp,
+}
+
+enum Slot {
+    Free,
+    Open(Box<Connection>),
+    Lingering(Lingering),
+}
+
+impl Slots {
+    /// The slot that [`Self::put`] fills next.
+    pub(crate) fn vacant(&self) -> usize {
+        self.free.last().copied().unwrap_or(self.slots.len())
+    }
+
+    /// Puts a connection into the slot that [`Self::vacant`] named.
+    pub(crate) fn put(&mut self, connection: Connection) {
+        let slot = Slot::Open(Box::new(connection));
+        match self.free.pop() {
+            Some(vacant) => self.slots[vacant] = slot,
+            None => self.slots.push(slot),
+        }
+    }
+
+    /// Takes a connection out; its slot stays taken until [`Self::release`] or [`Self::linger`].
+    pub(crate) fn take(&mut self, slot: usize) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(slot)?;
+        match std::mem::replace(slot, Slot::Free) {
+            Slot::Open(connection) => Some(connection),
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+
+    /// Keeps the socket of a connection that was taken out.
+    pub(crate) fn linger(&mut self, slot: usize, lingering: Lingering) {
+        self.slots[slot] = Slot::Lingering(lingering);
+    }
+
+    /// Frees a slot whose connection was taken out, closing the socket if it lingers.
+    pub(crate) fn release(&mut self, slot: usize) {
+        self.slots[slot] = Slot::Free;
+        self.free.push(slot);
+    }
+
+    /// The connection in a slot.
+    pub(crate) fn get(&mut self, slot: usize) -> Option<&mut Connection> {
+        match self.slots.get_mut(slot)? {
+            Slot::Open(connection) => Some(connection),
+            Slot::Free | Slot::Lingering(..) => None,
+        }
+    }
+
+    /// The connection in a slot, if it is still the one that is meant.
+    pub(crate) fn at(&mut self, place: Place) -> Option<&mut Connection> {
+        self.get(place.slot)
+            .filter(|connection| connection.id() == place.id)
+    }
+
+    /// What lingers in a slot.
+    pub(crate) fn lingering(&self, slot: usize) -> Option<&Lingering> {
+        match self.slots.get(slot)? {
+            Slot::Lingering(lingering) => Some(lingering),
+            Slot::Free | Slot::Open(_) => None,
+        }
+    }
+
+    /// Number of slots, free ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// All open connections.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Open(connection) => Some(&**connection),
+            Slot::Free | Slot::Lingering(..) => None,
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! One thread's turn: what arrived together is matched, staged and delivered together.
+
+use std::sync::Arc;
+
+use crate::matches::Matches;
+use crate::memo::Memo;
+use crate::random::Random;
+use crate::staging::{ConnectionStaging, Consignment, LocalStaging, SharedBody};
+use crate::subscription::Admission;
+use crate::{Account, Destination, Message, Origin, Sink, Subscription};
+
+/// The 503 answer up to the subject of the request.
+const NO_RESPONDERS: &[u8] = b"NATS/1.0 503\r\nNats-Subject: ";
+
+/// The staging area of one thread. It lives as long as its thread and is used turn after turn; buffers and remembered
+/// matches stay in it.
+pub struct Turn {
+    memo: Memo,
+    staging: Staging,
+    /// Subscriptions that took their last message and are to be removed.
+    ended: Vec<Arc<Subscription>>,
+    /// Kept for its memory; empty but during a flush.
+    running: Vec<Consignment>,
+}
+
+/// What deliveries write to, apart from the memo that they read.
+struct Staging {
+    random: Random,
+    connections: ConnectionStaging,
+    locals: LocalStaging,
+}
+
+/// One message on its way to its receivers.
+struct Publication<'a> {
+    message: &'a Message<'a>,
+    /// The subject it travels to.
+    to: &'a [u8],
+    origin: Origin,
+    /// Upper bound of the receivers, to tell whether sharing the payload pays.
+    receivers: usize,
+    body: SharedBody,
+}
+
+impl Turn {
+    /// A staging area with nothing in it; `seed` makes the choice of queue group members repeatable.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            memo: Memo::new(),
+            staging: Staging {
+                random: Random::new(seed),
+                connections: ConnectionStaging::new(),
+                locals: LocalStaging::default(),
+            },
+            ended: Vec::new(),
+            running: Vec::new(),
+        }
+    }
+
+    /// Stages a message for everybody in the account who wants its subject, and returns how many that are: each plain
+    /// subscription, and one member of each queue group.
+    ///
+    /// Much staged for one connection may be delivered at once; the rest waits for [`Self::flush`].
+    pub fn publish(
+        &mut self,
+        account: &Arc<Account>,
+        origin: Origin,
+        message: &Message<'_>,
+    ) -> usize {
+        self.publish_to(account, origin, message.subject, message)
+    }
+
+    /// As [`Self::publish`], for a message that travels to another subject than the one it shows: a consumer's delivery
+    /// goes to an inbox and shows connections the stored subject. Parties inside the server get it under `to`.
+    pub fn publish_to(
+        &mut self,
+        account: &Arc<Account>,
+        origin: Origin,
+        to: &[u8],
+        message: &Message<'_>,
+    ) -> usize {
+        let matches = self.memo.matches(account, to);
+        let staged = self
+            .staging
+            .deliver(matches, origin, to, message, &mut self.ended);
+        self.memo.release_direct();
+        if !self.ended.is_empty() {
+            account.unsubscribe_all(&self.ended);
+            self.ended.clear();
+        }
+        staged
+    }
+
+    /// Stages protocol bytes for one connection without matching, in order with what is published to it.
+    pub fn send_raw(&mut self, destination: &Arc<dyn Destination>, bytes: &[u8]) {
+        let connections = &mut self.staging.connections;
+        connections.stage(destination, destination.id(), |batch| batch.push(bytes));
+    }
+
+    /// Stages a message for one known connection and `sid` without matching, counting nothing: answers of the server
+    /// that only the requester may see.
+    pub fn send(&mut self, destination: &Arc<dyn Destination>, sid: &[u8], message: &Message<'_>) {
+        let headers = destination.supports_headers();
+        self.staging
+            .connections
+            .stage(destination, destination.id(), |batch| {
+                everjet_wire::put_message(batch.inline_mut(), message, sid, headers);
+            });
+    }
+
+    /// Stages the 503 answer to a request that nobody took, when the publisher asked for such answers and has a plain
+    /// subscription that `reply` matches. It does not count as a delivery of that subscription.
+    ///
+    /// The answer is what nats-server sends: status 503 without a description, and the subject of the request.
+    pub fn answer_no_responders(
+        &mut self,
+        account: &Account,
+        origin: Origin,
+        subject: &[u8],
+        reply: &[u8],
+    ) {
+        let Some(connection) = origin.connection.filter(|_| origin.wants_no_responders) else {
+            return;
+        };
+        let Some(subscription) = account.plain_subscription_of(connection, reply) else {
+            return;
+        };
+        if let Sink::Connection(destination) = subscription.sink() {
+            let headers = [NO_RESPONDERS, subject, b"\r\n\r\n"].concat();
+            let message = Message {
+                subject: reply,
+                reply: b"",
+                headers: &headers,
+                payload: b"",
+            };
+            self.send(destination, subscription.sid(), &message);
+        }
+    }
+
+    /// Delivers what is staged: once to every connection, then once to every receiver inside the server; what those
+    /// stage is delivered too, until nothing is left.
+    pub fn flush(&mut self) {
+        loop {
+            self.staging.connections.flush();
+            if self.staging.locals.is_empty() {
+                return;
+            }
+            let mut running = std::mem::take(&mut self.running);
+            self.staging.locals.take(&mut running);
+            for (receiver, mut batch) in running.drain(..) {
+                receiver.receive(&mut batch, self);
+                self.staging.locals.recycle(batch);
+            }
+            self.running = running;
+        }
+    }
+
+    /// Delivers what is staged for connections and leaves what is staged for receivers inside the server to
+    /// [`Self::flush`]. For a receiver that must have its messages on their way before it lets another thread go on in
+    /// its place.
+    pub fn flush_connections(&mut self) {
+        self.staging.connections.flush();
+    }
+
+    /// Whether nothing is staged.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.staging.connections.is_empty() && self.staging.locals.is_empty()
+    }
+}
+
+impl Staging {
+    fn deliver(
+        &mut self,
+        matches: &Matches,
+        origin: Origin,
+        to: &[u8],
+        message: &Message<'_>,
+        ended: &mut Vec<Arc<Subscription>>,
+    ) -> usize {
+        let mut publication = Publication {
+            message,
+            to,
+            origin,
+            receivers: matches.len(),
+            body: SharedBody::default(),
+        };
+        let mut staged = 0;
+        for subscription in matches.plain() {
+            staged += usize::from(self.deliver_to(subscription, &mut publication, ended));
+        }
+        for members in matches.groups() {
+            staged += usize::from(self.deliver_to_one(members, &mut publication, ended));
+        }
+        staged
+    }
+
+    /// Delivers to one member of a queue group: a uniformly random one, or the next after it that takes the message.
+    fn deliver_to_one(
+        &mut self,
+        members: &[Arc<Subscription>],
+        publication: &mut Publication<'_>,
+        ended: &mut Vec<Arc<Subscription>>,
+    ) -> bool {
+        let (before, from) = members.split_at(self.random.below(members.len()));
+        let mut candidates = from.iter().chain(before);
+        candidates
+            .any(|member| !is_closed(member.sink()) && self.deliver_to(member, publication, ended))
+    }
+
+    /// Whether the subscription took the message.
+    fn deliver_to(
+        &mut self,
+        subscription: &Arc<Subscription>,
+        publication: &mut Publication<'_>,
+        ended: &mut Vec<Arc<Subscription>>,
+    ) -> bool {
+        let origin = publication.origin;
+        let connection = subscription.connection();
+        if origin.no_echo && connection.is_some() && connection == origin.connection {
+            return false;
+        }
+        match subscription.admit() {
+            Admission::Refused => return false,
+            Admission::Granted => {}
+            Admission::Last => ended.push(subscription.clone()),
+        }
+        let message = publication.message;
+        match subscription.sink() {
+            Sink::Local(receiver) => {
+                let addressed = Message {
+                    subject: publication.to,
+                    ..*message
+                };
+                self.locals.stage(receiver, &addressed, origin);
+            }
+            Sink::Connection(destination) => {
+                let id = connection.expect("set when the sink is a connection");
+                self.connections.stage(destination, id, |batch| {
+                    let headers = !message.headers.is_empty() && destination.supports_headers();
+                    let receivers = publication.receivers;
+                    publication
+                        .body
+                        .render(batch, message, subscription.sid(), headers, receivers);
+                });
+            }
+        }
+        true
+    }
+}
+
+fn is_closed(sink: &Sink) -> bool {
+    match sink {
+        Sink::Connection(destination) => destination.is_closed(),
+        Sink::Local(_) => false,
+    }
+}

@@ -1,0 +1,168 @@
+//! How a server is put together.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use everjet_conn::{ClientLimits, Credentials};
+use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+use everjet_values::Clock;
+
+use crate::seams::OsClock;
+use crate::{Log, LogLevel, Server, ServerError};
+
+/// JetStream as it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct JetStreamChoice {
+    pub(crate) store_dir: PathBuf,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) strict: bool,
+    pub(crate) limits: UsageLimits,
+    pub(crate) storage: StorageOptions,
+}
+
+/// Collects what a server shall be; [`ServerBuilder::start`] makes it so.
+///
+/// Without any call: all interfaces, port 4222, no JetStream, no log.
+pub struct ServerBuilder {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) name: Option<String>,
+    pub(crate) limits: ClientLimits,
+    /// `None` for no limit.
+    pub(crate) connections_max: Option<usize>,
+    pub(crate) pending_max: usize,
+    pub(crate) write_deadline: Duration,
+    pub(crate) reactors: usize,
+    pub(crate) jetstream: Option<JetStreamChoice>,
+    pub(crate) log: Arc<Log>,
+}
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        Self {
+            host: "0.0.0.0".to_owned(),
+            port: 4222,
+            name: None,
+            limits: ClientLimits::default(),
+            connections_max: Some(65_536),
+            pending_max: 64 << 20,
+            write_deadline: Duration::from_secs(10),
+            reactors: 0,
+            jetstream: None,
+            log: Arc::new(Log::silent()),
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Where to listen: an address or a host name. Default `0.0.0.0`.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
+    /// The port for clients; 0 takes a free one, see [`Server::addr`]. Default 4222.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The server's name, without blanks. Default: its id.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Enables JetStream with its store under `store_dir`. Acknowledged messages are on stable storage unless
+    /// [`ServerBuilder::sync`] says otherwise.
+    #[must_use]
+    pub fn jetstream(mut self, store_dir: impl AsRef<Path>) -> Self {
+        self.jetstream = Some(JetStreamChoice {
+            store_dir: store_dir.as_ref().to_owned(),
+            sync: SyncPolicy::Always,
+            strict: true,
+            limits: UsageLimits::default(),
+            storage: StorageOptions::default(),
+        });
+        self
+    }
+
+    /// When JetStream syncs. Without JetStream it changes nothing.
+    #[must_use]
+    pub fn sync(mut self, sync: SyncPolicy) -> Self {
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.sync = sync;
+        }
+        self
+    }
+
+    /// Lets only clients in that show this token.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.limits.credentials = Some(Credentials::Token(token.to_owned()));
+        self
+    }
+
+    /// Lets only clients in that show this user and password.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.limits.credentials = Some(Credentials::User {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        });
+        self
+    }
+
+    /// Largest message in bytes, headers included. Default 1 MiB.
+    #[must_use]
+    pub fn max_payload(mut self, bytes: usize) -> Self {
+        self.limits.payload_max = bytes;
+        self
+    }
+
+    /// Number of threads that serve connections. Default 0: one per core.
+    #[must_use]
+    pub fn reactors(mut self, count: usize) -> Self {
+        self.reactors = count;
+        self
+    }
+
+    /// Where the server says what happens. Default: nowhere.
+    #[must_use]
+    pub fn log(mut self, log: Log) -> Self {
+        self.log = Arc::new(log);
+        self
+    }
+
+    /// Starts the server: it accepts clients when this returns.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn start(self) -> Result<Server, ServerError> {
+        Server::start(self)
+    }
+
+    /// Writes a line to the server's log before it starts.
+    pub(crate) fn note(&self, level: LogLevel, text: &str) {
+        self.log.line(OsClock::default().now(), level, text);
+    }
+
+    /// The address to listen on.
+    pub(crate) fn address(&self) -> Result<SocketAddr, ServerError> {
+        let shown = format!("{}:{}", self.host, self.port);
+        let failed = |cause| ServerError::Listen {
+            address: shown.clone(),
+            cause,
+        };
+        (self.host.as_str(), self.port)
+            .to_socket_addrs()
+            .map_err(failed)?
+            .next()
+            .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))
+    }
+}

@@ -1,0 +1,214 @@
+//! The binary `nats-server`: command line, configuration file, signals. A library module, so that other binaries can be it too.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use everjet_api::NATS_VERSION;
+use everjet_config::{Invocation, Loaded, Options, Overrides, Sources, load, parse_args, usage};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+use crate::options::builder_of;
+use crate::{Log, LogLevel, LogOptions, Server, ServerError};
+
+/// Runs the server as its binary does, until a signal ends it.
+#[must_use]
+pub fn run(args: &[String]) -> ExitCode {
+    match parse_args(args) {
+        Invocation::Version => {
+            say_stdout(&format!("nats-server: v{NATS_VERSION}\n"));
+            ExitCode::SUCCESS
+        }
+        Invocation::Help => {
+            say_stdout(&usage());
+            ExitCode::SUCCESS
+        }
+        Invocation::Refuse {
+            stderr,
+            usage: with_usage,
+            exit,
+        } => {
+            say_stderr(&stderr);
+            if with_usage {
+                say_stdout(&usage());
+            }
+            ExitCode::from(exit)
+        }
+        Invocation::TestConfig(overrides) => test_config(&overrides),
+        Invocation::Run(overrides) => match serve(&overrides) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => {
+                say_stderr(&format!("nats-server: {text}"));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn test_config(overrides: &Overrides) -> ExitCode {
+    let Some(path) = &overrides.config else {
+        say_stderr("nats-server: no configuration file to test: use it with -c");
+        return ExitCode::FAILURE;
+    };
+    match options(overrides) {
+        Ok(_) => {
+            say_stderr(&format!("nats-server: configuration file {path} is valid"));
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            say_stderr(&format!("nats-server: {text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The options of file and command line together.
+fn options(overrides: &Overrides) -> Result<Loaded, String> {
+    let mut loaded = match &overrides.config {
+        Some(path) => load(path, &mut Files).map_err(|errors| errors.to_string())?,
+        None => Loaded {
+            options: Options::default(),
+            warnings: Vec::new(),
+        },
+    };
+    overrides
+        .apply(&mut loaded.options)
+        .map_err(|error| error.to_string())?;
+    loaded
+        .options
+        .validate()
+        .map_err(|error| error.to_string())?;
+    Ok(loaded)
+}
+
+/// A panic is a bug, and a server that lost one of its threads must not go on as if nothing had happened.
+fn stop_on_panic() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        show(panic);
+        std::process::abort();
+    }));
+}
+
+fn serve(overrides: &Overrides) -> Result<(), String> {
+    stop_on_panic();
+    let loaded = options(overrides)?;
+    let options = &loaded.options;
+    // Before anything else runs, so that a signal during the start is not lost.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
+        .map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let log = Log::open(LogOptions {
+        time: options.logging.time,
+        utc: options.logging.utc,
+        debug: options.logging.debug,
+        file: options.logging.file.as_ref().map(PathBuf::from),
+    });
+    let log = log.map_err(|cause| {
+        let path = options.logging.file.clone().unwrap_or_default().into();
+        ServerError::File { path, cause }.to_string()
+    })?;
+    let server = builder_of(options, log).map_err(|error| error.to_string())?;
+    for warning in loaded
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .chain(options.advice())
+    {
+        server.note(LogLevel::Warn, &warning);
+    }
+    let server = match server.start() {
+        Ok(server) => server,
+        Err(error) => return Err(error.to_string()),
+    };
+    let ports = announce(options, &server).map_err(|error| error.to_string())?;
+    for signal in signals.forever() {
+        match signal {
+            SIGINT => server.note(LogLevel::Info, "Trapped \"interrupt\" signal"),
+            SIGTERM => server.note(LogLevel::Info, "Trapped \"terminated\" signal"),
+            SIGUSR1 => {
+                server.reopen_log();
+                continue;
+            }
+            SIGHUP => {
+                server.note(
+                    LogLevel::Error,
+                    "Failed to reload server configuration: this version of Everjet does not reload; restart it",
+                );
+                continue;
+            }
+            _ => server.note(
+                LogLevel::Warn,
+                "Trapped \"user defined signal 2\" signal: this version of Everjet has no lame duck mode and shuts down",
+            ),
+        }
+        break;
+    }
+    server.stop();
+    if let Some(path) = ports
+        && let Err(error) = std::fs::remove_file(&path)
+    {
+        say_stderr(&format!(
+            "nats-server: cannot remove {}: {error}",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Writes the pid file and the ports file; returns the latter's path.
+fn announce(options: &Options, server: &Server) -> Result<Option<PathBuf>, ServerError> {
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).map_err(|cause| ServerError::File {
+            path: path.to_owned(),
+            cause,
+        })
+    };
+    let pid = std::process::id();
+    if let Some(path) = &options.files.pid_file {
+        write(Path::new(path), pid.to_string())?;
+    }
+    let Some(directory) = &options.files.ports_file_dir else {
+        return Ok(None);
+    };
+    let executable = std::env::current_exe().ok();
+    let name = executable.as_deref().and_then(Path::file_name).map_or_else(
+        || "nats-server".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let path = Path::new(directory).join(format!("{name}_{pid}.ports"));
+    let ports = serde_json::json!({ "nats": [server.client_url()] });
+    write(&path, ports.to_string())?;
+    Ok(Some(path))
+}
+
+/// Files and the environment as the configuration sees them.
+struct Files;
+
+impl Sources for Files {
+    fn read(&mut self, path: &str) -> Result<String, String> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            let why = match error.kind() {
+                std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => error.to_string(),
+            };
+            format!("open {path}: {why}")
+        })?;
+        String::from_utf8(bytes)
+            .map_err(|error| format!("open {path}: not UTF-8 text: {}", error.utf8_error()))
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+fn say_stdout(text: &str) {
+    // A closed stdout or stderr leaves nobody to tell.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn say_stderr(text: &str) {
+    drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
+}

@@ -1,0 +1,66 @@
+//! What the log says about connections.
+
+use std::io;
+use std::sync::Arc;
+
+use everjet_conn::CloseReason;
+use everjet_net::{ConnectionFacts, Events};
+use everjet_values::Clock;
+
+use crate::{Log, LogLevel};
+
+/// Writes the life of connections to the log.
+pub(crate) struct ConnectionLog {
+    pub(crate) log: Arc<Log>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl ConnectionLog {
+    fn line(&self, level: LogLevel, connection: &ConnectionFacts<'_>, text: &str) {
+        if level == LogLevel::Debug && !self.log.is_debug() {
+            return;
+        }
+        let identity = connection.identity.map_or_else(String::new, |identity| {
+            format!(
+                " - \"v{}:{}:{}\"",
+                identity.version, identity.lang, identity.name
+            )
+        });
+        let text = format!(
+            "{} - cid:{}{identity} - {text}",
+            connection.peer, connection.id.0
+        );
+        self.log.line(self.clock.now(), level, &text);
+    }
+}
+
+impl Events for ConnectionLog {
+    fn opened(&self, connection: ConnectionFacts<'_>) {
+        self.line(LogLevel::Debug, &connection, "Client connection created");
+    }
+
+    fn closed(&self, connection: ConnectionFacts<'_>, reason: CloseReason) {
+        let level = match reason {
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline => {
+                LogLevel::Warn
+            }
+            CloseReason::AuthenticationFailure | CloseReason::AuthenticationTimeout => {
+                LogLevel::Error
+            }
+            _ => LogLevel::Debug,
+        };
+        self.line(
+            level,
+            &connection,
+            &format!("Client connection closed: {}", reason.text()),
+        );
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        self.log.line(
+            self.clock.now(),
+            LogLevel::Error,
+            &format!("Accept failed, trying again: {error}"),
+        );
+    }
+}

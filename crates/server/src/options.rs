@@ -1,0 +1,143 @@
+//! From the options of the configuration to a server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use everjet_config::{
+    Credentials as ConfiguredCredentials, JetStreamOptions, Options, SyncPolicy as ConfiguredSync,
+};
+use everjet_conn::{ClientLimits, Credentials};
+use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+
+use crate::builder::{JetStreamChoice, ServerBuilder};
+use crate::{Log, ServerError};
+
+/// The largest default for `max_file_store`, as nats-server has it.
+const FILE_STORE_MAX: u64 = 1 << 40;
+
+/// A server as `options` want it.
+///
+/// # Errors
+/// An option that cannot be used on this machine.
+pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, ServerError> {
+    if options.logging.trace {
+        let text = "protocol tracing (trace, -V) is not supported by this version of Everjet yet; remove it to start";
+        return Err(ServerError::Option(text.to_owned()));
+    }
+    let limits = &options.limits;
+    let mut builder = ServerBuilder {
+        host: options.listen.host.clone(),
+        port: options.listen.port,
+        name: options.server_name.clone(),
+        limits: ClientLimits {
+            control_line_max: size(limits.max_control_line),
+            payload_max: size(limits.max_payload),
+            subscriptions_max: limits.max_subscriptions.map_or(0, size),
+            subscription_tokens_max: limits.max_subscription_tokens.map_or(0, usize::from),
+            ping_interval: limits.ping_interval,
+            ping_max: limits.ping_max,
+            credentials: options.authorization.credentials.as_ref().map(credentials),
+            auth_timeout: options.authorization.timeout,
+        },
+        connections_max: Some(size(limits.max_connections)),
+        pending_max: size(limits.max_pending),
+        write_deadline: limits.write_deadline,
+        log: Arc::new(log),
+        ..ServerBuilder::default()
+    };
+    if let Some(jetstream) = &options.jetstream {
+        builder.jetstream = Some(jetstream_choice(jetstream)?);
+    }
+    Ok(builder)
+}
+
+fn size(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn credentials(configured: &ConfiguredCredentials) -> Credentials {
+    match configured {
+        ConfiguredCredentials::User { name, password } => Credentials::User {
+            name: name.clone(),
+            password: password.clone(),
+        },
+        ConfiguredCredentials::Token(token) => Credentials::Token(token.clone()),
+    }
+}
+
+fn jetstream_choice(options: &JetStreamOptions) -> Result<JetStreamChoice, ServerError> {
+    let store_dir = match &options.store_dir {
+        Some(path) => PathBuf::from(path),
+        None => std::env::temp_dir().join("nats"),
+    };
+    let limits = UsageLimits {
+        file_bytes_max: match options.max_file_store {
+            Some(bytes) => bytes,
+            None => file_store_max(&store_dir)?,
+        },
+        memory_bytes_max: options.max_memory_store.unwrap_or_else(memory_store_max),
+    };
+    Ok(JetStreamChoice {
+        store_dir,
+        sync: match options.sync {
+            ConfiguredSync::Always => SyncPolicy::Always,
+            ConfiguredSync::Every(interval) => SyncPolicy::Every(interval),
+        },
+        strict: true,
+        limits,
+        storage: StorageOptions::default(),
+    })
+}
+
+/// Three quarters of the memory.
+fn memory_store_max() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| {
+        rest.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024) / 4 * 3)
+}
+
+/// Three quarters of what is free and what is used already, up to a limit.
+fn file_store_max(store_dir: &Path) -> Result<u64, ServerError> {
+    let existing = store_dir
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or(Path::new("."));
+    let existing = if existing.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        existing
+    };
+    let stat = rustix::fs::statvfs(existing).map_err(|error| {
+        ServerError::Option(format!(
+            "the disk of store_dir {} cannot be looked at: {error}",
+            store_dir.display()
+        ))
+    })?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Ok((free.saturating_add(folder_bytes(store_dir)) / 4 * 3).min(FILE_STORE_MAX))
+}
+
+/// Bytes of the files under a folder.
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
+        .map(|(path, metadata)| {
+            if metadata.is_dir() {
+                folder_bytes(&path)
+            } else {
+                metadata.len()
+            }
+        })
+        .fold(0, u64::saturating_add)
+}

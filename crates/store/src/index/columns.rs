@@ -1,0 +1,136 @@
+//! The columns of a segment: eight bytes a message.
+
+/// Instead of a subject id: the slot's message was removed.
+pub(crate) const REMOVED: u32 = u32::MAX;
+/// Instead of a subject id: the slot's message cannot be read.
+pub(crate) const DAMAGED: u32 = u32::MAX - 1;
+
+/// Top bit of an offset: the message has headers. Segments stay below 2 GiB.
+const HAS_HEADERS: u32 = 1 << 31;
+/// Every how many slots the time is kept.
+const TIME_STEP: usize = 64;
+
+/// One slot for each sequence of a segment: slot 0 is the segment's first sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Columns {
+    /// Where the record begins; the top bit says whether the message has headers. Never decreasing without that bit.
+    pub(super) offsets: Vec<u32>,
+    /// Subject id, [`REMOVED`] or [`DAMAGED`].
+    pub(super) subjects: Vec<u32>,
+    /// Where something begins that is not a message: a removal or skip record, damage. Ascending.
+    pub(super) gaps: Vec<u32>,
+    /// The time of every 64th slot.
+    pub(super) times: Vec<i64>,
+}
+
+impl Columns {
+    /// Adds a slot for a message.
+    #[inline]
+    pub(crate) fn push(&mut self, offset: u32, has_headers: bool, subject: u32, time: i64) {
+        if self.offsets.len().is_multiple_of(TIME_STEP) {
+            self.times.push(time);
+        }
+        self.offsets.push(if has_headers {
+            offset | HAS_HEADERS
+        } else {
+            offset
+        });
+        self.subjects.push(subject);
+    }
+
+    /// Notes that something else than a message begins at `offset`, which is past all slots.
+    pub(crate) fn push_gap(&mut self, offset: u32) {
+        self.gaps.push(offset);
+    }
+
+    /// Changes what a slot holds and returns what it held; `None` when there is no such slot.
+    pub(crate) fn replace(&mut self, slot: usize, subject: u32) -> Option<u32> {
+        self.subjects
+            .get_mut(slot)
+            .map(|held| std::mem::replace(held, subject))
+    }
+
+    /// How many slots there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Subject id, [`REMOVED`] or [`DAMAGED`] of each slot.
+    #[inline]
+    pub(crate) fn subjects(&self) -> &[u32] {
+        &self.subjects
+    }
+
+    /// The times of slots 0, 64, 128 and so on.
+    pub(crate) fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    /// The slots that begin with the time of `step`.
+    pub(crate) fn slots_of_step(&self, step: usize) -> std::ops::Range<usize> {
+        (step * TIME_STEP).min(self.len())..((step + 1) * TIME_STEP).min(self.len())
+    }
+
+    /// Where the record of a slot begins and ends, in a segment whose records end at `end`.
+    #[inline]
+    pub(crate) fn range(&self, slot: usize, end: u32) -> Option<(u32, u32)> {
+        let start = self.offsets.get(slot)? & !HAS_HEADERS;
+        let next = self
+            .offsets
+            .get(slot + 1)
+            .map_or(end, |next| next & !HAS_HEADERS);
+        if self.gaps.last().is_none_or(|&last| last < start) {
+            return Some((start, next));
+        }
+        let gap = self.gaps.partition_point(|&gap| gap <= start);
+        Some((start, self.gaps.get(gap).map_or(next, |&gap| gap.min(next))))
+    }
+
+    /// Whether the message of a slot has headers.
+    #[inline]
+    pub(crate) fn has_headers(&self, slot: usize) -> bool {
+        self.offsets
+            .get(slot)
+            .is_some_and(|offset| offset & HAS_HEADERS != 0)
+    }
+
+    /// Whether the columns fit together and lie below `end`: asked of what was read from disk.
+    pub(super) fn is_sound(&self, end: u32) -> bool {
+        let offsets = self.offsets.iter().map(|offset| offset & !HAS_HEADERS);
+        self.offsets.len() == self.subjects.len()
+            && self.times.len() == self.offsets.len().div_ceil(TIME_STEP)
+            && offsets.clone().is_sorted()
+            && offsets.max().is_none_or(|last| last < end)
+            && self.gaps.is_sorted()
+            && self.gaps.last().is_none_or(|&last| last < end)
+    }
+
+    /// How many times `slots` slots keep.
+    pub(super) fn times_for(slots: usize) -> usize {
+        slots.div_ceil(TIME_STEP)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_ends_where_the_next_thing_begins() {
+        let mut columns = Columns::default();
+        columns.push_gap(8);
+        columns.push(50, true, 0, 1);
+        columns.push(90, false, 1, 2);
+        columns.push_gap(140);
+        columns.push_gap(150);
+        columns.push(170, false, 1, 3);
+        let check = |slot, expected| assert_eq!(columns.range(slot, 220), expected, "slot {slot}");
+        check(0, Some((50, 90)));
+        check(1, Some((90, 140)));
+        check(2, Some((170, 220)));
+        check(3, None);
+        assert!(columns.has_headers(0) && !columns.has_headers(1));
+        assert!(columns.is_sound(220) && !columns.is_sound(170));
+    }
+}

@@ -1,0 +1,318 @@
+//! The index of a segment on disk: an `.idx` file, or the footer of a sealed segment. All numbers are little-endian.
+//!
+//! ```text
+//!  0  [8]  magic "EVJIDX\r\n"
+//!  8  u32  format version, 1
+//! 12  u32  checksum: CRC-32C of bytes 16 to the end of the frame
+//! 16  u64  length of the frame
+//! 24  u64  stream id
+//! 32  u64  first sequence of the segment
+//! 40  u64  entry: removals up to it are in the frame
+//! 48  i64  time of the stream's last message so far, in nanoseconds since 1970
+//! 56  u32  bytes of the segment file that the frame describes, from its start
+//! 60  u32  1 when the segment has no further records, else 0
+//! 64  u32  slots    68  u32  subjects    72  u32  gaps    76  u32  bytes of runs
+//! 80       offsets, u32 a slot (top bit: has headers)
+//!          subject column, u32 a slot: number in the subject table below; all ones: removed; all ones but the last: damaged
+//!          gaps, u32 each: where removal records, skip records and damage begin
+//!          times, i64 for every 64th slot
+//!          blocks of runs: what the segment's removal records say about earlier segments
+//!          subject table: u16 length and bytes each
+//!      u64  length of the frame again, so that a footer is found from the end of its file
+//! ```
+
+use everjet_subject::{SubjectId, SubjectTable};
+use everjet_values::{EntryIndex, Timestamp};
+
+use crate::StreamId;
+use crate::checksum::crc32c;
+
+use super::columns::{Columns, DAMAGED};
+
+const MAGIC: &[u8; 8] = b"EVJIDX\r\n";
+const VERSION: u32 = 1;
+const FIXED: usize = 80;
+const TRAILER: usize = 8;
+
+/// What a frame is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHead {
+    pub(crate) stream: StreamId,
+    /// The segment's first sequence.
+    pub(crate) first: u64,
+    /// Removals up to this entry are in the frame.
+    pub(crate) entry: EntryIndex,
+    /// The time of the stream's last message so far.
+    pub(crate) last_time: Timestamp,
+    /// Bytes of the segment file that are described.
+    pub(crate) covered: u32,
+    /// Whether the segment has no further records.
+    pub(crate) whole: bool,
+}
+
+/// A frame that was read: the columns speak of `subjects` by their place in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    pub(crate) head: FrameHead,
+    pub(crate) columns: Columns,
+    pub(crate) runs: &'a [u8],
+    pub(crate) subjects: Vec<&'a [u8]>,
+}
+
+impl FrameHead {
+    /// The bytes of the frame with this head.
+    pub(crate) fn encode(&self, columns: &Columns, runs: &[u8], table: &SubjectTable) -> Vec<u8> {
+        let (local, ids) = renumber(columns.subjects(), table.len());
+        let names = ids.iter().map(|&id| table.name(SubjectId(id)));
+        let names_length: usize = names.clone().map(|name| 2 + name.len()).sum();
+        let numbers = 8 * columns.len() + 4 * columns.gaps.len() + 8 * columns.times.len();
+        let length = FIXED + numbers + runs.len() + names_length + TRAILER;
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        for wide in [
+            length as u64,
+            self.stream.0,
+            self.first,
+            self.entry.0,
+            self.last_time.as_nanos().cast_unsigned(),
+        ] {
+            out.extend_from_slice(&wide.to_le_bytes());
+        }
+        let count = |count: usize| u32::try_from(count).expect("a segment stays below 2 GiB");
+        let counts = [columns.len(), ids.len(), columns.gaps.len(), runs.len()].map(count);
+        put_numbers(&[self.covered, u32::from(self.whole)], &mut out);
+        for numbers in [&counts, columns.offsets.as_slice(), &local, &columns.gaps] {
+            put_numbers(numbers, &mut out);
+        }
+        for time in &columns.times {
+            out.extend_from_slice(&time.to_le_bytes());
+        }
+        out.extend_from_slice(runs);
+        for name in names {
+            let length =
+                u16::try_from(name.len()).expect("subjects are refused above 65,535 bytes");
+            out.extend_from_slice(&length.to_le_bytes());
+            out.extend_from_slice(name);
+        }
+        out.extend_from_slice(&(length as u64).to_le_bytes());
+        assert_eq!(out.len(), length);
+        let checksum = crc32c(out.get(16..).expect("the head was written")).to_le_bytes();
+        out.get_mut(12..16)
+            .expect("the head was written")
+            .copy_from_slice(&checksum);
+        out
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// Reads a frame that fills `bytes`; `None` when it fails its check or a newer version wrote it.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        if input.take(8)? != MAGIC || input.number()? != VERSION {
+            return None;
+        }
+        if input.number()? != crc32c(bytes.get(16..)?) || input.wide()? != bytes.len() as u64 {
+            return None;
+        }
+        let head = FrameHead {
+            stream: StreamId(input.wide()?),
+            first: input.wide()?,
+            entry: EntryIndex(input.wide()?),
+            last_time: Timestamp::from_nanos(input.wide()?.cast_signed()),
+            covered: input.number()?,
+            whole: input.number()? == 1,
+        };
+        let [slots, subject_count, gap_count, runs_length] = [
+            input.count()?,
+            input.count()?,
+            input.count()?,
+            input.count()?,
+        ];
+        let columns = Columns {
+            offsets: input.numbers(slots)?,
+            subjects: input.numbers(slots)?,
+            gaps: input.numbers(gap_count)?,
+            times: input.wides(Columns::times_for(slots))?,
+        };
+        let runs = input.take(runs_length)?;
+        // A subject takes two bytes at least: the count cannot make us reserve more than there is.
+        let mut subjects = Vec::with_capacity(subject_count.min(input.0.len() / 2));
+        for _ in 0..subject_count {
+            let length = usize::from(u16::from_le_bytes(*input.take(2)?.first_chunk()?));
+            subjects.push(input.take(length)?);
+        }
+        let is_sound = input.0.len() == TRAILER
+            && columns.is_sound(head.covered)
+            && columns
+                .subjects
+                .iter()
+                .all(|&subject| subject >= DAMAGED || (subject as usize) < subjects.len());
+        is_sound.then_some(Self {
+            head,
+            columns,
+            runs,
+            subjects,
+        })
+    }
+
+    /// Replaces the numbers in the subject column by the ids of `table`.
+    pub(crate) fn into_columns(self, table: &mut SubjectTable) -> Columns {
+        let ids: Vec<u32> = self
+            .subjects
+            .iter()
+            .map(|name| table.intern(name).0)
+            .collect();
+        let mut columns = self.columns;
+        for subject in &mut columns.subjects {
+            // What is no number of a subject says removed or damaged, and stays.
+            *subject = ids.get(*subject as usize).copied().unwrap_or(*subject);
+        }
+        columns
+    }
+}
+
+/// Whether a frame may begin here.
+pub(crate) fn starts_frame(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// The length of the frame that ends with these bytes, as far as its trailer can be trusted.
+pub(crate) fn trailing_frame_length(trailer: [u8; TRAILER]) -> u64 {
+    u64::from_le_bytes(trailer)
+}
+
+/// Numbers the subjects of a segment from 0 by first appearance: the column with these numbers, and the ids by number.
+/// All ids are below `subjects_known`.
+fn renumber(subjects: &[u32], subjects_known: usize) -> (Vec<u32>, Vec<u32>) {
+    // By id: the number plus one. Memory that was never touched costs next to nothing, and hashing would cost milliseconds.
+    let mut numbers = vec![0_u32; subjects_known];
+    let mut ids = Vec::new();
+    let column = subjects.iter().map(|&id| {
+        // Removed and damaged are no ids and stay as they are.
+        let Some(number) = numbers.get_mut(id as usize) else {
+            return id;
+        };
+        if *number == 0 {
+            ids.push(id);
+            *number = u32::try_from(ids.len()).expect("ids are 32 bits");
+        }
+        *number - 1
+    });
+    (column.collect(), ids)
+}
+
+fn put_numbers(numbers: &[u32], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + 4 * numbers.len(), 0);
+    let (places, _) = out
+        .get_mut(start..)
+        .expect("it was made above")
+        .as_chunks_mut::<4>();
+    for (place, number) in places.iter_mut().zip(numbers) {
+        *place = number.to_le_bytes();
+    }
+}
+
+/// What is left to read.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
+    }
+
+    fn wide(&mut self) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
+    }
+
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok()
+    }
+
+    fn numbers(&mut self, count: usize) -> Option<Vec<u32>> {
+        let (chunks, _) = self.take(count.checked_mul(4)?)?.as_chunks::<4>();
+        Some(
+            chunks
+                .iter()
+                .map(|chunk| u32::from_le_bytes(*chunk))
+                .collect(),
+        )
+    }
+
+    fn wides(&mut self, count: usize) -> Option<Vec<i64>> {
+        let (chunks, _) = self.take(count.checked_mul(8)?)?.as_chunks::<8>();
+        Some(
+            chunks
+                .iter()
+                .map(|chunk| i64::from_le_bytes(*chunk))
+                .collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::REMOVED;
+    use super::*;
+
+    fn frame() -> (FrameHead, Columns, SubjectTable, Vec<u8>) {
+        let mut table = SubjectTable::new();
+        for name in [&b"a"[..], b"b.c", b"unused"] {
+            table.intern(name);
+        }
+        let mut columns = Columns::default();
+        for slot in 0..70 {
+            let subject = [1, 0, REMOVED, DAMAGED][slot as usize % 4];
+            columns.push(64 + slot * 50, slot % 3 == 0, subject, i64::from(slot));
+        }
+        columns.push_gap(64 + 70 * 50);
+        let head = FrameHead {
+            stream: StreamId(5),
+            first: 10,
+            entry: EntryIndex(99),
+            last_time: Timestamp::from_nanos(69),
+            covered: 64 + 71 * 50,
+            whole: true,
+        };
+        let bytes = head.encode(&columns, b"runs", &table);
+        (head, columns, table, bytes)
+    }
+
+    #[test]
+    fn a_frame_reads_back_what_was_written() {
+        let (head, columns, mut table, bytes) = frame();
+        let frame = Frame::parse(&bytes).expect("valid");
+        assert_eq!(frame.head, head);
+        assert_eq!(frame.runs, b"runs");
+        assert_eq!(
+            frame.subjects,
+            [&b"b.c"[..], b"a"],
+            "only those in use, by first appearance"
+        );
+        assert_eq!(frame.into_columns(&mut table), columns);
+        let trailer = *bytes.last_chunk().expect("long enough");
+        assert_eq!(trailing_frame_length(trailer), bytes.len() as u64);
+        assert!(starts_frame(&bytes));
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_truncation_passes() {
+        let (.., bytes) = frame();
+        for bit in 0..bytes.len() * 8 {
+            let mut wrong = bytes.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Frame::parse(&wrong), None, "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(Frame::parse(&bytes[..length]), None, "length {length}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Rot: what was durable and is damaged is reported, skipped and never shown wrong; what only was cut short by a crash is no
+//! damage.
+
+use std::ops::RangeInclusive;
+
+use super::record::HEAD_BYTES;
+use super::tests::{DIR, Seen, batch, open};
+use super::*;
+use crate::disk::read_file;
+use crate::sim_disk::SimDisk;
+
+/// A journal of 12 records in 3 files, each batch of two synced; sealed or not.
+fn sample(sealed: bool) -> (SimDisk, Vec<Seen>) {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    for number in 1..=6u8 {
+        let body = vec![number; 700];
+        journal.write(&mut batch(&[&body, &[number; 30]])).unwrap();
+        let _ = journal.sync().unwrap();
+    }
+    if sealed {
+        let _ = journal.seal().unwrap();
+    }
+    assert_eq!(disk.list_files().len(), 2);
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!((seen.len(), report.damage, report.torn), (12, vec![], None));
+    (disk, seen)
+}
+
+/// The LSNs a report names as lost.
+fn lost(report: &JournalReport) -> Vec<u64> {
+    let ranges = report.damage.iter().filter_map(|damage| damage.lost);
+    ranges
+        .flat_map(|lost| lost.first.0..=lost.last.unwrap().0)
+        .collect()
+}
+
+/// Checks that what is there is right and what is not there is reported. Returns the LSNs that are missing.
+fn check_honest(disk: &SimDisk, written: &[Seen], context: &str) -> Vec<u64> {
+    let (journal, report, seen) =
+        open(disk, 0).unwrap_or_else(|fault| panic!("{context}: {fault}"));
+    for record in &seen {
+        assert_eq!(
+            Some(record),
+            written.get(record.0 as usize - 1),
+            "{context}: wrong record"
+        );
+    }
+    assert!(seen.is_sorted_by(|a, b| a.0 < b.0), "{context}: order");
+    let is_missing = |lsn: &u64| seen.iter().all(|record| record.0 != *lsn);
+    let missing: Vec<u64> = (1..=written.len() as u64).filter(is_missing).collect();
+    let cut = report
+        .torn
+        .as_ref()
+        .map_or(journal.next_lsn().0, |torn| torn.first.0);
+    let mut explained = lost(&report);
+    explained.extend(cut..=written.len() as u64);
+    for lsn in &missing {
+        assert!(
+            explained.contains(lsn),
+            "{context}: {lsn} is missing without a word: {report:?}"
+        );
+    }
+    missing
+}
+
+#[test]
+fn any_flipped_bit_of_a_sealed_journal_costs_one_record_and_is_reported() {
+    let (disk, written) = sample(true);
+    let mut harmed = 0;
+    for path in disk.list_files() {
+        let length = read_file(&disk, &path).unwrap().len() as u64;
+        for byte in 0..length {
+            let disk = disk.kill();
+            disk.flip_bit(&path, byte * 8 + (byte * 5) % 8);
+            let context = format!("{} byte {byte}", path.display());
+            let missing = check_honest(&disk, &written, &context);
+            let (_, report, _) = open(&disk, 0).unwrap();
+            assert_eq!(lost(&report), missing, "{context}");
+            assert!(missing.len() <= 1, "{context}: {missing:?}");
+            harmed += missing.len();
+        }
+    }
+    let bytes: usize = written
+        .iter()
+        .map(|record| HEAD_BYTES + record.4.len())
+        .sum();
+    assert_eq!(harmed, bytes, "every byte of every record matters");
+}
+
+#[test]
+fn any_flipped_bit_of_an_open_journal_costs_one_record_or_the_last_batch() {
+    let (disk, written) = sample(false);
+    for path in disk.list_files() {
+        let length = read_file(&disk, &path).unwrap().len() as u64;
+        for byte in 0..length {
+            let disk = disk.kill();
+            disk.flip_bit(&path, byte * 8 + (byte * 3) % 8);
+            let missing = check_honest(&disk, &written, &format!("{} byte {byte}", path.display()));
+            assert!(
+                missing.len() <= 1 || missing == [11, 12],
+                "byte {byte}: {missing:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn cut_and_missing_files_are_reported() {
+    let (disk, written) = sample(true);
+    for path in disk.list_files() {
+        let length = read_file(&disk, &path).unwrap().len() as u64;
+        for cut in (0..length).step_by(13) {
+            let disk = disk.kill();
+            disk.truncate(&path, cut);
+            check_honest(&disk, &written, &format!("{} cut at {cut}", path.display()));
+        }
+    }
+    let files = disk.list_files();
+    disk.remove_file(&files[0]).unwrap();
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(lost(&report), (1..seen[0].0).collect::<Vec<_>>());
+    disk.remove_file(&files[1]).unwrap();
+    let (journal, report, _) = open(&disk, 5).unwrap();
+    let expected = JournalDamage {
+        path: DIR.into(),
+        offset: 0,
+        length: 0,
+        lost: Some(LostRecords {
+            first: Lsn(5),
+            last: None,
+        }),
+    };
+    assert_eq!(report.damage, [expected]);
+    assert_eq!(journal.next_lsn(), Lsn(5));
+}
+
+/// Offset of a record in the first file.
+fn offset_of(written: &[Seen], lsn: u64) -> u64 {
+    let before = &written[..lsn as usize - 1];
+    HEADER_BYTES
+        + before
+            .iter()
+            .map(|record| (HEAD_BYTES + record.4.len()) as u64)
+            .sum::<u64>()
+}
+
+fn flip(disk: &SimDisk, byte: u64) {
+    disk.flip_bit(&disk.list_files()[0], byte * 8);
+}
+
+#[test]
+fn a_report_names_file_offset_length_and_positions() {
+    let (disk, written) = sample(true);
+    flip(&disk, offset_of(&written, 3) + 60);
+    flip(&disk, offset_of(&written, 4));
+    flip(&disk, offset_of(&written, 6) + 8);
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    let expect = |lsns: RangeInclusive<u64>| JournalDamage {
+        path: disk.list_files()[0].clone(),
+        offset: offset_of(&written, *lsns.start()),
+        length: offset_of(&written, lsns.end() + 1) - offset_of(&written, *lsns.start()),
+        lost: Some(LostRecords {
+            first: Lsn(*lsns.start()),
+            last: Some(Lsn(*lsns.end())),
+        }),
+    };
+    assert_eq!(report.damage, [expect(3..=4), expect(6..=6)]);
+    assert_eq!(report.torn, None);
+    assert_eq!((seen.len(), report.records), (9, 9));
+}
+
+#[test]
+fn damage_before_the_wanted_position_is_nobodys_loss() {
+    let (disk, written) = sample(true);
+    flip(&disk, offset_of(&written, 2));
+    let (_, report, seen) = open(&disk, 3).unwrap();
+    assert_eq!((report.damage, seen.len()), (vec![], 10));
+}
+
+#[test]
+fn a_damaged_header_is_reported_and_costs_no_record() {
+    let (disk, written) = sample(true);
+    flip(&disk, 17);
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(seen, written);
+    assert_eq!((report.damage.len(), report.damage[0].lost), (1, None));
+}
+
+#[test]
+fn the_journal_goes_on_after_damage() {
+    let (disk, written) = sample(true);
+    flip(&disk, offset_of(&written, 3));
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    assert_eq!(
+        journal.write(&mut batch(&[b"new"])).unwrap(),
+        Lsn(14),
+        "12 and the seal's mark"
+    );
+    let _ = journal.sync().unwrap();
+    let (_, report, seen) = open(&disk.crash(0), 0).unwrap();
+    assert_eq!(lost(&report), [3]);
+    assert_eq!(
+        (seen.len(), seen[11].0, &seen[11].4[..]),
+        (12, 14, &b"new"[..])
+    );
+}
+
+#[test]
+fn a_lazily_synced_tail_is_cut_at_its_first_gap_and_stays_cut() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"synced"])).unwrap();
+    let _ = journal.sync().unwrap();
+    for number in 2..=6u8 {
+        journal.write(&mut batch(&[&[number; 30]])).unwrap();
+    }
+    flip(&disk, HEADER_BYTES + 58 + 82 + 40);
+    let (mut journal, report, seen) = open(&disk, 0).unwrap();
+    let torn = TornTail {
+        path: disk.list_files()[0].clone(),
+        offset: HEADER_BYTES + 58 + 82,
+        first: Lsn(3),
+        records: 3,
+    };
+    assert_eq!((seen.len(), report.torn), (2, Some(torn)));
+    assert_eq!(report.damage, vec![]);
+
+    // The valid records behind the gap must not come back once new ones have taken their positions.
+    journal.write(&mut batch(&[b"third", b"fourth"])).unwrap();
+    let _ = journal.sync().unwrap();
+    journal.write(&mut batch(&[b"fifth"])).unwrap();
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    let bodies: Vec<&[u8]> = seen.iter().map(|(.., body)| &body[..]).collect();
+    assert_eq!(
+        bodies,
+        [&b"synced"[..], &[2; 30], b"third", b"fourth", b"fifth"]
+    );
+    assert_eq!((report.damage, report.torn), (vec![], None));
+}
+
+#[test]
+fn damage_next_to_a_cut_tail_does_not_bring_the_tail_back() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[&[1; 30], &[2; 30]])).unwrap();
+    let _ = journal.sync().unwrap();
+    journal
+        .write(&mut batch(&[&[3; 30], &[4; 30], &[5; 30]]))
+        .unwrap();
+    flip(&disk, HEADER_BYTES + 2 * 82 + 20);
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal
+        .write(&mut batch(&[b"third", b"fourth", b"fifth"]))
+        .unwrap();
+    let _ = journal.seal().unwrap();
+    flip(&disk, HEADER_BYTES + 82 + 20);
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    let bodies: Vec<&[u8]> = seen.iter().map(|(.., body)| &body[..]).collect();
+    assert_eq!(bodies, [&[1; 30], &b"third"[..], b"fourth", b"fifth"]);
+    assert_eq!((lost(&report), report.torn), (vec![2], None));
+}
+
+#[test]
+fn a_tail_is_cut_behind_damage_too() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[&[1; 30], &[2; 30]])).unwrap();
+    let _ = journal.sync().unwrap();
+    journal
+        .write(&mut batch(&[&[3; 30], &[4; 30], &[5; 30]]))
+        .unwrap();
+    flip(&disk, HEADER_BYTES + 82 + 20);
+    flip(&disk, HEADER_BYTES + 3 * 82 + 20);
+    let (journal, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(
+        seen.iter().map(|record| record.0).collect::<Vec<_>>(),
+        [1, 3]
+    );
+    assert_eq!(lost(&report), [2]);
+    let torn = report.torn.unwrap();
+    assert_eq!((torn.first, torn.records), (Lsn(4), 1));
+    assert_eq!(journal.next_lsn(), Lsn(4));
+}
+
+#[test]
+fn a_gap_that_is_damage_at_first_and_torn_later_is_told_apart() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[&[1; 30], &[2; 30]])).unwrap();
+    let _ = journal.sync().unwrap();
+    journal.write(&mut batch(&[&[3; 30], &[4; 30]])).unwrap();
+    flip(&disk, HEADER_BYTES + 82 + 20);
+    flip(&disk, HEADER_BYTES + 2 * 82 + 20);
+    // Record 4 proves 2 and says nothing about 3.
+    let (journal, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(lost(&report), [2]);
+    assert_eq!(report.torn.unwrap().first, Lsn(3));
+    assert_eq!(journal.next_lsn(), Lsn(3));
+}
+
+#[test]
+fn a_record_inside_a_payload_is_no_record() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"first", b"second"])).unwrap();
+    let _ = journal.sync().unwrap();
+    let mut forged = batch(&[b"forged"]);
+    let generation = journal.last_generation;
+    record::stamp(forged.encoded_mut(), generation, Lsn(9), Lsn(8));
+    // A message that carries a perfect record, as only somebody who can read the disk could make it.
+    journal
+        .write(&mut batch(&[forged.encoded(), b"last"]))
+        .unwrap();
+    let _ = journal.sync().unwrap();
+    flip(&disk, HEADER_BYTES + 57 + 10);
+    let (_, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(
+        seen.iter().map(|record| record.0).collect::<Vec<_>>(),
+        [1, 3, 4]
+    );
+    assert_eq!(lost(&report), [2]);
+}
+
+#[test]
+fn generations_depend_on_the_salt() {
+    let name = |salt| {
+        let disk = SimDisk::new();
+        let options = JournalOptions {
+            salt,
+            ..tests::options()
+        };
+        let nothing = &mut |_: JournalRecord<'_>| Ok(());
+        let (mut journal, _) =
+            Journal::open(disk.shared(), Path::new(DIR), options, Lsn(1), nothing).unwrap();
+        journal.write(&mut batch(&[b"x"])).unwrap();
+        disk.list_files()
+    };
+    assert_ne!(name(1), name(2));
+    assert_eq!(name(1), name(1));
+}

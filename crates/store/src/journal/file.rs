@@ -1,0 +1,243 @@
+//! One file of the journal: its name and its header.
+//!
+//! A file is named `<generation as 16 hexadecimal digits>.wal`. Its header, numbers little endian:
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 8 | `EVERJWAL` |
+//! | 8 | 4 | format version, 1 |
+//! | 12 | 4 | zero |
+//! | 16 | 8 | generation, as in the name |
+//! | 24 | 8 | first LSN: records of older files from here on are void |
+//! | 32 | 8 | synced: the last LSN known durable when the file was begun |
+//! | 40 | 4 | CRC-32C of bytes 0..40 |
+//! | 44 | … | zero |
+//! | 4096 | … | records, one after the other |
+//!
+//! A prepared file is called `<…>.spare`, one in preparation `<…>.new`. The generation only grows, by a step that cannot be
+//! guessed from outside.
+
+use std::path::{Path, PathBuf};
+
+use everjet_values::{Entropy, SeededEntropy};
+
+use super::record::{self, HEAD_BYTES, number, put};
+use crate::checksum::crc32c;
+use crate::disk::{Disk, OpenMode, read_exact_at};
+use crate::fault::Fault;
+use crate::identity::Lsn;
+
+/// Where the first record is.
+pub(super) const HEADER_BYTES: u64 = 4096;
+const FIELDS_BYTES: usize = 44;
+const MAGIC: [u8; 8] = *b"EVERJWAL";
+const VERSION: u32 = 1;
+
+/// The header's fields that are not the same in every file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) generation: u64,
+    pub(super) first: Lsn,
+    pub(super) synced: Lsn,
+}
+
+/// What a header turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderState {
+    /// It belongs to the file.
+    Valid(Header),
+    /// Zeros, or what the file was before it was used again: a crash kept the header from the disk.
+    Absent,
+    /// Neither.
+    Damaged,
+}
+
+/// A journal file that exists.
+#[derive(Clone, Debug)]
+pub(super) struct WalFile {
+    pub(super) path: PathBuf,
+    pub(super) generation: u64,
+    pub(super) length: u64,
+    pub(super) header: HeaderState,
+    /// The first LSN as the header or, failing that, the first record says.
+    pub(super) first: Option<Lsn>,
+}
+
+impl Header {
+    pub(super) fn encode(&self) -> [u8; FIELDS_BYTES] {
+        let mut bytes = [0; FIELDS_BYTES];
+        put(&mut bytes, 0, MAGIC);
+        put(&mut bytes, 8, VERSION.to_le_bytes());
+        put(&mut bytes, 16, self.generation.to_le_bytes());
+        put(&mut bytes, 24, self.first.0.to_le_bytes());
+        put(&mut bytes, 32, self.synced.0.to_le_bytes());
+        let checksum = crc32c(&bytes[..40]);
+        put(&mut bytes, 40, checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header of the file at `path`, which by its name has this `generation`.
+    fn decode(
+        bytes: &[u8; FIELDS_BYTES],
+        generation: u64,
+        path: &Path,
+    ) -> Result<HeaderState, Fault> {
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(HeaderState::Absent);
+        }
+        let field = |at| number(bytes, at).map_or(0, u64::from_le_bytes);
+        let version = number(bytes, 8).map_or(0, u32::from_le_bytes);
+        let checksum = number(bytes, 40).map_or(0, u32::from_le_bytes);
+        if !bytes.starts_with(&MAGIC) || checksum != crc32c(&bytes[..40]) {
+            return Ok(HeaderState::Damaged);
+        }
+        if version != VERSION {
+            return Err(Fault::NewerFormat {
+                path: path.to_owned(),
+                version,
+                supported: VERSION,
+            });
+        }
+        if field(16) != generation {
+            return Ok(HeaderState::Absent);
+        }
+        Ok(HeaderState::Valid(Self {
+            generation,
+            first: Lsn(field(24)),
+            synced: Lsn(field(32)),
+        }))
+    }
+}
+
+impl WalFile {
+    /// Looks at the start of a file.
+    pub(super) fn inspect(disk: &dyn Disk, path: PathBuf, generation: u64) -> Result<Self, Fault> {
+        let file = disk
+            .open(&path, OpenMode::Read)
+            .map_err(Fault::open(&path))?;
+        let length = file.len().map_err(Fault::read(&path))?;
+        let mut fields = [0; FIELDS_BYTES];
+        if length >= FIELDS_BYTES as u64 {
+            read_exact_at(&*file, &mut fields, 0).map_err(Fault::read(&path))?;
+        }
+        let header = Header::decode(&fields, generation, &path)?;
+        let first = match header {
+            HeaderState::Valid(header) => Some(header.first),
+            HeaderState::Absent | HeaderState::Damaged => {
+                let mut start = [0; 4];
+                let present = length >= HEADER_BYTES + HEAD_BYTES as u64;
+                if present {
+                    read_exact_at(&*file, &mut start, HEADER_BYTES).map_err(Fault::read(&path))?;
+                }
+                let size =
+                    u64::from(u32::from_le_bytes(start)).min(length - HEADER_BYTES.min(length));
+                let mut bytes = vec![0; usize::try_from(size).expect("a record fits into memory")];
+                read_exact_at(&*file, &mut bytes, HEADER_BYTES).map_err(Fault::read(&path))?;
+                record::decode(&bytes, generation).map(|stored| stored.record.lsn)
+            }
+        };
+        Ok(Self {
+            path,
+            generation,
+            length,
+            header,
+            first,
+        })
+    }
+}
+
+/// The path of the file of a generation.
+pub(super) fn path_of(dir: &Path, generation: u64, extension: &str) -> PathBuf {
+    dir.join(format!("{generation:016x}.{extension}"))
+}
+
+/// The generation in a name such as `00000000000000ab.wal`.
+pub(super) fn generation_of(name: &str, extension: &str) -> Option<u64> {
+    let digits = name.strip_suffix(extension)?.strip_suffix('.')?;
+    let exact = digits.len() == 16
+        && digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !exact {
+        return None;
+    }
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// A generation after `last`: larger by an unguessable step, see [`super::JournalOptions::salt`].
+pub(super) fn generation_after(last: u64, salt: u64) -> u64 {
+    let step = SeededEntropy::new(salt ^ last.rotate_left(32)).next_u64() & 0xFFFF_FFFF;
+    last.checked_add(1 + step)
+        .expect("2^32 files of 64 MiB are never written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_valid_for_its_own_generation_only() {
+        let header = Header {
+            generation: 5,
+            first: Lsn(10),
+            synced: Lsn(8),
+        };
+        let bytes = header.encode();
+        let check = |bytes: &[u8; FIELDS_BYTES], generation, expected| {
+            let state = Header::decode(bytes, generation, Path::new("x")).unwrap();
+            assert_eq!(state, expected);
+        };
+        check(&bytes, 5, HeaderState::Valid(header));
+        check(&bytes, 6, HeaderState::Absent);
+        check(&[0; FIELDS_BYTES], 5, HeaderState::Absent);
+        for bit in 0..FIELDS_BYTES * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            check(&damaged, 5, HeaderState::Damaged);
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let mut bytes = Header {
+            generation: 5,
+            first: Lsn(10),
+            synced: Lsn(8),
+        }
+        .encode();
+        put(&mut bytes, 8, 2u32.to_le_bytes());
+        let checksum = crc32c(&bytes[..40]);
+        put(&mut bytes, 40, checksum.to_le_bytes());
+        let fault = Header::decode(&bytes, 5, Path::new("x.wal")).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "x.wal has format version 2, this server reads up to 1 \
+             (start the version of the server that wrote it, or a newer one)"
+        );
+    }
+
+    #[test]
+    fn names_carry_the_generation() {
+        let check = |name, expected| assert_eq!(generation_of(name, "wal"), expected, "{name}");
+        assert_eq!(
+            path_of(Path::new("j"), 0xAB, "wal"),
+            Path::new("j/00000000000000ab.wal")
+        );
+        check("00000000000000ab.wal", Some(0xAB));
+        check("00000000000000AB.wal", None);
+        check("+0000000000000ab.wal", None);
+        check("00000000000000ab.spare", None);
+        check("ab.wal", None);
+    }
+
+    #[test]
+    fn generations_grow() {
+        let mut last = 0;
+        for _ in 0..100 {
+            let next = generation_after(last, 42);
+            assert!(next > last);
+            last = next;
+        }
+        assert_ne!(generation_after(0, 1), generation_after(0, 2));
+    }
+}

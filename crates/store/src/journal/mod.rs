@@ -1,0 +1,457 @@
+//! The shared journal: every committed command of every stream, in one file sequence with one writer and one sync.
+//!
+//! Survives a process crash: what [`Journal::write`] returned for. Survives power loss: what [`Journal::sync`] returned for.
+
+mod batch;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod damage_tests;
+mod durable;
+mod file;
+mod found;
+mod options;
+mod record;
+mod recovery;
+mod report;
+mod spare;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use everjet_values::EntryIndex;
+
+pub use batch::JournalBatch;
+pub use durable::Durable;
+pub use options::JournalOptions;
+pub use record::JournalRecord;
+pub use report::{JournalDamage, JournalReport, LostRecords, TornTail};
+pub use spare::{Spare, SpareJob};
+
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::fault::{Attempt, Fault};
+use crate::identity::{Lsn, StreamId};
+use file::{HEADER_BYTES, Header, HeaderState, WalFile, generation_after, path_of};
+use found::Found;
+
+/// The journal of a store directory. It has one owner at a time; the commit threads take turns.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    options: JournalOptions,
+    /// Every file that may hold needed records, oldest first; the newest is never released, so that a journal whose files
+    /// are gone can be told from one that has nothing to say.
+    files: VecDeque<WalFile>,
+    /// The file being written; `None` after a start and after a full disk.
+    current: Option<Current>,
+    /// Files left since the last sync with records it did not cover.
+    left_unsynced: Vec<Current>,
+    /// Files ready to be begun.
+    ready: VecDeque<Spare>,
+    last_generation: u64,
+    next: Lsn,
+    synced: Lsn,
+    latched: Option<Arc<Fault>>,
+}
+
+/// A file being written.
+struct Current {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    generation: u64,
+    /// Where the next record goes.
+    at: u64,
+    length: u64,
+}
+
+impl Current {
+    fn room(&self) -> u64 {
+        self.length.saturating_sub(self.at)
+    }
+}
+
+impl Journal {
+    /// Opens or creates the journal in `dir` and visits every valid record from `from` on, in order. What was visited is
+    /// durable when this returns.
+    ///
+    /// # Errors
+    /// What the disk says, or what `visit` returns. Damage is no error, see [`JournalReport::damage`].
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: JournalOptions,
+        from: Lsn,
+        visit: &mut dyn FnMut(JournalRecord<'_>) -> Result<(), Fault>,
+    ) -> Result<(Self, JournalReport), Fault> {
+        disk.create_dir_all(dir).map_err(Fault::create(dir))?;
+        let found = Found::look(&*disk, dir, &options)?;
+        let from = from.max(Lsn::FIRST);
+        let (next, mut report) = recovery::recover(&*disk, &found.files, from, visit)?;
+        if found.files.is_empty() && from > Lsn::FIRST {
+            report.damage.push(JournalDamage {
+                path: dir.to_owned(),
+                offset: 0,
+                length: 0,
+                lost: Some(LostRecords {
+                    first: from,
+                    last: None,
+                }),
+            });
+        }
+        disk.sync_dir(dir).map_err(Fault::sync(dir))?;
+        let journal = Self {
+            disk,
+            dir: dir.to_owned(),
+            options,
+            files: found.files.into(),
+            current: None,
+            left_unsynced: Vec::new(),
+            ready: found.spares,
+            last_generation: found.last_generation,
+            next,
+            synced: next.previous(),
+            latched: None,
+        };
+        Ok((journal, report))
+    }
+
+    /// Writes the batch and returns the position of its last record (the last one written ever, when the batch is empty).
+    /// The batch is empty afterwards and keeps its memory.
+    ///
+    /// # Errors
+    /// A fault with [`Fault::is_full`]: nothing is lost from the batch, the same write may be repeated when there is room.
+    /// Any other fault latches the journal.
+    pub fn write(&mut self, batch: &mut JournalBatch) -> Result<Lsn, Fault> {
+        self.check_latch()?;
+        if let Err(fault) = self.provide_files(batch.encoded()) {
+            return Err(self.latch_unless_full(fault));
+        }
+        let next_before = self.next;
+        if let Err(fault) = self.write_records(batch.encoded_mut()) {
+            // What was written of the batch is void: the next write begins a file that says so in its header.
+            self.next = next_before;
+            self.leave_current();
+            return Err(self.latch_unless_full(fault));
+        }
+        batch.clear();
+        Ok(self.last_written())
+    }
+
+    /// Makes everything written so far durable, with one sync (one more for each file that was filled since the last).
+    ///
+    /// # Errors
+    /// Any fault latches the journal.
+    pub fn sync(&mut self) -> Result<Durable<Lsn>, Fault> {
+        self.check_latch()?;
+        if self.synced < self.last_written() {
+            for current in self.left_unsynced.iter().chain(&self.current) {
+                if let Err(error) = current.file.sync() {
+                    let fault = Fault::sync(&current.path)(error);
+                    return Err(self.latch(fault));
+                }
+            }
+            self.left_unsynced.clear();
+            self.synced = self.last_written();
+        }
+        Ok(Durable::new(self.synced))
+    }
+
+    /// Ends an orderly run: writes a record that proves all others durable, and syncs. A later start can then tell damage to
+    /// the very last records from a write cut short by a crash. Optional; costs one write and two syncs.
+    ///
+    /// # Errors
+    /// As [`Journal::write`] and [`Journal::sync`].
+    pub fn seal(&mut self) -> Result<Durable<Lsn>, Fault> {
+        let _: Durable<Lsn> = self.sync()?;
+        let mut mark = JournalBatch::new();
+        mark.push(
+            StreamId::SERVER,
+            EntryIndex::ZERO,
+            record::KIND_MARK,
+            |_| {},
+        );
+        self.write(&mut mark)?;
+        self.sync()
+    }
+
+    /// Gives up every file whose records are all at or before `through`: up to [`JournalOptions::spares_max`] are kept to be
+    /// used again, the others are removed. The manifest must say so before: it names the first position still needed.
+    ///
+    /// # Errors
+    /// What the disk says. Harmless: the files are tried again with the next release.
+    pub fn release(&mut self, through: Lsn) -> Result<(), Fault> {
+        while let Some(oldest) = self.files.front().cloned() {
+            let is_replaced =
+                |file: &WalFile| file.first.is_some_and(|first| first <= through.next());
+            let is_needed = !self.files.iter().skip(1).any(is_replaced);
+            if is_needed
+                || self
+                    .left_unsynced
+                    .iter()
+                    .any(|left| left.path == oldest.path)
+            {
+                break;
+            }
+            self.give_up(&oldest)?;
+            self.files.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The preparation of a file, when none is ready. It is slow: run it on another thread, one at a time, and hand the result
+    /// to [`Journal::install_spare`].
+    #[must_use]
+    pub fn spare_job(&self) -> Option<SpareJob> {
+        let is_ready = self
+            .ready
+            .iter()
+            .any(|spare| spare.length >= self.options.file_bytes);
+        if is_ready || self.latched.is_some() {
+            return None;
+        }
+        Some(SpareJob {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            length: self.options.file_bytes,
+        })
+    }
+
+    /// Takes a prepared file.
+    ///
+    /// # Errors
+    /// What the disk says; the journal goes on without it.
+    pub fn install_spare(&mut self, mut spare: Spare) -> Result<(), Fault> {
+        let path = self.new_path("spare");
+        self.disk
+            .rename(&spare.path, &path)
+            .map_err(Fault::rename(&path))?;
+        spare.path = path;
+        self.ready.push_back(spare);
+        Ok(())
+    }
+
+    /// The position the next record gets.
+    #[must_use]
+    pub fn next_lsn(&self) -> Lsn {
+        self.next
+    }
+
+    /// The last position written; [`Lsn::ZERO`] before the first.
+    #[must_use]
+    pub fn last_written(&self) -> Lsn {
+        self.next.previous()
+    }
+
+    /// The last position that is durable.
+    #[must_use]
+    pub fn last_synced(&self) -> Lsn {
+        self.synced
+    }
+
+    /// Bytes of records that can still be written without creating a file.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, Current::room);
+        current + self.ready.iter().map(Spare::room).sum::<u64>()
+    }
+
+    /// Why the journal accepts nothing any more, when it does not.
+    #[must_use]
+    pub fn latched(&self) -> Option<&Fault> {
+        self.latched.as_deref()
+    }
+
+    /// Sees to it that all of `records` has a place before the first is written, so that a full disk leaves the batch whole.
+    fn provide_files(&mut self, records: &[u8]) -> Result<(), Fault> {
+        let mut room = self.current.as_ref().map_or(0, Current::room);
+        let mut files_used = 0;
+        let mut rest = records;
+        while !rest.is_empty() {
+            if rest.len() as u64 <= room {
+                return Ok(());
+            }
+            let fitting = fitting(rest, room);
+            rest = &rest[fitting..];
+            let record = record::encoded_length(rest) as u64;
+            if self
+                .ready
+                .get(files_used)
+                .is_none_or(|spare| spare.room() < record)
+            {
+                let wished = (HEADER_BYTES + rest.len() as u64).min(self.options.file_bytes);
+                let length = wished
+                    .max(self.options.hurried_file_bytes)
+                    .max(HEADER_BYTES + record);
+                let path = self.new_path("new");
+                let spare = Spare::create(&*self.disk, path, length)?;
+                self.ready.insert(files_used, spare);
+            }
+            room = self.ready.get(files_used).map_or(0, Spare::room);
+            files_used += 1;
+        }
+        Ok(())
+    }
+
+    fn write_records(&mut self, records: &mut [u8]) -> Result<(), Fault> {
+        let mut rest = records;
+        while !rest.is_empty() {
+            let room = self.current.as_ref().map_or(0, Current::room);
+            let fitting = fitting(rest, room);
+            let (part, after) = rest.split_at_mut(fitting);
+            rest = after;
+            self.write_part(part)?;
+            if !rest.is_empty() {
+                self.begin_file()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stamps and writes records that fit into the current file.
+    fn write_part(&mut self, part: &mut [u8]) -> Result<(), Fault> {
+        let Some(current) = self.current.as_mut().filter(|_| !part.is_empty()) else {
+            return Ok(());
+        };
+        let mut unstamped = &mut *part;
+        while !unstamped.is_empty() {
+            let length = record::stamp(unstamped, current.generation, self.next, self.synced);
+            unstamped = &mut unstamped[length..];
+            self.next = self.next.next();
+        }
+        current
+            .file
+            .write_all_at(part, current.at)
+            .map_err(Fault::write(&current.path))?;
+        current.at += part.len() as u64;
+        Ok(())
+    }
+
+    /// Begins the file that [`Journal::provide_files`] has put first.
+    fn begin_file(&mut self) -> Result<(), Fault> {
+        let spare = self
+            .ready
+            .pop_front()
+            .expect("every file was provided before writing");
+        self.leave_current();
+        let path = self.new_path("wal");
+        let generation = self.last_generation;
+        let header = Header {
+            generation,
+            first: self.next,
+            synced: self.synced,
+        };
+        spare
+            .file
+            .write_all_at(&header.encode(), 0)
+            .map_err(Fault::write(&spare.path))?;
+        self.disk
+            .rename(&spare.path, &path)
+            .map_err(Fault::rename(&path))?;
+        self.files.push_back(WalFile {
+            path: path.clone(),
+            generation,
+            length: spare.length,
+            header: HeaderState::Valid(header),
+            first: Some(self.next),
+        });
+        self.current = Some(Current {
+            file: spare.file,
+            path,
+            generation,
+            at: HEADER_BYTES,
+            length: spare.length,
+        });
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(Fault::sync(&self.dir))
+    }
+
+    fn leave_current(&mut self) {
+        if let Some(current) = self.current.take() {
+            self.left_unsynced.push(current);
+        }
+    }
+
+    /// Keeps a file to be used again, or removes it.
+    fn give_up(&mut self, oldest: &WalFile) -> Result<(), Fault> {
+        let path = &oldest.path;
+        if self.ready.len() >= self.options.spares_max || oldest.length != self.options.file_bytes {
+            return match self.disk.remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(Fault::remove(path)(error))
+                }
+                _ => Ok(()),
+            };
+        }
+        let file = self
+            .disk
+            .open(path, OpenMode::Write)
+            .map_err(Fault::open(path))?;
+        let spare = path_of(&self.dir, oldest.generation, "spare");
+        self.disk
+            .rename(path, &spare)
+            .map_err(Fault::rename(&spare))?;
+        self.ready.push_back(Spare {
+            file,
+            path: spare,
+            length: oldest.length,
+        });
+        Ok(())
+    }
+
+    /// A name no file of this journal has or had.
+    fn new_path(&mut self, extension: &str) -> PathBuf {
+        self.last_generation = generation_after(self.last_generation, self.options.salt);
+        path_of(&self.dir, self.last_generation, extension)
+    }
+
+    /// A full disk is the one thing that passes, unless it made a sync fail.
+    fn latch_unless_full(&mut self, fault: Fault) -> Fault {
+        let is_sync = matches!(
+            fault,
+            Fault::Io {
+                attempt: Attempt::Sync,
+                ..
+            }
+        );
+        if fault.is_full() && !is_sync {
+            fault
+        } else {
+            self.latch(fault)
+        }
+    }
+
+    fn latch(&mut self, fault: Fault) -> Fault {
+        self.latched = Some(Arc::new(fault.clone()));
+        fault
+    }
+
+    fn check_latch(&self) -> Result<(), Fault> {
+        match &self.latched {
+            None => Ok(()),
+            Some(cause) => Err(Fault::Latched {
+                cause: Arc::clone(cause),
+            }),
+        }
+    }
+}
+
+/// Bytes of the whole records at the start of `records` that fit into `room`.
+fn fitting(records: &[u8], room: u64) -> usize {
+    if records.len() as u64 <= room {
+        return records.len();
+    }
+    let mut fitting = 0;
+    while let Some(rest) = records.get(fitting..).filter(|rest| !rest.is_empty()) {
+        let length = record::encoded_length(rest);
+        if (fitting + length) as u64 > room {
+            break;
+        }
+        fitting += length;
+    }
+    fitting
+}

@@ -1,0 +1,205 @@
+//! One record of the journal: its layout, how it is stamped and how it is read back.
+//!
+//! All numbers are little endian.
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 4 | length of the whole record in bytes, this field included; 0 = nothing was written here |
+//! | 4 | 4 | body checksum: CRC-32C of the body |
+//! | 8 | 8 | generation of the file |
+//! | 16 | 8 | LSN |
+//! | 24 | 8 | stream id |
+//! | 32 | 8 | entry index |
+//! | 40 | 4 | unsynced: how many LSNs before this one were not known durable when it was written; 2^32-1 = unknown |
+//! | 44 | 1 | kind |
+//! | 45 | 3 | zero |
+//! | 48 | 4 | head checksum: CRC-32C of bytes 0..48 |
+//! | 52 | … | body |
+//!
+//! The head checksum covers the length, the identity and the body checksum, so together the two cover every byte. Body
+//! checksums are computed where the record is made; the commit thread touches heads only. The generation in every record
+//! keeps bytes of a recycled file from passing for new ones, the LSN keeps the order.
+
+use everjet_values::EntryIndex;
+
+use crate::checksum::crc32c;
+use crate::identity::{Lsn, StreamId};
+
+/// Bytes before the body.
+pub(super) const HEAD_BYTES: usize = 52;
+/// The kind that [`StreamId::SERVER`] records of the journal itself have: no body, says only what was synced before it.
+pub(super) const KIND_MARK: u8 = 0;
+/// `unsynced` of a record that proves nothing.
+const UNSYNCED_UNKNOWN: u32 = u32::MAX;
+
+/// A record read back from the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalRecord<'a> {
+    /// Its position in the journal.
+    pub lsn: Lsn,
+    /// The stream it belongs to; [`StreamId::SERVER`] for the server's own records.
+    pub stream: StreamId,
+    /// The entry of that stream's log.
+    pub entry: EntryIndex,
+    /// What the body is; the meaning belongs to the layers above.
+    pub kind: u8,
+    /// The body as it was written.
+    pub body: &'a [u8],
+}
+
+/// A valid record in a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored<'a> {
+    pub(super) record: JournalRecord<'a>,
+    /// Everything up to here was durable when the record was written.
+    pub(super) synced: Lsn,
+    /// Bytes in the file.
+    pub(super) length: usize,
+}
+
+impl Stored<'_> {
+    /// Whether the record is the journal's own and nobody else's business.
+    pub(super) fn is_mark(&self) -> bool {
+        self.record.stream == StreamId::SERVER && self.record.kind == KIND_MARK
+    }
+}
+
+/// Appends a record to `bytes`, complete but for what [`stamp`] adds.
+///
+/// # Panics
+/// When the record is 4 GiB or longer, or `fill` shortens the vector.
+pub(super) fn encode(
+    bytes: &mut Vec<u8>,
+    stream: StreamId,
+    entry: EntryIndex,
+    kind: u8,
+    fill: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = bytes.len();
+    bytes.resize(start + HEAD_BYTES, 0);
+    fill(bytes);
+    assert!(
+        bytes.len() >= start + HEAD_BYTES,
+        "a body is appended, nothing before it removed"
+    );
+    let (head, body) = bytes[start..].split_at_mut(HEAD_BYTES);
+    let length = u32::try_from(HEAD_BYTES + body.len()).expect("a record is shorter than 4 GiB");
+    put(head, 0, length.to_le_bytes());
+    put(head, 4, crc32c(body).to_le_bytes());
+    put(head, 24, stream.0.to_le_bytes());
+    put(head, 32, entry.0.to_le_bytes());
+    put(head, 44, [kind]);
+}
+
+/// Gives the record at the start of `bytes` its place and its head checksum; returns its length.
+///
+/// `synced` is the last position known durable now.
+pub(super) fn stamp(bytes: &mut [u8], generation: u64, lsn: Lsn, synced: Lsn) -> usize {
+    let head = &mut bytes[..HEAD_BYTES];
+    let unsynced = u32::try_from(lsn.0 - 1 - synced.0).unwrap_or(UNSYNCED_UNKNOWN);
+    put(head, 8, generation.to_le_bytes());
+    put(head, 16, lsn.0.to_le_bytes());
+    put(head, 40, unsynced.to_le_bytes());
+    let checksum = crc32c(&head[..48]);
+    put(head, 48, checksum.to_le_bytes());
+    encoded_length(bytes)
+}
+
+/// The length of the encoded record at the start of `bytes`, which this process has encoded.
+pub(super) fn encoded_length(bytes: &[u8]) -> usize {
+    number(bytes, 0)
+        .map(u32::from_le_bytes)
+        .expect("a batch holds whole records") as usize
+}
+
+/// The record at the start of `bytes`, when there is a whole and valid one of this `generation`.
+pub(super) fn decode(bytes: &[u8], generation: u64) -> Option<Stored<'_>> {
+    let length = u32::from_le_bytes(number(bytes, 0)?) as usize;
+    let written = bytes.get(..length)?;
+    let (head, body) = written.split_at_checked(HEAD_BYTES)?;
+    let valid = u64::from_le_bytes(number(head, 8)?) == generation
+        && u32::from_le_bytes(number(head, 48)?) == crc32c(&head[..48])
+        && u32::from_le_bytes(number(head, 4)?) == crc32c(body)
+        && number(head, 45)? == [0; 3];
+    if !valid {
+        return None;
+    }
+    let lsn = u64::from_le_bytes(number(head, 16)?);
+    let synced = match u32::from_le_bytes(number(head, 40)?) {
+        UNSYNCED_UNKNOWN => 0,
+        unsynced => lsn.checked_sub(1)?.checked_sub(u64::from(unsynced))?,
+    };
+    let [kind] = number(head, 44)?;
+    Some(Stored {
+        record: JournalRecord {
+            lsn: Lsn(lsn),
+            stream: StreamId(u64::from_le_bytes(number(head, 24)?)),
+            entry: EntryIndex(u64::from_le_bytes(number(head, 32)?)),
+            kind,
+            body,
+        },
+        synced: Lsn(synced),
+        length,
+    })
+}
+
+/// Where in a record the generation is; searches for records look for it.
+pub(super) const GENERATION_AT: usize = 8;
+
+pub(super) fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
+    bytes[at..at + N].copy_from_slice(&value);
+}
+
+pub(super) fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, StreamId(7), EntryIndex(9), 3, |body| {
+            body.extend(b"hello")
+        });
+        let length = stamp(&mut bytes, 0xAB, Lsn(12), Lsn(10));
+        assert_eq!(length, bytes.len());
+        bytes
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written() {
+        let bytes = sample();
+        let stored = decode(&bytes, 0xAB).unwrap();
+        let expected = JournalRecord {
+            lsn: Lsn(12),
+            stream: StreamId(7),
+            entry: EntryIndex(9),
+            kind: 3,
+            body: b"hello",
+        };
+        assert_eq!(stored.record, expected);
+        assert_eq!((stored.synced, stored.length), (Lsn(10), HEAD_BYTES + 5));
+    }
+
+    #[test]
+    fn no_flipped_bit_and_no_other_generation_passes() {
+        let bytes = sample();
+        assert!(decode(&bytes, 0xAC).is_none());
+        assert!(decode(&bytes[..bytes.len() - 1], 0xAB).is_none());
+        assert!(decode(&[0; 64], 0).is_none(), "zeros are no record");
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&damaged, 0xAB).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn too_far_behind_proves_nothing() {
+        let mut bytes = sample();
+        stamp(&mut bytes, 1, Lsn(1 << 40), Lsn(5));
+        assert_eq!(decode(&bytes, 1).unwrap().synced, Lsn::ZERO);
+    }
+}

@@ -1,0 +1,56 @@
+//! What opening a journal found.
+
+use std::path::PathBuf;
+
+use crate::identity::Lsn;
+
+/// What [`Journal::open`](super::Journal::open) found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JournalReport {
+    /// Files that were read.
+    pub files: usize,
+    /// Records that were visited.
+    pub records: u64,
+    /// Bytes of these records.
+    pub bytes: u64,
+    /// Where the journal was cut because its last write had not reached the disk whole; normal after a crash.
+    pub torn: Option<TornTail>,
+    /// What was durable once and cannot be read any more. Never empty silently: each is to be logged, shown in health, and its
+    /// bytes copied to the quarantine folder before the file is released.
+    pub damage: Vec<JournalDamage>,
+}
+
+/// The end of a journal whose last write was cut short. Nothing after it had been acknowledged as durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The file.
+    pub path: PathBuf,
+    /// Where in it the first incomplete record starts.
+    pub offset: u64,
+    /// The position that record would have had.
+    pub first: Lsn,
+    /// Whole records behind it, given up with it.
+    pub records: u64,
+}
+
+/// Records that were durable and are damaged or missing. Records behind them were visited all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalDamage {
+    /// The file that fails its check, or after which a file is missing.
+    pub path: PathBuf,
+    /// Where in the file the damage starts.
+    pub offset: u64,
+    /// Bytes to the next valid record, or to the end of the file.
+    pub length: u64,
+    /// The positions lost; `None` when only bytes beside the records (the file's header) are damaged.
+    pub lost: Option<LostRecords>,
+}
+
+/// Positions without a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRecords {
+    /// The first one.
+    pub first: Lsn,
+    /// The last one; `None` when it is not known how many there were.
+    pub last: Option<Lsn>,
+}

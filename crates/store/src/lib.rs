@@ -1,0 +1,41 @@
+//! Records, segments, indexes, stream stores, recovery and the shared journal; files only through [`Disk`].
+//!
+//! No policy lives here: what to keep, what to refuse and when to expire is decided by the layers above.
+#![forbid(unsafe_code)]
+
+mod checked_file;
+mod checksum;
+mod disk;
+mod fault;
+mod foreign;
+mod identity;
+mod index;
+mod journal;
+mod manifest;
+mod quarantine;
+mod segment;
+#[cfg(any(test, feature = "sim"))]
+mod sim_disk;
+mod stream_store;
+
+pub use checked_file::{read_checked_file, write_checked_file};
+pub use checksum::{crc32c, crc32c_parts};
+pub use disk::{
+    DirEntry, Disk, DiskFile, OpenMode, read_exact_at, read_file, write_file_atomically,
+};
+pub use fault::{Attempt, Fault};
+pub use foreign::foreign_store;
+pub use identity::{Lsn, StreamId};
+pub use journal::{
+    Durable, Journal, JournalBatch, JournalDamage, JournalOptions, JournalRecord, JournalReport,
+    LostRecords, Spare, SpareJob, TornTail,
+};
+pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
+pub use quarantine::{quarantine_bytes, quarantine_file};
+#[cfg(any(test, feature = "sim"))]
+pub use sim_disk::{SimDisk, SimFault};
+pub use stream_store::{
+    Damage, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed, SavedSegments,
+    SegmentWrites, StoreOptions, StoreState, StoredMessage, StreamStore, SubjectSet,
+    WrittenSegments,
+};

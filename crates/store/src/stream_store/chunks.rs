@@ -1,0 +1,145 @@
+//! The bytes of a segment that are in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Consecutive pieces of a segment: some frozen and shared, the last one open for appending. A record never spans two.
+#[derive(Default)]
+pub(super) struct Chunks {
+    /// Ascending by start; pieces may be missing between them.
+    frozen: VecDeque<Frozen>,
+    open: Vec<u8>,
+    open_start: u32,
+    /// Messages in the open piece that were not released.
+    open_messages: u32,
+    /// Messages of the open piece were released, so it is not needed once none is left.
+    open_released: bool,
+}
+
+struct Frozen {
+    start: u32,
+    messages: u32,
+    bytes: Arc<Vec<u8>>,
+}
+
+/// Where bytes were found.
+pub(super) enum Found<'a> {
+    /// In the open piece.
+    Open(&'a [u8]),
+    /// In a piece that can be shared, from this position.
+    Frozen(&'a Arc<Vec<u8>>, usize),
+}
+
+impl Chunks {
+    /// The place to append `length` bytes at segment offset `at`; freezes the open piece when it would outgrow
+    /// `chunk_bytes`.
+    #[inline]
+    pub(super) fn space(&mut self, at: u32, length: usize, chunk_bytes: usize) -> &mut Vec<u8> {
+        if !self.open.is_empty() && self.open.len() + length > chunk_bytes {
+            self.freeze();
+        }
+        if self.open.is_empty() {
+            self.open_start = at;
+            // Small stores stay small: the first piece grows as needed, the following ones are made whole.
+            if !self.frozen.is_empty() {
+                self.open.reserve(chunk_bytes.max(length));
+            }
+        }
+        &mut self.open
+    }
+
+    /// The place to append something small that is no message at segment offset `at`.
+    pub(super) fn small_space(&mut self, at: u32) -> &mut Vec<u8> {
+        if self.open.is_empty() {
+            self.open_start = at;
+        }
+        &mut self.open
+    }
+
+    /// Notes that a message was appended.
+    #[inline]
+    pub(super) fn count_message(&mut self) {
+        self.open_messages += 1;
+    }
+
+    /// Makes the open piece a shared one.
+    pub(super) fn freeze(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.open);
+        let messages = std::mem::take(&mut self.open_messages);
+        if std::mem::take(&mut self.open_released) && messages == 0 {
+            return;
+        }
+        if bytes.capacity() > bytes.len() + bytes.len() / 2 {
+            bytes.shrink_to_fit();
+        }
+        self.frozen.push_back(Frozen {
+            start: self.open_start,
+            messages,
+            bytes: Arc::new(bytes),
+        });
+    }
+
+    /// Frees the piece at `offset` once all of its messages were released. For stores without files.
+    pub(super) fn release_message(&mut self, offset: u32) {
+        if !self.open.is_empty() && offset >= self.open_start {
+            self.open_messages = self.open_messages.saturating_sub(1);
+            self.open_released = true;
+            return;
+        }
+        let at = self.at(offset);
+        if let Some(chunk) = self.frozen.get_mut(at) {
+            chunk.messages = chunk.messages.saturating_sub(1);
+            if chunk.messages == 0 {
+                self.frozen.remove(at);
+            }
+        }
+    }
+
+    /// Lets the first piece go when it begins at `start`, and returns its size.
+    pub(super) fn pop_first(&mut self, start: u32) -> Option<usize> {
+        self.frozen.front().filter(|chunk| chunk.start == start)?;
+        self.frozen.pop_front().map(|chunk| chunk.bytes.len())
+    }
+
+    /// The bytes from `start` to `end`, when they are in memory.
+    #[inline]
+    pub(super) fn find(&self, start: u32, end: u32) -> Option<Found<'_>> {
+        let length = end.checked_sub(start)? as usize;
+        if !self.open.is_empty() && start >= self.open_start {
+            let from = (start - self.open_start) as usize;
+            return self.open.get(from..from + length).map(Found::Open);
+        }
+        let chunk = self.frozen.get(self.at(start))?;
+        let from = start.checked_sub(chunk.start)? as usize;
+        (from + length <= chunk.bytes.len()).then_some(Found::Frozen(&chunk.bytes, from))
+    }
+
+    /// The shared pieces from `offset`, which is where one begins, with their starts.
+    pub(super) fn frozen_from(&self, offset: u32) -> impl Iterator<Item = (u32, &Arc<Vec<u8>>)> {
+        self.frozen
+            .iter()
+            .skip_while(move |chunk| chunk.start < offset)
+            .map(|chunk| (chunk.start, &chunk.bytes))
+    }
+
+    /// Bytes in memory.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.open.len()
+            + self
+                .frozen
+                .iter()
+                .map(|chunk| chunk.bytes.len())
+                .sum::<usize>()
+    }
+
+    /// Index of the last shared piece that begins at or before `offset`.
+    fn at(&self, offset: u32) -> usize {
+        self.frozen
+            .partition_point(|chunk| chunk.start <= offset)
+            .wrapping_sub(1)
+    }
+}

@@ -1,0 +1,479 @@
+//! The messages of one stream: append, remove, look up, select by subject; in memory or over segment files.
+//!
+//! No policy lives here: limits, expiry and consumers are decided above. A file store does no I/O while it changes:
+//! the driver takes what has to be written ([`StreamStore::take_writes`]), writes and syncs it away from the stream's
+//! lock, and tells the store ([`StreamStore::finish_writes`]). Reads of what left memory are positioned reads.
+//!
+//! What survives: nothing by itself. The journal keeps every change until a manifest names segments that hold it;
+//! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
+
+mod chunks;
+mod load;
+mod message;
+mod open;
+mod options;
+mod read;
+mod reader;
+mod scan;
+mod segment;
+mod select;
+mod state;
+mod subject_set;
+mod take;
+#[cfg(test)]
+mod tests;
+mod totals;
+mod writes;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use everjet_subject::{SubjectId, SubjectTable};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+
+use crate::index::{DAMAGED, REMOVED};
+use crate::segment::{Run, record_length};
+use crate::{Disk, StreamId};
+
+use reader::Reader;
+use segment::{Home, Segment};
+use totals::Totals;
+
+pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
+pub use options::StoreOptions;
+pub use state::{Removed, StoreState};
+pub use subject_set::SubjectSet;
+pub use writes::{
+    Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
+};
+
+/// The messages of one stream.
+pub struct StreamStore {
+    options: StoreOptions,
+    /// Where the segments live; `None` in memory.
+    files: Option<Files>,
+    /// Ascending; the last one is open for appending. Sequences between two segments hold no messages.
+    segments: VecDeque<Segment>,
+    subjects: SubjectTable,
+    totals: Totals,
+    messages: u64,
+    bytes: u64,
+    /// The first message, or one past `last`.
+    first: u64,
+    last: u64,
+    last_time: Timestamp,
+    last_entry: EntryIndex,
+    /// Removals that no record says yet. Not merged.
+    pending: Vec<Run>,
+    /// Written pieces that are still in memory, oldest first: segment, start, size.
+    tail: VecDeque<(u64, u32, usize)>,
+    tail_bytes: usize,
+    reader: Reader,
+    /// First sequences of files that no segment owns any more.
+    obsolete: BTreeSet<u64>,
+    /// As of the last take.
+    saved: SavedSegments,
+    /// A segment was dropped since the last take.
+    dropped: bool,
+}
+
+/// Where the segments of a store live.
+struct Files {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    id: StreamId,
+    name: String,
+}
+
+impl StreamStore {
+    /// An empty store that lives in memory only.
+    #[must_use]
+    pub fn in_memory(options: StoreOptions) -> Self {
+        let mut store = Self::bare(options, None);
+        store.push_segment(1);
+        store
+    }
+
+    /// An empty store that will keep its segments in `dir`, the stream's folder. Writes nothing yet.
+    #[must_use]
+    pub fn on_disk(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        id: StreamId,
+        name: &str,
+        options: StoreOptions,
+    ) -> Self {
+        let files = Files {
+            disk,
+            dir,
+            id,
+            name: name.to_owned(),
+        };
+        let mut store = Self::bare(options, Some(files));
+        store.push_segment(1);
+        store
+    }
+
+    /// A store without segments.
+    fn bare(mut options: StoreOptions, files: Option<Files>) -> Self {
+        options.segment_bytes_max = options.segment_bytes_max.clamp(4 << 10, 1 << 30);
+        Self {
+            options,
+            files,
+            segments: VecDeque::new(),
+            subjects: SubjectTable::new(),
+            totals: Totals::default(),
+            messages: 0,
+            bytes: 0,
+            first: 1,
+            last: 0,
+            last_time: Timestamp::UNSET,
+            last_entry: EntryIndex::ZERO,
+            pending: Vec::new(),
+            tail: VecDeque::new(),
+            tail_bytes: 0,
+            reader: Reader::default(),
+            obsolete: BTreeSet::new(),
+            saved: SavedSegments::default(),
+            dropped: false,
+        }
+    }
+
+    /// Stores a message under the next sequence and returns it. Times must not decrease; entries must not either.
+    ///
+    /// # Panics
+    /// When the subject is longer than 65,535 bytes, or the message larger than 1 GiB: refuse such before.
+    pub fn append(&mut self, entry: EntryIndex, message: &NewMessage<'_>) -> StreamSequence {
+        let length = record_length(message);
+        if self
+            .active()
+            .is_full_for(length, self.options.segment_bytes_max)
+        {
+            self.roll(self.last + 1);
+        }
+        let subject = self.subjects.intern(message.subject).0;
+        let sequence = self.last + 1;
+        let chunk_bytes = self.options.chunk_bytes;
+        let home = home(self.files.as_ref());
+        let active = self
+            .segments
+            .back_mut()
+            .expect("a store always has an open segment");
+        if active.end == 0 {
+            active.created = message.time.as_nanos();
+            active.begin(home);
+        }
+        let bytes = active.bytes;
+        active.append(entry, message, subject, chunk_bytes);
+        self.bytes += active.bytes - bytes;
+        self.totals.add(subject, sequence);
+        self.messages += 1;
+        self.last = sequence;
+        self.last_time = message.time;
+        self.last_entry = entry;
+        StreamSequence(sequence)
+    }
+
+    /// Moves the sequence forward so that the next message gets `next`; nothing happens when it is already there or past.
+    pub fn skip_to(&mut self, entry: EntryIndex, next: StreamSequence) {
+        if next.0 <= self.last + 1 {
+            return;
+        }
+        if self.active().end == 0 {
+            self.segments.pop_back();
+            self.push_segment(next.0);
+        } else {
+            self.roll(next.0);
+        }
+        let home = home(self.files.as_ref());
+        let last_time = self.last_time;
+        let active = self
+            .segments
+            .back_mut()
+            .expect("a store always has an open segment");
+        active.begin(home);
+        active.append_skip(entry, last_time);
+        if self.messages == 0 {
+            self.first = next.0;
+        }
+        self.last = next.0 - 1;
+        self.last_entry = entry;
+    }
+
+    /// Removes one message; `None` when there is none (removed before, never stored, or damaged).
+    pub fn remove(&mut self, entry: EntryIndex, sequence: StreamSequence) -> Option<Removed> {
+        let at = self.segment_of(sequence.0)?;
+        let segment = self.segments.get_mut(at)?;
+        let slot = segment.slot(sequence.0);
+        let (subject, bytes) = segment.remove(slot)?;
+        let is_spent = segment.messages == 0 && segment.is_spent();
+        self.totals.subtract(subject);
+        self.messages -= 1;
+        self.bytes -= bytes;
+        self.last_entry = entry;
+        self.note_removed(Run {
+            first: sequence.0,
+            last: sequence.0,
+        });
+        if is_spent {
+            self.drop_segment(at);
+        }
+        if sequence.0 == self.first {
+            self.first = self.next_live(sequence.0);
+        }
+        Some(Removed {
+            bytes,
+            subject: SubjectId(subject),
+        })
+    }
+
+    /// Removes every message up to and including `through`, and returns how many there were. Damaged sequences up to
+    /// there are given up with them. Whole segments cost no more than a look at their columns.
+    pub fn remove_through(&mut self, entry: EntryIndex, through: StreamSequence) -> u64 {
+        let through = through.0.min(self.last);
+        let before = self.messages;
+        while let Some(front) = self.segments.front() {
+            if front.first > through {
+                break;
+            }
+            if front.sealed && front.last() <= through {
+                self.empty_front();
+                self.drop_segment(0);
+            } else {
+                self.empty_front_through(through);
+                break;
+            }
+        }
+        let removed = before - self.messages;
+        if through >= self.first {
+            self.first = self.next_live(through);
+        }
+        if removed > 0 || self.dropped {
+            self.last_entry = entry;
+        }
+        self.roll_if_worthwhile();
+        removed
+    }
+
+    /// Counts and ends. Reads the first message's time from disk when that message is not in memory.
+    #[must_use]
+    pub fn state(&self) -> StoreState {
+        let is_empty = self.messages == 0;
+        StoreState {
+            messages: self.messages,
+            bytes: self.bytes,
+            first_sequence: StreamSequence(self.first),
+            first_time: if is_empty {
+                Timestamp::UNSET
+            } else {
+                self.first_time()
+            },
+            last_sequence: StreamSequence(self.last),
+            last_time: self.last_time,
+            subjects: self.totals.subjects(),
+            deleted: self.last + 1 - self.first - self.messages,
+        }
+    }
+
+    /// The last sequence ever given out; zero when none was.
+    #[must_use]
+    pub fn last_sequence(&self) -> StreamSequence {
+        StreamSequence(self.last)
+    }
+
+    /// The sequence of the first message; one past the last sequence when there is none.
+    #[must_use]
+    pub fn first_sequence(&self) -> StreamSequence {
+        StreamSequence(self.first)
+    }
+
+    /// The entry of the last change.
+    #[must_use]
+    pub fn last_entry(&self) -> EntryIndex {
+        self.last_entry
+    }
+
+    /// How many messages there are.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// What the messages count for, see [`StoreState::bytes`]. With [`StreamStore::messages`] for limits, which need no
+    /// times.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The segment that covers a sequence, by index.
+    #[inline]
+    fn segment_of(&self, sequence: u64) -> Option<usize> {
+        let at = self.segment_before(sequence)?;
+        (sequence <= self.segments.get(at)?.last()).then_some(at)
+    }
+
+    /// The last segment that begins at or before a sequence.
+    #[inline]
+    fn segment_before(&self, sequence: u64) -> Option<usize> {
+        let last = self.segments.len().checked_sub(1)?;
+        if self.segments.get(last)?.first <= sequence {
+            return Some(last);
+        }
+        self.segments
+            .partition_point(|segment| segment.first <= sequence)
+            .checked_sub(1)
+    }
+
+    /// The first message after `sequence`, or one past the last sequence.
+    fn next_live(&self, sequence: u64) -> u64 {
+        let from = sequence + 1;
+        let at = self.segment_before(from).unwrap_or(0);
+        for segment in self
+            .segments
+            .range(at..)
+            .filter(|segment| segment.messages > 0)
+        {
+            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
+            if let Some(slot) = rest.iter().position(|&subject| subject < DAMAGED) {
+                return segment.first + (skip + slot) as u64;
+            }
+        }
+        self.last + 1
+    }
+
+    fn active(&self) -> &Segment {
+        self.segments
+            .back()
+            .expect("a store always has an open segment")
+    }
+
+    fn push_segment(&mut self, first: u64) {
+        let stream = self.files.as_ref().map(|files| files.id);
+        self.segments
+            .push_back(Segment::new(first, self.last_time, stream));
+    }
+
+    /// Seals the open segment and begins the next one, for sequences from `first`.
+    fn roll(&mut self, first: u64) {
+        let sealed = self.segments.len() - 1;
+        let active = self
+            .segments
+            .back_mut()
+            .expect("a store always has an open segment");
+        assert!(
+            active.last() < first,
+            "a new segment needs a name of its own"
+        );
+        active.sealed = true;
+        let is_spent = active.is_spent();
+        self.push_segment(first);
+        let home = home(self.files.as_ref());
+        self.segments
+            .back_mut()
+            .expect("it was pushed above")
+            .begin(home);
+        if is_spent {
+            self.drop_segment(sealed);
+        }
+    }
+
+    /// Gives the space of an emptied open segment back, when it is worth a new file.
+    fn roll_if_worthwhile(&mut self) {
+        let active = self.active();
+        let worthwhile = u64::from(active.end) >= (1 << 20).min(self.options.segment_bytes_max / 2);
+        if worthwhile && active.messages == 0 && active.columns.len() > 0 {
+            self.roll(self.last + 1);
+        }
+    }
+
+    /// Empties the first segment, which is dropped next: no record has to say so.
+    fn empty_front(&mut self) {
+        let Some(segment) = self.segments.front_mut() else {
+            return;
+        };
+        for &subject in segment.columns.subjects() {
+            if subject < DAMAGED {
+                self.totals.subtract(subject);
+            }
+        }
+        self.messages -= std::mem::take(&mut segment.messages);
+        self.bytes -= std::mem::take(&mut segment.bytes);
+    }
+
+    /// Empties the first segment up to and including `through`.
+    fn empty_front_through(&mut self, through: u64) {
+        let Some(segment) = self.segments.front_mut() else {
+            return;
+        };
+        let (messages, bytes) = (segment.messages, segment.bytes);
+        let slots = segment
+            .slot(through)
+            .saturating_add(1)
+            .min(segment.columns.len());
+        // Limits remove message by message from the front: what was emptied before is not looked at again.
+        let start = segment.emptied;
+        let mut changed = false;
+        for slot in start..slots {
+            if let Some((subject, _)) = segment.remove(slot) {
+                self.totals.subtract(subject);
+                changed = true;
+            } else if segment.columns.subjects().get(slot) == Some(&DAMAGED) {
+                segment.columns.replace(slot, REMOVED);
+                changed = true;
+            }
+        }
+        segment.emptied = start.max(slots);
+        self.messages -= messages - segment.messages;
+        self.bytes -= bytes - segment.bytes;
+        let first = segment.first;
+        if changed {
+            self.note_removed(Run {
+                first: first + start as u64,
+                last: first + slots as u64 - 1,
+            });
+        }
+    }
+
+    fn note_removed(&mut self, run: Run) {
+        if self.files.is_none() {
+            return;
+        }
+        match self.pending.last_mut() {
+            // Removals mostly come in order.
+            Some(last) if (last.first..=last.last + 1).contains(&run.first) => {
+                last.last = last.last.max(run.last);
+            }
+            _ => self.pending.push(run),
+        }
+    }
+
+    /// Forgets a sealed segment that holds no messages. Its file stays until a manifest without it is durable.
+    fn drop_segment(&mut self, at: usize) {
+        let Some(segment) = self.segments.remove(at) else {
+            return;
+        };
+        assert!(
+            segment.sealed && segment.messages == 0,
+            "only empty segments are dropped"
+        );
+        self.dropped = true;
+        self.pending.extend(segment.foreign_runs());
+        if segment.taken > 0 {
+            self.obsolete.insert(segment.first);
+        }
+        self.tail.retain(|piece| piece.0 != segment.first);
+        self.tail_bytes = self.tail.iter().map(|piece| piece.2).sum();
+        self.reader.forget(segment.first);
+    }
+}
+
+/// Where the headers of segments say they belong.
+fn home(files: Option<&Files>) -> Option<Home<'_>> {
+    files.map(|files| Home {
+        id: files.id,
+        name: &files.name,
+    })
+}

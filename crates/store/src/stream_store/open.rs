@@ -1,0 +1,200 @@
+//! Opening a store: exactly the state that the manifest names, from index files and footers where they hold, record by
+//! record where they do not.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::index::{DAMAGED, REMOVED};
+use crate::segment::{Run, SegmentHeader};
+use crate::{Disk, Fault, ManifestSegment, StreamId};
+
+use super::load::{Loaded, Loader};
+use super::segment::Segment;
+use super::writes::{index_path, remove_if_there, segment_path};
+use super::{Files, OpenReport, SavedSegments, StoreOptions, StreamStore};
+
+impl StreamStore {
+    /// Loads exactly the state that `saved` (from the manifest) describes. Damage is no failure: what cannot be read is
+    /// reported and reads as [`ReadError::Damaged`], everything else is served. Segment files are not changed; index files
+    /// that do not belong to this state are removed.
+    ///
+    /// `saved.entry` is the entry of the checkpoint; an index that knows of later removals is not used.
+    ///
+    /// # Errors
+    /// [`Fault`] when the folder cannot be listed, a file cannot be opened for another reason than being gone, or a newer
+    /// version wrote a segment. Places that cannot be read are damage.
+    ///
+    /// [`ReadError::Damaged`]: crate::ReadError::Damaged
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        id: StreamId,
+        name: &str,
+        options: StoreOptions,
+        saved: &SavedSegments,
+    ) -> Result<(Self, OpenReport), Fault> {
+        let files = Files {
+            disk,
+            dir,
+            id,
+            name: name.to_owned(),
+        };
+        let mut store = Self::bare(options, Some(files));
+        let mut report = OpenReport::default();
+        store.find_leftovers(saved, &mut report)?;
+        store.last = saved.last_sequence.0;
+        store.last_entry = saved.entry;
+        let mut runs = Vec::new();
+        let mut is_last_sound = true;
+        for (at, segment) in saved.segments.iter().enumerate() {
+            let next = saved.segments.get(at + 1);
+            let last_max = next.map_or(saved.last_sequence.0, |next| next.first_sequence.0 - 1);
+            let mut loaded = store.load(segment, last_max)?;
+            // All but the last one are never written again, whatever the manifest says.
+            loaded.segment.sealed |= next.is_some();
+            loaded.segment.finished |= next.is_some();
+            is_last_sound = loaded.damage.is_empty();
+            report.add(&mut loaded);
+            runs.append(&mut loaded.runs);
+            store.last = store.last.max(loaded.last_sequence);
+            store.last_time = store.last_time.max(loaded.last_time);
+            store.segments.push_back(loaded.segment);
+        }
+        store.count_all(&runs);
+        store.open_active(is_last_sound);
+        store.drop_empty();
+        store.first = store.next_live(0);
+        store.saved = saved.clone();
+        Ok((store, report))
+    }
+
+    /// Looks for files that `saved` does not name. Segments wait to be deleted after the next checkpoint; index files go
+    /// now: later, a new segment could have the same name, and the old index would seem to describe it.
+    fn find_leftovers(
+        &mut self,
+        saved: &SavedSegments,
+        report: &mut OpenReport,
+    ) -> Result<(), Fault> {
+        let Some(files) = &self.files else {
+            return Ok(());
+        };
+        let named: BTreeSet<u64> = saved
+            .segments
+            .iter()
+            .map(|segment| segment.first_sequence.0)
+            .collect();
+        let names = match files.disk.list(&files.dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            names => names.map_err(Fault::open(&files.dir))?,
+        };
+        for name in names {
+            let Some((stem, kind)) = name.name.split_once('.') else {
+                continue;
+            };
+            let Some(first) = sequence_of(stem).filter(|first| !named.contains(first)) else {
+                continue;
+            };
+            match kind {
+                "seg" => {
+                    self.obsolete.insert(first);
+                    report.leftovers.push(segment_path(&files.dir, first));
+                }
+                "idx" => remove_if_there(&*files.disk, &index_path(&files.dir, first))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, saved: &ManifestSegment, last_max: u64) -> Result<Loaded, Fault> {
+        let files = self
+            .files
+            .as_ref()
+            .expect("only stores with files are opened");
+        let loader = Loader {
+            disk: &*files.disk,
+            id: files.id,
+            header_length: SegmentHeader::length(files.name.as_bytes()),
+            path: segment_path(&files.dir, saved.first_sequence.0),
+            index_path: index_path(&files.dir, saved.first_sequence.0),
+            saved,
+            entry: self.last_entry,
+            last_max,
+        };
+        loader.load(self.last_time, &mut self.subjects)
+    }
+
+    /// Applies what the removal records say, and counts what is left.
+    fn count_all(&mut self, runs: &[Run]) {
+        for run in runs {
+            self.apply_run(run);
+        }
+        for segment in &mut self.segments {
+            for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
+                if subject < DAMAGED {
+                    self.totals.add(subject, segment.first + slot as u64);
+                    segment.messages += 1;
+                    segment.bytes += segment.size_of(slot);
+                }
+            }
+            self.messages += segment.messages;
+            self.bytes += segment.bytes;
+            self.last = self.last.max(segment.last());
+        }
+    }
+
+    fn apply_run(&mut self, run: &Run) {
+        let from = self.segment_before(run.first).unwrap_or(0);
+        for segment in self.segments.range_mut(from..) {
+            if segment.first > run.last {
+                break;
+            }
+            let count = segment.columns.len();
+            let start = usize::try_from(run.first.saturating_sub(segment.first)).unwrap_or(count);
+            let until = segment.slot(run.last).saturating_add(1).min(count);
+            for slot in start..until {
+                segment.columns.replace(slot, REMOVED);
+            }
+        }
+    }
+
+    /// Makes sure that there is a sound segment to append to, whose sequences follow the last one.
+    fn open_active(&mut self, is_last_sound: bool) {
+        let next = self.last + 1;
+        if let Some(last) = self.segments.back_mut() {
+            let is_gone = last.saved > 0 && last.written == 0;
+            if !last.sealed && last.first == next {
+                // It has no messages yet. Nothing else may have its name, so it goes on even when it is damaged; when it
+                // is gone, it begins anew.
+                if is_gone {
+                    self.segments.pop_back();
+                    self.push_segment(next);
+                }
+                return;
+            }
+            if !last.sealed && is_last_sound && last.last() == self.last {
+                return;
+            }
+            // Nothing is ever written behind damage or a gap. It gets no footer: that would hide what was found.
+            last.sealed = true;
+            last.finished = true;
+        }
+        self.push_segment(next);
+    }
+
+    /// Drops sealed segments that hold nothing, not even damage.
+    fn drop_empty(&mut self) {
+        for at in (0..self.segments.len()).rev() {
+            if self.segments.get(at).is_some_and(Segment::is_spent) {
+                self.drop_segment(at);
+            }
+        }
+    }
+}
+
+/// The sequence in a file name: twenty digits.
+fn sequence_of(stem: &str) -> Option<u64> {
+    let is_name = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| stem.parse().ok())?
+}

@@ -1,0 +1,242 @@
+//! Reads a segment record by record, past damage: for segments without an index that can be used.
+
+use everjet_subject::SubjectTable;
+use everjet_values::{EntryIndex, StreamSequence};
+
+use crate::index::{DAMAGED, starts_frame};
+use crate::segment::{
+    Fields, RECORD_HEADER, RecordKind, RecordSalt, Run, decode_runs, parse_record, view_record,
+};
+
+use super::segment::Segment;
+
+/// Bytes of checksums that looking for the next record after damage may cost: a payload can be made to look like many
+/// long records.
+const SEARCH_BYTES_MAX: usize = 4 << 30;
+
+/// What a scan found besides messages, which are in the segment's columns.
+#[derive(Default)]
+pub(super) struct Scanned {
+    /// What removal records say, about this segment and earlier ones.
+    pub(super) runs: Vec<Run>,
+    pub(super) damage: Vec<ScanDamage>,
+    /// The last time that any record names.
+    pub(super) last_time: i64,
+    /// The last sequence that any record names.
+    pub(super) last_sequence: u64,
+    /// The damage that is to blame for messages that were not found.
+    blamed: usize,
+}
+
+/// Bytes that are no record.
+pub(super) struct ScanDamage {
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) sequences: Option<(StreamSequence, StreamSequence)>,
+    pub(super) what: &'static str,
+}
+
+/// What is scanned.
+pub(super) struct Scan<'a> {
+    pub(super) segment: &'a mut Segment,
+    pub(super) salt: RecordSalt,
+    pub(super) subjects: &'a mut SubjectTable,
+    /// The file's bytes from `base` on, as far as there are any.
+    pub(super) bytes: &'a [u8],
+    pub(super) base: u32,
+    /// The length that the file should have.
+    pub(super) length: u64,
+    /// Whether a footer is expected at the end (it was found to be of no use).
+    pub(super) sealed: bool,
+    /// The last sequence that the segment can have.
+    pub(super) last_max: u64,
+    /// No record can be of a later entry.
+    pub(super) entry_max: EntryIndex,
+}
+
+impl<'a> Scan<'a> {
+    /// Adds what the bytes hold to the segment.
+    pub(super) fn run(mut self) -> Scanned {
+        let mut found = Scanned {
+            last_time: i64::MIN,
+            ..Scanned::default()
+        };
+        let mut budget = SEARCH_BYTES_MAX;
+        // Bytes of damage since the last message: they may have held messages.
+        let mut skipped = 0;
+        let mut at = 0;
+        let mut end = self.base as usize + self.bytes.len();
+        while at < self.bytes.len() {
+            if self.is_footer(at) {
+                let length = self.bytes.len() - at;
+                found
+                    .damage
+                    .push(self.damage(at, length, "the footer fails its check"));
+                end = self.base as usize + at;
+                break;
+            }
+            if let Some(fields) = self.record(at, skipped) {
+                if fields.kind == RecordKind::Message {
+                    skipped = 0;
+                }
+                self.accept(at, &fields, &mut found);
+                at += fields.length;
+            } else {
+                let next = self.next_record(at, skipped, &mut budget);
+                self.segment.columns.push_gap(self.place(at));
+                found.blamed = found.damage.len();
+                found
+                    .damage
+                    .push(self.damage(at, next - at, "no valid record"));
+                skipped += next - at;
+                at = next;
+            }
+        }
+        let missing = self.length - u64::from(self.base) - self.bytes.len() as u64;
+        if missing > 0 {
+            self.segment.columns.push_gap(self.place(self.bytes.len()));
+            let missing = usize::try_from(missing).expect("segments stay below 4 GiB");
+            found.blamed = found.damage.len();
+            found
+                .damage
+                .push(self.damage(self.bytes.len(), missing, "the file is too short"));
+            skipped += missing;
+            end += missing;
+        }
+        self.segment.end = u32::try_from(end).expect("segments stay below 4 GiB");
+        self.lose_tail(skipped, &mut found);
+        found
+    }
+
+    /// The valid record at a position, after `skipped` bytes of damage.
+    fn record(&self, at: usize, skipped: usize) -> Option<Fields<'a>> {
+        let bytes = self.bytes.get(at..)?;
+        view_record(bytes).filter(|fields| self.is_plausible(fields, skipped))?;
+        parse_record(bytes, self.salt, self.place(at))
+    }
+
+    /// Whether a record can follow here.
+    fn is_plausible(&self, fields: &Fields<'_>, skipped: usize) -> bool {
+        let sequence = fields.message.sequence.0;
+        if fields.entry > self.entry_max {
+            return false;
+        }
+        match fields.kind {
+            RecordKind::Message => {
+                let lost = sequence.checked_sub(self.expected());
+                lost.is_some_and(|lost| lost <= (skipped / RECORD_HEADER) as u64)
+            }
+            RecordKind::Removals => sequence >= self.segment.first - 1,
+            RecordKind::Skip => sequence == self.segment.first && self.segment.columns.len() == 0,
+        }
+    }
+
+    /// Whether the file's footer begins here.
+    fn is_footer(&self, at: usize) -> bool {
+        let length = (self.bytes.len() - at) as u64;
+        let is_length = |bytes: Option<&[u8; 8]>| {
+            bytes.is_some_and(|bytes| u64::from_le_bytes(*bytes) == length)
+        };
+        self.sealed
+            && self.bytes.get(at..).is_some_and(starts_frame)
+            && (is_length(self.bytes.get(at + 16..).and_then(<[u8]>::first_chunk))
+                || is_length(self.bytes.last_chunk()))
+    }
+
+    /// Where the next record or the footer begins after damage at `at`, or the end.
+    fn next_record(&self, at: usize, skipped: usize, budget: &mut usize) -> usize {
+        for next in at + 1..self.bytes.len() {
+            if self.is_footer(next) {
+                return next;
+            }
+            let skipped = skipped + next - at;
+            let candidate = self.bytes.get(next..).and_then(view_record);
+            let Some(fields) = candidate.filter(|fields| self.is_plausible(fields, skipped)) else {
+                continue;
+            };
+            *budget = budget.saturating_sub(fields.length);
+            if *budget == 0 {
+                break;
+            }
+            if self.record(next, skipped).is_some() {
+                return next;
+            }
+        }
+        self.bytes.len()
+    }
+
+    fn accept(&mut self, at: usize, fields: &Fields<'_>, found: &mut Scanned) {
+        let message = fields.message;
+        let place = self.place(at);
+        found.last_time = found.last_time.max(message.time.as_nanos());
+        match fields.kind {
+            RecordKind::Message => {
+                self.lose_until(message.sequence.0, found);
+                let subject = self.subjects.intern(message.subject).0;
+                let has_headers = !message.headers.is_empty();
+                let time = message.time.as_nanos();
+                self.segment.columns.push(place, has_headers, subject, time);
+                found.last_sequence = message.sequence.0;
+            }
+            RecordKind::Removals => {
+                self.segment.columns.push_gap(place);
+                found.last_sequence = found.last_sequence.max(message.sequence.0);
+                if let Some((runs, _)) = decode_runs(message.payload) {
+                    self.segment.keep_foreign(&runs);
+                    found.runs.extend(runs);
+                }
+            }
+            RecordKind::Skip => {
+                self.segment.columns.push_gap(place);
+                found.last_sequence = found.last_sequence.max(message.sequence.0 - 1);
+            }
+        }
+    }
+
+    /// Makes the slots before `sequence` that were not found damaged ones, on account of the damage seen last.
+    fn lose_until(&mut self, sequence: u64, found: &mut Scanned) {
+        let expected = self.expected();
+        if sequence <= expected {
+            return;
+        }
+        let columns = &mut self.segment.columns;
+        let time = columns
+            .times()
+            .last()
+            .copied()
+            .unwrap_or(self.segment.created);
+        let damage = found
+            .damage
+            .get_mut(found.blamed)
+            .expect("a gap is only accepted after damage");
+        let place = u32::try_from(damage.offset).expect("segments stay below 4 GiB");
+        for _ in expected..sequence {
+            columns.push(place, false, DAMAGED, time);
+        }
+        damage.sequences = Some((StreamSequence(expected), StreamSequence(sequence - 1)));
+    }
+
+    /// What was lost at the end is known from what comes next in the stream, and by how much the damage can have held.
+    fn lose_tail(&mut self, skipped: usize, found: &mut Scanned) {
+        let possible = self.expected() + (skipped / RECORD_HEADER) as u64;
+        self.lose_until(possible.min(self.last_max.saturating_add(1)), found);
+    }
+
+    fn damage(&self, at: usize, length: usize, what: &'static str) -> ScanDamage {
+        ScanDamage {
+            offset: u64::from(self.place(at)),
+            length: length as u64,
+            sequences: None,
+            what,
+        }
+    }
+
+    /// The sequence that the next slot has.
+    fn expected(&self) -> u64 {
+        self.segment.first + self.segment.columns.len() as u64
+    }
+
+    fn place(&self, at: usize) -> u32 {
+        u32::try_from(self.base as usize + at).expect("segments stay below 4 GiB")
+    }
+}

@@ -1,0 +1,239 @@
+//! Questions about subjects: answered from the subject columns and the totals, never from disk.
+
+use everjet_subject::{SubjectId, SubjectTable};
+use everjet_values::StreamSequence;
+
+use crate::index::DAMAGED;
+
+use super::StreamStore;
+use super::segment::Segment;
+use super::subject_set::{Members, SubjectSet, is_in};
+
+impl StreamStore {
+    /// All subjects that were stored while this store was open or that its segments still name.
+    #[must_use]
+    pub fn subjects(&self) -> &SubjectTable {
+        &self.subjects
+    }
+
+    /// The subject of a message; `None` when there is no such message.
+    #[must_use]
+    pub fn subject_id(&self, sequence: StreamSequence) -> Option<SubjectId> {
+        let segment = self.segments.get(self.segment_of(sequence.0)?)?;
+        segment.subject(segment.slot(sequence.0)).map(SubjectId)
+    }
+
+    /// The first message of a subject.
+    #[must_use]
+    pub fn first_of(&self, subject: SubjectId) -> Option<StreamSequence> {
+        let total = self.totals.of(subject.0)?;
+        let members = Members::One(subject.0);
+        let from = total.first_hint().max(self.first);
+        let found = self
+            .find(&members, from, self.last)
+            .expect("its count says that there is one");
+        total.found_first(found);
+        Some(StreamSequence(found))
+    }
+
+    /// The last message of a subject.
+    #[must_use]
+    pub fn last_of(&self, subject: SubjectId) -> Option<StreamSequence> {
+        let total = self.totals.of(subject.0)?;
+        let found = self
+            .find_back(subject.0, total.last_hint())
+            .expect("its count says that there is one");
+        total.found_last(found);
+        Some(StreamSequence(found))
+    }
+
+    /// How many messages a subject has.
+    #[must_use]
+    pub fn count_of(&self, subject: SubjectId) -> u64 {
+        self.totals.of(subject.0).map_or(0, |total| total.count())
+    }
+
+    /// The subjects that match any of `filters`; no filter means all, those to come included. Subjects that are stored for
+    /// the first time later are in the set after [`StreamStore::extend`].
+    #[must_use]
+    pub fn select(&self, filters: &[&[u8]]) -> SubjectSet {
+        SubjectSet::select(&self.subjects, filters)
+    }
+
+    /// Adds to `set` the matching subjects that were first seen since it was made or extended.
+    pub fn extend(&self, set: &mut SubjectSet) {
+        set.extend(&self.subjects);
+    }
+
+    /// The first message at or after `from` whose subject is in the set.
+    #[must_use]
+    pub fn next_match(&self, set: &SubjectSet, from: StreamSequence) -> Option<StreamSequence> {
+        let from = from.0.max(self.first);
+        let found = match set.members {
+            Members::One(id) => {
+                let total = self.totals.of(id)?;
+                self.find(
+                    &set.members,
+                    from.max(total.first_hint()),
+                    total.last_hint(),
+                )
+            }
+            _ => self.find(&set.members, from, self.last),
+        };
+        found.map(StreamSequence)
+    }
+
+    /// How many messages at or after `from` have a subject in the set. Goes through the columns of the shorter side of
+    /// `from`.
+    #[must_use]
+    pub fn count_match(&self, set: &SubjectSet, from: StreamSequence) -> u64 {
+        let from = from.0;
+        if from > self.last {
+            return 0;
+        }
+        if matches!(set.members, Members::All) {
+            return self.count_from(&set.members, from, |segment| Some(segment.messages));
+        }
+        if from <= self.first || from - self.first < self.last - from {
+            let all: u64 = set
+                .ids(self.subjects.len())
+                .into_iter()
+                .map(|id| self.count_of(SubjectId(id)))
+                .sum();
+            return all - self.count_before(&set.members, from);
+        }
+        self.count_from(&set.members, from, |_| None)
+    }
+
+    /// The last message of each subject in the set, ascending.
+    #[must_use]
+    pub fn last_per_subject(&self, set: &SubjectSet) -> Vec<StreamSequence> {
+        let ids = set.ids(self.subjects.len());
+        let mut found: Vec<_> = ids
+            .into_iter()
+            .filter_map(|id| self.last_of(SubjectId(id)))
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The first member between `from` and `to`, both included.
+    fn find(&self, members: &Members, from: u64, to: u64) -> Option<u64> {
+        let at = self.segment_before(from).unwrap_or(0);
+        for segment in self
+            .segments
+            .range(at..)
+            .filter(|segment| segment.messages > 0)
+        {
+            if segment.first > to {
+                return None;
+            }
+            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
+            if let Some(slot) = position(members, rest) {
+                return Some(segment.first + (skip + slot) as u64).filter(|&found| found <= to);
+            }
+        }
+        None
+    }
+
+    /// The last message of a subject at or before `from`.
+    fn find_back(&self, subject: u32, from: u64) -> Option<u64> {
+        let at = self.segment_before(from)?;
+        for segment in self
+            .segments
+            .range(..=at)
+            .rev()
+            .filter(|segment| segment.messages > 0)
+        {
+            let until = segment
+                .slot(from)
+                .saturating_add(1)
+                .min(segment.columns.len());
+            let slots = segment.columns.subjects().get(..until).unwrap_or_default();
+            if let Some(slot) = slots.iter().rposition(|&held| held == subject) {
+                return Some(segment.first + slot as u64);
+            }
+        }
+        None
+    }
+
+    /// Members at or after `from`; `whole` may know the number of a whole segment.
+    fn count_from(
+        &self,
+        members: &Members,
+        from: u64,
+        whole: impl Fn(&Segment) -> Option<u64>,
+    ) -> u64 {
+        let at = self.segment_before(from).unwrap_or(0);
+        let segments = self
+            .segments
+            .range(at..)
+            .filter(|segment| segment.messages > 0);
+        let of_segment = |segment: &Segment| {
+            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let known = (skip == 0).then(|| whole(segment)).flatten();
+            known.unwrap_or_else(|| {
+                count(
+                    members,
+                    segment.columns.subjects().get(skip..).unwrap_or_default(),
+                )
+            })
+        };
+        segments.map(of_segment).sum()
+    }
+
+    /// Members before `from`.
+    fn count_before(&self, members: &Members, from: u64) -> u64 {
+        let segments = self
+            .segments
+            .iter()
+            .take_while(|segment| segment.first < from);
+        let of_segment = |segment: &Segment| {
+            let until = segment.slot(from).min(segment.columns.len());
+            count(
+                members,
+                segment.columns.subjects().get(..until).unwrap_or_default(),
+            )
+        };
+        segments
+            .filter(|segment| segment.messages > 0)
+            .map(of_segment)
+            .sum()
+    }
+}
+
+/// The first slot with a member. One loop for each kind of set, so that the compiler can make each of them wide.
+#[inline]
+fn position(members: &Members, slots: &[u32]) -> Option<usize> {
+    match members {
+        Members::All => slots.iter().position(|&subject| subject < DAMAGED),
+        Members::None => None,
+        Members::One(id) => position_of(slots, *id),
+        Members::Many(words) => slots.iter().position(|&subject| is_in(words, subject)),
+    }
+}
+
+/// Like `position(|slot| slot == id)`, sixteen slots at a step without a branch for each.
+fn position_of(slots: &[u32], id: u32) -> Option<usize> {
+    let (blocks, _) = slots.as_chunks::<16>();
+    let is_hit = |block: &[u32; 16]| block.iter().fold(false, |hit, &slot| hit | (slot == id));
+    let skipped = 16 * blocks.iter().take_while(|block| !is_hit(block)).count();
+    let rest = slots.get(skipped..)?;
+    rest.iter()
+        .position(|&slot| slot == id)
+        .map(|slot| skipped + slot)
+}
+
+fn count(members: &Members, slots: &[u32]) -> u64 {
+    let hits = match members {
+        Members::All => slots.iter().filter(|&&subject| subject < DAMAGED).count(),
+        Members::None => 0,
+        Members::One(id) => slots.iter().filter(|&&subject| subject == *id).count(),
+        Members::Many(words) => slots
+            .iter()
+            .filter(|&&subject| is_in(words, subject))
+            .count(),
+    };
+    hits as u64
+}

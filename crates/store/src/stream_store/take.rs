@@ -1,0 +1,212 @@
+//! From memory to files, in three steps: take under the stream's lock, write and sync outside it, finish under it.
+
+use std::sync::Arc;
+
+use everjet_values::StreamSequence;
+
+use crate::ManifestSegment;
+use crate::index::FrameHead;
+use crate::segment::{Run, merge_runs};
+
+use super::StreamStore;
+use super::segment::Segment;
+use super::writes::{ObsoleteFiles, SavedSegments, SegmentWrite, SegmentWrites, WrittenSegments};
+
+impl StreamStore {
+    /// What has to be written since the last take, as of the last entry: cheap, buffers are shared, only the index of a
+    /// segment that was sealed is made here. `None` when nothing changed, and always in memory.
+    ///
+    /// What was taken stays in memory until [`StreamStore::finish_writes`]. A take must be written before a later one, and
+    /// one that cannot be written at all stops the stream's checkpoints: the journal has everything.
+    pub fn take_writes(&mut self) -> Option<SegmentWrites> {
+        self.record_removals();
+        let files = self.files.as_ref()?;
+        let head = FrameHead {
+            stream: files.id,
+            first: 0,
+            entry: self.last_entry,
+            last_time: self.last_time,
+            covered: 0,
+            whole: false,
+        };
+        let mut taken = Vec::new();
+        for segment in &mut self.segments {
+            if segment.taken < segment.end || (segment.sealed && !segment.finished) {
+                let index = |segment: &Segment, whole| {
+                    let head = FrameHead {
+                        first: segment.first,
+                        covered: segment.end,
+                        whole,
+                        ..head
+                    };
+                    head.encode(&segment.columns, &segment.foreign, &self.subjects)
+                };
+                taken.push(take_segment(segment, index));
+            }
+        }
+        if taken.is_empty() && !self.dropped {
+            return None;
+        }
+        self.dropped = false;
+        self.saved = SavedSegments {
+            segments: self
+                .segments
+                .iter()
+                .filter(|segment| segment.saved > 0)
+                .map(named)
+                .collect(),
+            last_sequence: self.last_sequence(),
+            entry: self.last_entry,
+        };
+        Some(SegmentWrites {
+            dir: files.dir.clone(),
+            files: taken,
+            saved: self.saved.clone(),
+        })
+    }
+
+    /// Lets memory go for what was written, as far as [`StoreOptions::tail_bytes_max`] does not keep it.
+    ///
+    /// [`StoreOptions::tail_bytes_max`]: crate::StoreOptions::tail_bytes_max
+    pub fn finish_writes(&mut self, done: &WrittenSegments) {
+        for file in &done.files {
+            let at = self
+                .segments
+                .binary_search_by_key(&file.first, |segment| segment.first);
+            let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) else {
+                continue;
+            };
+            let written = u32::try_from(file.end).expect("offsets are 32 bits");
+            for (start, bytes) in segment.chunks.frozen_from(segment.written) {
+                if start < written {
+                    self.tail.push_back((file.first, start, bytes.len()));
+                    self.tail_bytes += bytes.len();
+                }
+            }
+            segment.written = segment.written.max(written);
+        }
+        while self.tail_bytes > self.options.tail_bytes_max {
+            let Some((first, start, size)) = self.tail.pop_front() else {
+                break;
+            };
+            self.tail_bytes -= size;
+            let at = self
+                .segments
+                .binary_search_by_key(&first, |segment| segment.first);
+            if let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) {
+                segment.chunks.pop_first(start);
+            }
+        }
+    }
+
+    /// What the manifest has to say once everything taken so far is synced.
+    #[must_use]
+    pub fn saved_segments(&self) -> &SavedSegments {
+        &self.saved
+    }
+
+    /// Files that may be deleted once a manifest with `saved` is durable: those of dropped segments and leftovers of a
+    /// crash that `saved` does not name.
+    #[must_use]
+    pub fn obsolete_files(&self, saved: &SavedSegments) -> ObsoleteFiles {
+        let is_named = |first: u64| {
+            let key = |segment: &ManifestSegment| segment.first_sequence.0;
+            saved.segments.binary_search_by_key(&first, key).is_ok()
+                || self
+                    .segments
+                    .binary_search_by_key(&first, |segment| segment.first)
+                    .is_ok()
+        };
+        ObsoleteFiles {
+            dir: self
+                .files
+                .as_ref()
+                .map(|files| files.dir.clone())
+                .unwrap_or_default(),
+            firsts: self
+                .obsolete
+                .iter()
+                .copied()
+                .filter(|&first| !is_named(first))
+                .collect(),
+        }
+    }
+
+    /// Forgets files that were deleted.
+    pub fn finish_obsolete(&mut self, deleted: &ObsoleteFiles) {
+        for first in &deleted.firsts {
+            self.obsolete.remove(first);
+        }
+    }
+
+    /// Puts one record for all removals since the last take into the open segment.
+    fn record_removals(&mut self) {
+        let mut runs = std::mem::take(&mut self.pending);
+        if runs.is_empty() || self.files.is_none() {
+            return;
+        }
+        merge_runs(&mut runs);
+        runs.retain(|run| self.concerns(run));
+        if runs.is_empty() {
+            return;
+        }
+        let home = super::home(self.files.as_ref());
+        let last = (self.last, self.last_time);
+        let active = self
+            .segments
+            .back_mut()
+            .expect("a store always has an open segment");
+        active.begin(home);
+        active.append_removals(self.last_entry, last, &runs);
+    }
+
+    /// Whether a segment covers any sequence of a run: those of dropped segments need no record.
+    fn concerns(&self, run: &Run) -> bool {
+        let at = self
+            .segments
+            .partition_point(|segment| segment.first <= run.last);
+        let before = at.checked_sub(1).and_then(|at| self.segments.get(at));
+        before.is_some_and(|segment| segment.last() >= run.first)
+    }
+}
+
+/// Takes what was appended to a segment, and its index when it is due.
+fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>) -> SegmentWrite {
+    segment.chunks.freeze();
+    let offset = segment.taken;
+    let buffers = segment
+        .chunks
+        .frozen_from(offset)
+        .map(|(_, bytes)| Arc::clone(bytes))
+        .collect();
+    segment.taken = segment.end;
+    segment.saved = u64::from(segment.end);
+    let mut write = SegmentWrite {
+        first: segment.first,
+        offset: u64::from(offset),
+        buffers,
+        footer: None,
+        index: None,
+    };
+    let slots = segment.columns.len();
+    if segment.sealed {
+        let footer = Arc::new(index(segment, true));
+        segment.finished = true;
+        segment.saved += footer.len() as u64;
+        write.index = Some(Arc::clone(&footer));
+        write.footer = Some(footer);
+    } else if slots > segment.indexed + segment.indexed / 4 {
+        // Each index is a quarter longer than the one before: all of them together cost a few slots a message.
+        write.index = Some(Arc::new(index(segment, false)));
+        segment.indexed = slots;
+    }
+    write
+}
+
+fn named(segment: &Segment) -> ManifestSegment {
+    ManifestSegment {
+        first_sequence: StreamSequence(segment.first),
+        length: segment.saved,
+        sealed: segment.sealed,
+    }
+}

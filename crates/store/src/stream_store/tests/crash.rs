@@ -1,0 +1,111 @@
+//! Power cuts at every operation between take and manifest. The harness plays the manifest (what was saved last) and the
+//! journal (the steps since then), which may lose its end as it does when it is synced lazily.
+
+use everjet_values::{EntryIndex, SeededEntropy};
+
+use super::super::StreamStore;
+use super::model::Model;
+use super::{Step, below, disk, on, open, remove_indexes, save};
+use crate::SavedSegments;
+use crate::sim_disk::{SimDisk, SimFault};
+
+struct World {
+    disk: SimDisk,
+    store: StreamStore,
+    model: Model,
+    entry: u64,
+    /// The manifest, and the model as it was then.
+    durable: (SavedSegments, Model, u64),
+    /// The steps since.
+    journal: Vec<Step>,
+}
+
+impl World {
+    fn step(&mut self, dice: &SeededEntropy) {
+        let step = Step::random(dice, &self.model);
+        self.entry += 1;
+        step.apply(EntryIndex(self.entry), &mut self.store);
+        self.model.apply(&step);
+        self.journal.push(step);
+    }
+
+    /// A checkpoint; false when the power went before the manifest was written.
+    fn checkpoint(&mut self) -> bool {
+        let Ok(mut saved) = save(&mut self.store, &self.disk) else {
+            return false;
+        };
+        // The driver's checkpoint is at the stream's entry, which consumers move on as well.
+        saved.entry = EntryIndex(self.entry);
+        if self.disk.is_cut() {
+            return false;
+        }
+        let obsolete = self.store.obsolete_files(&saved);
+        self.durable = (saved, self.model.clone(), self.entry);
+        self.journal.clear();
+        if obsolete.delete(&self.disk).is_err() {
+            return false;
+        }
+        self.store.finish_obsolete(&obsolete);
+        true
+    }
+
+    /// Starts again on what the power cut left.
+    fn recover(&mut self, dice: &SeededEntropy, context: &str) {
+        self.disk = self.disk.crash(below(dice, 1 << 40));
+        if below(dice, 3) == 0 {
+            remove_indexes(&self.disk);
+        }
+        let (saved, model, entry) = self.durable.clone();
+        let (store, report) = open(&self.disk, &saved);
+        assert_eq!(report.damaged, [], "{context}");
+        (self.store, self.model, self.entry) = (store, model, entry);
+        self.model
+            .check(&self.store, &format!("{context}, recovered"));
+        // The journal brings back the steps whose sync returned; here: some.
+        let kept = below(dice, self.journal.len() as u64 + 1) as usize;
+        for step in std::mem::take(&mut self.journal).into_iter().take(kept) {
+            self.entry += 1;
+            step.apply(EntryIndex(self.entry), &mut self.store);
+            self.model.apply(&step);
+            self.journal.push(step);
+        }
+        self.model
+            .check(&self.store, &format!("{context}, replayed"));
+    }
+}
+
+#[test]
+fn every_power_cut_leaves_the_state_of_the_manifest() {
+    let mut cuts = 0;
+    for seed in 0..60 {
+        let dice = SeededEntropy::new(seed);
+        let disk = disk();
+        let mut world = World {
+            store: on(&disk),
+            disk,
+            model: Model::new(false),
+            entry: 0,
+            durable: (SavedSegments::default(), Model::new(false), 0),
+            journal: Vec::new(),
+        };
+        for round in 0..24 {
+            for _ in 0..below(&dice, 60) {
+                world.step(&dice);
+            }
+            let context = format!("seed {seed} round {round}");
+            if below(&dice, 2) == 0 {
+                let operation = world.disk.operations() + 1 + below(&dice, 14);
+                world.disk.fail_at(operation, SimFault::Cut);
+            }
+            let is_saved = world.checkpoint();
+            if !is_saved || world.disk.is_cut() || below(&dice, 6) == 0 {
+                cuts += u32::from(world.disk.is_cut());
+                world.recover(&dice, &context);
+            }
+        }
+        world
+            .model
+            .check(&world.store, &format!("seed {seed} at the end"));
+    }
+    assert!(cuts > 200, "only {cuts} cuts hit a checkpoint");
+}

@@ -1,0 +1,240 @@
+//! What moves between a store and its files: buffers to write, the list for the manifest, files to delete, and what
+//! opening found.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use everjet_values::{EntryIndex, StreamSequence};
+use serde::{Deserialize, Serialize};
+
+use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
+
+/// All segment files of a store at one entry: what the manifest keeps and [`StreamStore::open`] reads.
+///
+/// [`StreamStore::open`]: crate::StreamStore::open
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedSegments {
+    /// The files, ascending by sequence.
+    pub segments: Vec<ManifestSegment>,
+    /// The last sequence ever given out.
+    pub last_sequence: StreamSequence,
+    /// The entry of the last change that is in the files. The manifest's checkpoint entry may be later, never earlier.
+    pub entry: EntryIndex,
+}
+
+/// What has to be written to the files of a store. Made by [`StreamStore::take_writes`]; buffers are shared with the store.
+///
+/// Order for the driver: [`SegmentWrites::write`], [`WrittenSegments::sync`], then the manifest with
+/// [`SegmentWrites::saved`]. `write` may be repeated after a failure (a full disk); `sync` may not.
+///
+/// [`StreamStore::take_writes`]: crate::StreamStore::take_writes
+#[must_use = "what is not written is lost when the store is dropped"]
+pub struct SegmentWrites {
+    pub(super) dir: PathBuf,
+    pub(super) files: Vec<SegmentWrite>,
+    pub(super) saved: SavedSegments,
+}
+
+/// What one segment gets.
+pub(super) struct SegmentWrite {
+    pub(super) first: u64,
+    /// Position of the first buffer; zero when the file begins here.
+    pub(super) offset: u64,
+    pub(super) buffers: Vec<Arc<Vec<u8>>>,
+    /// The footer, when the segment is sealed with this write. It follows the buffers and ends the file.
+    pub(super) footer: Option<Arc<Vec<u8>>>,
+    /// The content of the index file, when it is due.
+    pub(super) index: Option<Arc<Vec<u8>>>,
+}
+
+impl SegmentWrites {
+    /// What the manifest has to say once this is written and synced.
+    #[must_use]
+    pub fn saved(&self) -> &SavedSegments {
+        &self.saved
+    }
+
+    /// How many bytes of records and footers this holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(SegmentWrite::length).sum()
+    }
+
+    /// Writes everything at its place. What was written survives a crash of the process; power loss only after
+    /// [`WrittenSegments::sync`]. May be repeated: the same bytes go to the same places.
+    ///
+    /// # Errors
+    /// [`Fault`] of the file concerned. With [`Fault::is_full`] the same call may succeed once there is room.
+    pub fn write(&self, disk: &dyn Disk) -> Result<WrittenSegments, Fault> {
+        disk.create_dir_all(&self.dir)
+            .map_err(Fault::create(&self.dir))?;
+        let mut written = WrittenSegments {
+            dir: self.dir.clone(),
+            files: Vec::with_capacity(self.files.len()),
+        };
+        for file in &self.files {
+            written.files.push(file.write(disk, &self.dir)?);
+        }
+        Ok(written)
+    }
+}
+
+impl SegmentWrite {
+    fn length(&self) -> u64 {
+        let buffers: u64 = self.buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        buffers + self.footer.as_ref().map_or(0, |footer| footer.len() as u64)
+    }
+
+    fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<WrittenSegment, Fault> {
+        let path = segment_path(dir, self.first);
+        let file = open_or_create(disk, &path)?;
+        let mut position = self.offset;
+        for buffer in &self.buffers {
+            file.write_all_at(buffer, position)
+                .map_err(Fault::write(&path))?;
+            position += buffer.len() as u64;
+        }
+        let end = position;
+        if let Some(footer) = &self.footer {
+            file.write_all_at(footer, position)
+                .map_err(Fault::write(&path))?;
+            // A crashed run may have left a longer file behind; a sealed file ends with its footer.
+            file.set_len(position + footer.len() as u64)
+                .map_err(Fault::write(&path))?;
+        }
+        if let Some(index) = &self.index {
+            let path = index_path(dir, self.first);
+            let file = open_or_create(disk, &path)?;
+            file.write_all_at(index, 0).map_err(Fault::write(&path))?;
+            file.set_len(index.len() as u64)
+                .map_err(Fault::write(&path))?;
+        }
+        Ok(WrittenSegment {
+            first: self.first,
+            end,
+            path,
+            file,
+        })
+    }
+}
+
+/// Proof that a take was written.
+#[must_use = "the store keeps the memory until it is told"]
+pub struct WrittenSegments {
+    dir: PathBuf,
+    pub(super) files: Vec<WrittenSegment>,
+}
+
+pub(super) struct WrittenSegment {
+    pub(super) first: u64,
+    /// Where the records in the file end.
+    pub(super) end: u64,
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+}
+
+impl WrittenSegments {
+    /// Makes the files and their names survive power loss. Index files are derived and not synced: a torn one fails its
+    /// check and is not used.
+    ///
+    /// # Errors
+    /// [`Fault`]; final, the state of the files is unknown then and no manifest may name them.
+    pub fn sync(&self, disk: &dyn Disk) -> Result<(), Fault> {
+        for file in &self.files {
+            file.file.sync().map_err(Fault::sync(&file.path))?;
+        }
+        disk.sync_dir(&self.dir).map_err(Fault::sync(&self.dir))
+    }
+}
+
+/// Files of dropped segments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObsoleteFiles {
+    pub(super) dir: PathBuf,
+    pub(super) firsts: Vec<u64>,
+}
+
+impl ObsoleteFiles {
+    /// Whether there is nothing to delete.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.firsts.is_empty()
+    }
+
+    /// Deletes the files; missing ones are fine. The names may come back after power loss and are then found again by
+    /// [`StreamStore::open`].
+    ///
+    /// # Errors
+    /// [`Fault`] of the first file that could not be deleted; the call may be repeated.
+    ///
+    /// [`StreamStore::open`]: crate::StreamStore::open
+    pub fn delete(&self, disk: &dyn Disk) -> Result<(), Fault> {
+        for &first in &self.firsts {
+            remove_if_there(disk, &index_path(&self.dir, first))?;
+            remove_if_there(disk, &segment_path(&self.dir, first))?;
+        }
+        Ok(())
+    }
+}
+
+/// What opening a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// What fails its check or is missing. Nothing of it was changed.
+    pub damaged: Vec<Damage>,
+    /// Segments that were loaded whole from an index file or footer.
+    pub segments_indexed: usize,
+    /// Segments of which at least a part was read record by record.
+    pub segments_scanned: usize,
+    /// Bytes read record by record.
+    pub bytes_scanned: u64,
+    /// Files of no segment that the manifest names: left over from a crash. [`StreamStore::obsolete_files`] lists them.
+    ///
+    /// [`StreamStore::obsolete_files`]: crate::StreamStore::obsolete_files
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// A part of a file that fails its check or is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where the damage begins.
+    pub offset: u64,
+    /// How many bytes are concerned.
+    pub length: u64,
+    /// The first and last sequence that cannot be read because of it. `None`: no message is known to be concerned, but a
+    /// removal may be forgotten.
+    pub sequences: Option<(StreamSequence, StreamSequence)>,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// The file of the segment that begins with `first`.
+pub(super) fn segment_path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:020}.seg"))
+}
+
+/// The index file beside it.
+pub(super) fn index_path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:020}.idx"))
+}
+
+/// Removes a file; a missing one is fine.
+pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), Fault> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Fault::remove(path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_or_create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, Fault> {
+    match disk.open(path, OpenMode::Write) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => disk
+            .open(path, OpenMode::CreateNew)
+            .map_err(Fault::create(path)),
+        other => other.map_err(Fault::open(path)),
+    }
+}

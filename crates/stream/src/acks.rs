@@ -1,0 +1,177 @@
+//! Acknowledgements, and answers of push subscribers.
+
+use std::time::Duration;
+
+use everjet_api::{AckPolicy, AckSubject};
+use everjet_consumer::{Change, Consumer};
+use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use serde::Deserialize;
+
+use crate::Output;
+use crate::machine::Stream;
+
+/// What the body of an acknowledgement says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Acknowledgement<'a> {
+    /// Done.
+    Ack,
+    /// Done, and here is a pull request.
+    Next(&'a [u8]),
+    /// Deliver it again, after this time.
+    Again(Duration),
+    /// Still working on it.
+    Progress,
+    /// Never deliver it again.
+    Terminate,
+    /// Something else.
+    Unknown,
+}
+
+impl<'a> Acknowledgement<'a> {
+    fn read(body: &'a [u8]) -> Self {
+        if let Some(request) = body.strip_prefix(b"+NXT") {
+            return Self::Next(request);
+        }
+        if let Some(delay) = body.strip_prefix(b"-NAK") {
+            return Self::Again(read_delay(delay));
+        }
+        match body {
+            b"" | b"+ACK" | b"+OK" => Self::Ack,
+            b"+WPI" => Self::Progress,
+            _ if body.starts_with(b"+TERM") => Self::Terminate,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// `{"delay": nanoseconds}` or a duration; what is neither counts as no delay.
+fn read_delay(text: &[u8]) -> Duration {
+    #[derive(Deserialize)]
+    struct Options {
+        #[serde(default)]
+        delay: i64,
+    }
+    let text = text.trim_ascii();
+    if text.first() == Some(&b'{') {
+        let options = serde_json::from_slice::<Options>(text).ok();
+        let delay = options.and_then(|options| u64::try_from(options.delay).ok());
+        return Duration::from_nanos(delay.unwrap_or(0));
+    }
+    std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| parse_duration(text).ok())
+        .unwrap_or_default()
+}
+
+impl Stream {
+    /// A delivery was acknowledged, in one way or another. Acknowledgements of deliveries that nobody waits for change
+    /// nothing; whoever waits for an answer gets one all the same.
+    pub fn on_ack(
+        &mut self,
+        now: Timestamp,
+        ack: &AckSubject<'_>,
+        reply: &[u8],
+        body: &[u8],
+        out: &mut Output,
+    ) {
+        let acknowledgement = Acknowledgement::read(body);
+        let Some(consumer) = self.state.consumer(ack.consumer) else {
+            return;
+        };
+        let id = consumer.id;
+        if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
+            self.gather(now, id, out);
+            if let Some(consumer) = self.state.consumers.get_mut(&id) {
+                consumer.state.apply(now, &consumer.config, change);
+                self.gathered.log.push(change);
+                if let Some(dispatcher) = self.leader.dispatcher(id) {
+                    dispatcher.on_ack(now, consumer, ack.stream_seq);
+                    if dispatcher.has_receiver() {
+                        self.leader.mark_ready(id);
+                    }
+                }
+            }
+            self.leader.schedule(id);
+        }
+        if let Acknowledgement::Next(request) = acknowledgement {
+            self.on_pull(now, ack.consumer, reply, request, out);
+        } else if !reply.is_empty() {
+            self.flush(out);
+            out.effects.ack_reply(reply);
+            out.sync_wanted = true;
+        }
+    }
+
+    /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`).
+    pub fn on_flow_control(&mut self, now: Timestamp, consumer: &str, subject: &[u8]) {
+        let Self { state, leader, .. } = self;
+        let Some(id) = state.consumer(consumer).map(|consumer| consumer.id) else {
+            return;
+        };
+        if let Some(dispatcher) = leader.dispatcher(id)
+            && dispatcher.on_flow_control(now, subject)
+        {
+            leader.mark_ready(id);
+        }
+    }
+}
+
+/// The change that an acknowledgement makes; `None` when it makes none.
+fn change(
+    consumer: &Consumer,
+    acknowledgement: Acknowledgement<'_>,
+    sequence: StreamSequence,
+) -> Option<Change> {
+    let pending = consumer.state.pending();
+    let is_pending = pending.get(sequence).is_some();
+    match acknowledgement {
+        Acknowledgement::Unknown => None,
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+            if consumer.config.ack_policy == AckPolicy::All =>
+        {
+            // Beyond the last delivery it cannot be an acknowledgement of one.
+            let delivered = sequence <= consumer.state.delivered().stream;
+            let front = pending.front().is_some_and(|front| front.stream <= sequence);
+            (delivered && front).then_some(Change::AckedThrough(sequence))
+        }
+        _ if !is_pending => None,
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate => {
+            Some(Change::Acked(sequence))
+        }
+        Acknowledgement::Again(delay) => Some(Change::Delayed(sequence, delay)),
+        Acknowledgement::Progress => Some(Change::Progress(sequence)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_say_what_happened() {
+        let second = Duration::from_secs(1);
+        for (body, expected) in [
+            ("", Acknowledgement::Ack),
+            ("+ACK", Acknowledgement::Ack),
+            ("+OK", Acknowledgement::Ack),
+            ("+ACKx", Acknowledgement::Unknown),
+            ("foo", Acknowledgement::Unknown),
+            ("+WPI", Acknowledgement::Progress),
+            ("+TERM", Acknowledgement::Terminate),
+            ("+TERM broken order", Acknowledgement::Terminate),
+            ("-NAK", Acknowledgement::Again(Duration::ZERO)),
+            ("-NAK 1s", Acknowledgement::Again(second)),
+            (
+                "-NAK {\"delay\":1000000000}",
+                Acknowledgement::Again(second),
+            ),
+            ("-NAK {\"delay\":-5}", Acknowledgement::Again(Duration::ZERO)),
+            ("-NAK {nonsense", Acknowledgement::Again(Duration::ZERO)),
+            ("-NAK soon", Acknowledgement::Again(Duration::ZERO)),
+            ("+NXT", Acknowledgement::Next(b"")),
+            ("+NXT {\"batch\":2}", Acknowledgement::Next(b" {\"batch\":2}")),
+        ] {
+            assert_eq!(Acknowledgement::read(body.as_bytes()), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Applying committed commands: the only place where a stream's state changes.
+
+use everjet_api::ConsumerConfig;
+use everjet_consumer::codec::Malformed;
+use everjet_consumer::{ChangeLog, Consumer, ConsumerId};
+use everjet_store::NewMessage;
+use everjet_subject::SubjectId;
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+use everjet_wire::Headers;
+
+use crate::checks::MESSAGE_ID;
+use crate::command::Command;
+use crate::state::StreamState;
+use crate::{limits, purge};
+
+/// A message that left the stream, for those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// One message.
+    One(StreamSequence, Option<SubjectId>),
+    /// More than is worth telling one by one.
+    Many,
+}
+
+/// What applying a command did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The message that was stored.
+    pub(crate) stored: Option<StreamSequence>,
+    /// How many messages were removed on request or for their age.
+    pub(crate) removed: u64,
+}
+
+impl StreamState {
+    /// Makes the change that entry `entry` stands for. Messages that left are added to `removals`.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the command does not fit the state: the record is not one of this stream.
+    pub(crate) fn apply(
+        &mut self,
+        entry: EntryIndex,
+        command: &Command<'_>,
+        removals: &mut Vec<Removal>,
+    ) -> Result<Applied, Malformed> {
+        self.entry = entry;
+        let mut applied = Applied::default();
+        match *command {
+            Command::Publish {
+                time,
+                subject,
+                headers,
+                payload,
+            } => {
+                let message = NewMessage {
+                    time: time.max(self.last_time),
+                    subject,
+                    headers,
+                    payload,
+                };
+                applied.stored = Some(self.store_message(entry, &message, removals));
+            }
+            Command::ConsumerChanged {
+                time,
+                consumer,
+                changes,
+            } => self.change_consumer(time, consumer, changes)?,
+            Command::ConsumerCreated { time, name, config } => {
+                self.create_consumer(ConsumerId(entry.0), name, time, read_config(config)?);
+            }
+            Command::ConsumerUpdated { consumer, config } => {
+                let consumer = self.consumers.get_mut(&consumer).ok_or(Malformed)?;
+                consumer.config = read_config(config)?;
+            }
+            Command::ConsumerDeleted { consumer } => {
+                self.remove_consumer(consumer).ok_or(Malformed)?;
+            }
+            Command::Purged {
+                sequence,
+                keep,
+                filter,
+            } => applied.removed = purge::purge(self, entry, sequence, keep, filter, removals),
+            Command::MessageRemoved { sequence } => {
+                applied.removed = u64::from(self.remove(entry, sequence, removals));
+            }
+            Command::ConfigUpdated { config } => {
+                self.config = serde_json::from_slice(config).map_err(|_| Malformed)?;
+                limits::enforce_all(self, entry, removals);
+            }
+            Command::Expired { through } => {
+                applied.removed = self.remove_through(entry, through, removals);
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Begins a consumer where its configuration says.
+    pub(crate) fn create_consumer(
+        &mut self,
+        id: ConsumerId,
+        name: &str,
+        created: Timestamp,
+        config: ConsumerConfig,
+    ) {
+        let consumer = Consumer::create(id, name.to_owned(), created, config, &self.store);
+        self.add_consumer(consumer);
+    }
+
+    /// Removes one message. Returns whether there was one.
+    pub(crate) fn remove(
+        &mut self,
+        entry: EntryIndex,
+        sequence: StreamSequence,
+        removals: &mut Vec<Removal>,
+    ) -> bool {
+        let Some(removed) = self.store.remove(entry, sequence) else {
+            return false;
+        };
+        for consumer in self.consumers.values_mut() {
+            consumer.state.on_removed(sequence);
+        }
+        removals.push(Removal::One(sequence, Some(removed.subject)));
+        true
+    }
+
+    /// Removes all messages up to `through`. Returns how many there were.
+    pub(crate) fn remove_through(
+        &mut self,
+        entry: EntryIndex,
+        through: StreamSequence,
+        removals: &mut Vec<Removal>,
+    ) -> u64 {
+        let removed = self.store.remove_through(entry, through);
+        for consumer in self.consumers.values_mut() {
+            consumer.state.on_removed_through(through);
+        }
+        removals.push(Removal::Many);
+        removed
+    }
+
+    /// Removes the first message.
+    pub(crate) fn remove_first(&mut self, entry: EntryIndex, removals: &mut Vec<Removal>) {
+        let first = self.store.first_sequence();
+        let subject = self.store.subject_id(first);
+        self.store.remove_through(entry, first);
+        for consumer in self.consumers.values_mut() {
+            consumer.state.on_removed_through(first);
+        }
+        removals.push(Removal::One(first, subject));
+    }
+
+    fn store_message(
+        &mut self,
+        entry: EntryIndex,
+        message: &NewMessage<'_>,
+        removals: &mut Vec<Removal>,
+    ) -> StreamSequence {
+        let sequence = self.store.append(entry, message);
+        self.last_time = message.time;
+        self.last_message_id.clear();
+        if !message.headers.is_empty()
+            && let Some(id) = Headers(message.headers).get(MESSAGE_ID)
+            && !id.is_empty()
+        {
+            self.last_message_id.extend_from_slice(id);
+            self.dedupe.expire(message.time, self.duplicate_window());
+            self.dedupe.insert(id, message.time, sequence);
+        }
+        limits::enforce(self, entry, sequence, removals);
+        sequence
+    }
+
+    fn change_consumer(
+        &mut self,
+        time: Timestamp,
+        id: ConsumerId,
+        changes: &[u8],
+    ) -> Result<(), Malformed> {
+        let consumer = self.consumers.get_mut(&id).ok_or(Malformed)?;
+        for change in ChangeLog::read(changes) {
+            consumer.state.apply(time, &consumer.config, change?);
+        }
+        Ok(())
+    }
+}
+
+fn read_config(json: &[u8]) -> Result<ConsumerConfig, Malformed> {
+    serde_json::from_slice(json).map_err(|_| Malformed)
+}

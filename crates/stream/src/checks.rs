@@ -1,0 +1,317 @@
+//! What a publish must satisfy, in order. Run once, before the message becomes an entry.
+
+use everjet_api::{ApiError, Discard, ErrorCode, Storage, StreamConfig};
+use everjet_subject::{has_wildcards, is_valid_filter, matches};
+use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_wire::Headers;
+
+use crate::Publish;
+use crate::limits::limit;
+use crate::state::StreamState;
+
+/// Header with the id that makes a message a duplicate of another one.
+pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// Largest header block.
+const HEADERS_MAX: usize = 65_535;
+
+/// What a publish that passed all checks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// A message to store.
+    New,
+    /// The same message as one that was stored.
+    Duplicate(StreamSequence),
+}
+
+/// The headers that checks look at; empty when missing.
+#[derive(Clone, Copy, Debug, Default)]
+struct PublishHeaders<'a> {
+    message_id: &'a [u8],
+    expected_stream: &'a [u8],
+    expected_last_sequence: &'a [u8],
+    expected_last_subject_sequence: &'a [u8],
+    expected_last_subject: &'a [u8],
+    expected_last_message_id: &'a [u8],
+    rollup: &'a [u8],
+    ttl: &'a [u8],
+    increment: &'a [u8],
+    batch_id: &'a [u8],
+    schedule: &'a [u8],
+    source: &'a [u8],
+}
+
+impl<'a> PublishHeaders<'a> {
+    fn read(block: &'a [u8]) -> Self {
+        let mut headers = Self::default();
+        if block.is_empty() {
+            return headers;
+        }
+        for (name, value) in Headers(block).iter() {
+            let field = match name {
+                b"Nats-Msg-Id" => &mut headers.message_id,
+                b"Nats-Expected-Stream" => &mut headers.expected_stream,
+                b"Nats-Expected-Last-Sequence" => &mut headers.expected_last_sequence,
+                b"Nats-Expected-Last-Subject-Sequence" => {
+                    &mut headers.expected_last_subject_sequence
+                }
+                b"Nats-Expected-Last-Subject-Sequence-Subject" => {
+                    &mut headers.expected_last_subject
+                }
+                b"Nats-Expected-Last-Msg-Id" => &mut headers.expected_last_message_id,
+                b"Nats-Rollup" => &mut headers.rollup,
+                b"Nats-TTL" => &mut headers.ttl,
+                b"Nats-Incr" => &mut headers.increment,
+                b"Nats-Batch-Id" => &mut headers.batch_id,
+                b"Nats-Schedule" => &mut headers.schedule,
+                b"Nats-Stream-Source" => &mut headers.source,
+                _ => continue,
+            };
+            // The first one counts.
+            if field.is_empty() {
+                *field = value;
+            }
+        }
+        headers
+    }
+}
+
+/// Runs all checks.
+///
+/// # Errors
+/// The error for the publisher, of the first check that fails.
+pub(crate) fn all(
+    state: &StreamState,
+    now: Timestamp,
+    publish: &Publish<'_>,
+) -> Result<Admission, ApiError> {
+    let headers = PublishHeaders::read(publish.headers);
+    check_subject(&state.config, publish)?;
+    check_size(&state.config, publish)?;
+    check_sealed(&state.config)?;
+    check_batch(&headers)?;
+    check_stream(&state.config, &headers)?;
+    check_source(&headers)?;
+    check_ttl(&headers)?;
+    check_counter(&headers)?;
+    if let Some(sequence) = duplicate(state, now, &headers) {
+        return Ok(Admission::Duplicate(sequence));
+    }
+    check_last_subject_sequence(state, publish, &headers)?;
+    check_last_sequence(state, &headers)?;
+    check_last_message_id(state, &headers)?;
+    check_schedule(&headers)?;
+    check_rollup(&headers)?;
+    check_room(state, publish)?;
+    Ok(Admission::New)
+}
+
+fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+    let belongs = config
+        .subjects
+        .iter()
+        .any(|filter| matches(filter.as_bytes(), publish.subject));
+    // The stream's subjects changed while the message was on its way.
+    ensure(belongs, ErrorCode::StreamNotMatch)
+}
+
+fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+    let size = publish.headers.len() + publish.payload.len();
+    let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
+    ensure(fits, ErrorCode::StreamMessageExceedsMaximum)?;
+    ensure(
+        publish.headers.len() <= HEADERS_MAX,
+        ErrorCode::StreamHeaderExceedsMaximum,
+    )
+}
+
+fn check_sealed(config: &StreamConfig) -> Result<(), ApiError> {
+    ensure(!config.sealed, ErrorCode::StreamSealed)
+}
+
+fn check_batch(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    ensure(
+        headers.batch_id.is_empty(),
+        ErrorCode::AtomicPublishDisabled,
+    )
+}
+
+fn check_stream(config: &StreamConfig, headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    let expected = headers.expected_stream;
+    ensure(
+        expected.is_empty() || expected == config.name.as_bytes(),
+        ErrorCode::StreamNotMatch,
+    )
+}
+
+fn check_source(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    ensure(
+        headers.source.is_empty(),
+        ErrorCode::MessageStreamSourceHeader,
+    )
+}
+
+fn check_ttl(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    if headers.ttl.is_empty() {
+        return Ok(());
+    }
+    ensure(is_valid_ttl(headers.ttl), ErrorCode::MessageTtlInvalid)?;
+    Err(ErrorCode::MessageTtlDisabled.error())
+}
+
+/// `never`, whole seconds, or a duration; at least a second.
+fn is_valid_ttl(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return false;
+    };
+    text.eq_ignore_ascii_case("never")
+        || text.parse::<i64>().is_ok_and(|seconds| seconds >= 1)
+        || parse_duration(text).is_ok_and(|duration| duration.as_secs() >= 1)
+}
+
+fn check_counter(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    ensure(headers.increment.is_empty(), ErrorCode::MessageIncrDisabled)
+}
+
+fn duplicate(
+    state: &StreamState,
+    now: Timestamp,
+    headers: &PublishHeaders<'_>,
+) -> Option<StreamSequence> {
+    if headers.message_id.is_empty() {
+        return None;
+    }
+    let window = state.duplicate_window();
+    state.dedupe.find(headers.message_id, now, window)
+}
+
+fn check_last_subject_sequence(
+    state: &StreamState,
+    publish: &Publish<'_>,
+    headers: &PublishHeaders<'_>,
+) -> Result<(), ApiError> {
+    if headers.expected_last_subject_sequence.is_empty() {
+        return ensure(
+            headers.expected_last_subject.is_empty(),
+            ErrorCode::StreamExpectedLastSeqPerSubjectInvalid,
+        );
+    }
+    let subject = match headers.expected_last_subject {
+        b"" => publish.subject,
+        subject => subject,
+    };
+    let last = last_of(state, subject);
+    expect_sequence(headers.expected_last_subject_sequence, last)
+}
+
+/// The last message of a subject or filter; zero when there is none.
+fn last_of(state: &StreamState, subject: &[u8]) -> StreamSequence {
+    if !is_valid_filter(subject) {
+        return StreamSequence::ZERO;
+    }
+    let last = if has_wildcards(subject) {
+        let set = state.store.select(&[subject]);
+        state.store.last_per_subject(&set).pop()
+    } else {
+        let id = state.store.subjects().lookup(subject);
+        id.and_then(|id| state.store.last_of(id))
+    };
+    last.unwrap_or_default()
+}
+
+fn check_last_sequence(
+    state: &StreamState,
+    headers: &PublishHeaders<'_>,
+) -> Result<(), ApiError> {
+    if headers.expected_last_sequence.is_empty() {
+        return Ok(());
+    }
+    expect_sequence(headers.expected_last_sequence, state.store.last_sequence())
+}
+
+/// What is not a number is no sequence that there could be.
+fn expect_sequence(expected: &[u8], last: StreamSequence) -> Result<(), ApiError> {
+    let expected = std::str::from_utf8(expected)
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    if expected == Some(last.0) {
+        return Ok(());
+    }
+    Err(ErrorCode::StreamWrongLastSequence.error().with("seq", last))
+}
+
+fn check_last_message_id(
+    state: &StreamState,
+    headers: &PublishHeaders<'_>,
+) -> Result<(), ApiError> {
+    let expected = headers.expected_last_message_id;
+    if expected.is_empty() || expected == state.last_message_id {
+        return Ok(());
+    }
+    let last = String::from_utf8_lossy(&state.last_message_id);
+    Err(ErrorCode::StreamWrongLastMsgId.error().with("id", last))
+}
+
+fn check_schedule(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    ensure(
+        headers.schedule.is_empty(),
+        ErrorCode::MessageSchedulesDisabled,
+    )
+}
+
+fn check_rollup(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+    if headers.rollup.is_empty() {
+        return Ok(());
+    }
+    Err(ErrorCode::StreamRollupFailed.because("rollup not permitted"))
+}
+
+/// With discard new: the message must fit. A message that replaces one of its subject needs no room for itself.
+fn check_room(state: &StreamState, publish: &Publish<'_>) -> Result<(), ApiError> {
+    let config = &state.config;
+    if config.discard != Discard::New {
+        return Ok(());
+    }
+    let full = |text: &str| Err(ErrorCode::StreamStoreFailed.because(text));
+    let replaced = replaced_by(state, publish.subject);
+    if limit(config.max_msgs).is_some_and(|limit| state.store.messages() >= limit)
+        && replaced.is_none()
+    {
+        return full("maximum messages exceeded");
+    }
+    let size = stored_size(config.storage, publish);
+    if limit(config.max_bytes).is_some_and(|limit| state.store.bytes() + size > limit)
+        && replaced.is_none_or(|replaced| replaced < size)
+    {
+        return full("maximum bytes exceeded");
+    }
+    if replaced.is_some() && config.discard_new_per_subject {
+        return full("maximum messages per subject exceeded");
+    }
+    Ok(())
+}
+
+/// Size of the message that goes when one of this subject comes; `None` when the subject has room.
+fn replaced_by(state: &StreamState, subject: &[u8]) -> Option<u64> {
+    let limit = limit(state.config.max_msgs_per_subject)?;
+    let id = state.store.subjects().lookup(subject)?;
+    if state.store.count_of(id) < limit {
+        return None;
+    }
+    state.store.first_of(id).and_then(|first| state.store.size_of(first))
+}
+
+/// What the message will count for, see [`everjet_store::StoreState::bytes`].
+fn stored_size(storage: Storage, publish: &Publish<'_>) -> u64 {
+    let content = publish.subject.len() + publish.headers.len() + publish.payload.len();
+    let overhead = match storage {
+        Storage::Memory => 16,
+        Storage::File if publish.headers.is_empty() => 30,
+        Storage::File => 34,
+    };
+    (content + overhead) as u64
+}
+
+fn ensure(holds: bool, code: ErrorCode) -> Result<(), ApiError> {
+    if holds { Ok(()) } else { Err(code.error()) }
+}

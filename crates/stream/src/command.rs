@@ -1,0 +1,268 @@
+//! Committed commands and their form in the journal.
+//!
+//! A record's kind says which command its body holds. Times are part of the body, so that replaying needs no clock.
+//! Numbers, bytes and times are those of [`everjet_consumer::codec`]; fields follow each other without padding.
+//!
+//! | kind | command | body |
+//! | --- | --- | --- |
+//! | 1 | publish | time, subject bytes, header bytes, payload to the end |
+//! | 2 | consumer changed | time, consumer number, changes to the end |
+//! | 3 | consumer created | time, name bytes, configuration (JSON) to the end |
+//! | 4 | consumer updated | consumer number, configuration (JSON) to the end |
+//! | 5 | consumer deleted | consumer number |
+//! | 6 | purged | sequence number, keep number, filter to the end |
+//! | 7 | message removed | sequence number |
+//! | 8 | configuration updated | configuration (JSON) to the end |
+//! | 9 | expired | sequence number of the last one that goes |
+
+use everjet_consumer::ConsumerId;
+use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
+use everjet_values::{StreamSequence, Timestamp};
+
+/// A change of a stream that was decided. Applying it to the same state gives the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command<'a> {
+    /// A message is stored. It has passed all checks.
+    Publish {
+        time: Timestamp,
+        subject: &'a [u8],
+        headers: &'a [u8],
+        payload: &'a [u8],
+    },
+    /// A consumer delivered and was acknowledged.
+    ConsumerChanged {
+        time: Timestamp,
+        consumer: ConsumerId,
+        /// In the form of [`everjet_consumer::ChangeLog`].
+        changes: &'a [u8],
+    },
+    /// A consumer begins; the entry's index becomes its number.
+    ConsumerCreated {
+        time: Timestamp,
+        name: &'a str,
+        config: &'a [u8],
+    },
+    /// A consumer's configuration changed.
+    ConsumerUpdated {
+        consumer: ConsumerId,
+        config: &'a [u8],
+    },
+    /// A consumer ends.
+    ConsumerDeleted { consumer: ConsumerId },
+    /// Messages are removed on request; the fields are those of the request.
+    Purged {
+        sequence: StreamSequence,
+        keep: u64,
+        filter: &'a [u8],
+    },
+    /// One message is removed on request.
+    MessageRemoved { sequence: StreamSequence },
+    /// The stream's configuration changed.
+    ConfigUpdated { config: &'a [u8] },
+    /// Messages up to here are too old.
+    Expired { through: StreamSequence },
+}
+
+const PUBLISH: u8 = 1;
+const CONSUMER_CHANGED: u8 = 2;
+const CONSUMER_CREATED: u8 = 3;
+const CONSUMER_UPDATED: u8 = 4;
+const CONSUMER_DELETED: u8 = 5;
+const PURGED: u8 = 6;
+const MESSAGE_REMOVED: u8 = 7;
+const CONFIG_UPDATED: u8 = 8;
+const EXPIRED: u8 = 9;
+
+impl<'a> Command<'a> {
+    /// The kind of its record.
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Publish { .. } => PUBLISH,
+            Self::ConsumerChanged { .. } => CONSUMER_CHANGED,
+            Self::ConsumerCreated { .. } => CONSUMER_CREATED,
+            Self::ConsumerUpdated { .. } => CONSUMER_UPDATED,
+            Self::ConsumerDeleted { .. } => CONSUMER_DELETED,
+            Self::Purged { .. } => PURGED,
+            Self::MessageRemoved { .. } => MESSAGE_REMOVED,
+            Self::ConfigUpdated { .. } => CONFIG_UPDATED,
+            Self::Expired { .. } => EXPIRED,
+        }
+    }
+
+    /// Appends the body of its record.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Publish {
+                time,
+                subject,
+                headers,
+                payload,
+            } => {
+                out.reserve(24 + subject.len() + headers.len() + payload.len());
+                put_time(out, time);
+                put_bytes(out, subject);
+                put_bytes(out, headers);
+                out.extend_from_slice(payload);
+            }
+            Self::ConsumerChanged {
+                time,
+                consumer,
+                changes,
+            } => {
+                put_time(out, time);
+                put_number(out, consumer.0);
+                out.extend_from_slice(changes);
+            }
+            Self::ConsumerCreated { time, name, config } => {
+                put_time(out, time);
+                put_bytes(out, name.as_bytes());
+                out.extend_from_slice(config);
+            }
+            Self::ConsumerUpdated { consumer, config } => {
+                put_number(out, consumer.0);
+                out.extend_from_slice(config);
+            }
+            Self::ConsumerDeleted { consumer } => put_number(out, consumer.0),
+            Self::Purged {
+                sequence,
+                keep,
+                filter,
+            } => {
+                put_number(out, sequence.0);
+                put_number(out, keep);
+                out.extend_from_slice(filter);
+            }
+            Self::MessageRemoved { sequence } => put_number(out, sequence.0),
+            Self::ConfigUpdated { config } => out.extend_from_slice(config),
+            Self::Expired { through } => put_number(out, through.0),
+        }
+    }
+
+    /// Reads a record that [`encode`](Self::encode) wrote.
+    pub(crate) fn decode(kind: u8, body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body);
+        let command = match kind {
+            PUBLISH => Self::Publish {
+                time: reader.time()?,
+                subject: reader.bytes()?,
+                headers: reader.bytes()?,
+                payload: reader.rest(),
+            },
+            CONSUMER_CHANGED => Self::ConsumerChanged {
+                time: reader.time()?,
+                consumer: ConsumerId(reader.number()?),
+                changes: reader.rest(),
+            },
+            CONSUMER_CREATED => Self::ConsumerCreated {
+                time: reader.time()?,
+                name: reader.text()?,
+                config: reader.rest(),
+            },
+            CONSUMER_UPDATED => Self::ConsumerUpdated {
+                consumer: ConsumerId(reader.number()?),
+                config: reader.rest(),
+            },
+            CONSUMER_DELETED => Self::ConsumerDeleted {
+                consumer: ConsumerId(reader.number()?),
+            },
+            PURGED => Self::Purged {
+                sequence: StreamSequence(reader.number()?),
+                keep: reader.number()?,
+                filter: reader.rest(),
+            },
+            MESSAGE_REMOVED => Self::MessageRemoved {
+                sequence: StreamSequence(reader.number()?),
+            },
+            CONFIG_UPDATED => Self::ConfigUpdated {
+                config: reader.rest(),
+            },
+            EXPIRED => Self::Expired {
+                through: StreamSequence(reader.number()?),
+            },
+            _ => return Err(Malformed),
+        };
+        reader.finish()?;
+        Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use everjet_values::{Entropy, SeededEntropy};
+
+    use super::*;
+
+    fn commands() -> Vec<Command<'static>> {
+        let time = Timestamp::from_nanos(1_795_195_616_500_000_000);
+        let consumer = ConsumerId(300);
+        let sequence = StreamSequence(1 << 40);
+        vec![
+            Command::Publish {
+                time,
+                subject: b"orders.new",
+                headers: b"NATS/1.0\r\nA: b\r\n\r\n",
+                payload: b"hello",
+            },
+            Command::Publish {
+                time,
+                subject: b"a",
+                headers: b"",
+                payload: b"",
+            },
+            Command::ConsumerChanged {
+                time,
+                consumer,
+                changes: b"\x08\x08",
+            },
+            Command::ConsumerCreated {
+                time,
+                name: "worker",
+                config: b"{}",
+            },
+            Command::ConsumerUpdated {
+                consumer,
+                config: b"{}",
+            },
+            Command::ConsumerDeleted { consumer },
+            Command::Purged {
+                sequence,
+                keep: 3,
+                filter: b"orders.>",
+            },
+            Command::MessageRemoved { sequence },
+            Command::ConfigUpdated { config: b"{}" },
+            Command::Expired { through: sequence },
+        ]
+    }
+
+    #[test]
+    fn commands_come_back_as_they_were_written() {
+        for command in commands() {
+            let mut body = Vec::new();
+            command.encode(&mut body);
+            assert_eq!(Command::decode(command.kind(), &body), Ok(command));
+        }
+    }
+
+    #[test]
+    fn garbage_never_panics_and_unknown_kinds_are_refused() {
+        let entropy = SeededEntropy::new(3);
+        for command in commands() {
+            let mut body = Vec::new();
+            command.encode(&mut body);
+            for _ in 0..2_000 {
+                let mut damaged = body.clone();
+                damaged.truncate(usize::try_from(entropy.next_u64() % 40).expect("small"));
+                for byte in &mut damaged {
+                    if entropy.next_u64() % 4 == 0 {
+                        *byte = entropy.next_u64().to_le_bytes()[0];
+                    }
+                }
+                let _ = Command::decode(command.kind(), &damaged);
+            }
+        }
+        assert_eq!(Command::decode(0, b""), Err(Malformed));
+        assert_eq!(Command::decode(10, b""), Err(Malformed));
+        assert_eq!(Command::decode(EXPIRED, b"\x01\x02"), Err(Malformed));
+    }
+}

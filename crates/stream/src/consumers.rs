@@ -1,0 +1,198 @@
+//! Creating, changing and deleting consumers.
+
+use everjet_api::{ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ErrorCode};
+use everjet_consumer::{
+    ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config,
+};
+use everjet_values::Timestamp;
+
+use crate::Output;
+use crate::command::Command;
+use crate::limits::limit;
+use crate::machine::Stream;
+
+/// Most consumers of a stream that sets no limit, as in nats-server.
+const CONSUMERS_MAX: u64 = 1000;
+
+/// A request for a consumer.
+#[derive(Clone, Debug)]
+pub struct CreateConsumer {
+    /// What it shall be.
+    pub config: ConsumerConfig,
+    /// Whether it must exist already.
+    pub action: ConsumerAction,
+    /// Refuse the request instead of changing a value in it.
+    pub pedantic: bool,
+}
+
+impl Stream {
+    /// Creates a consumer, or changes an existing one of the same name. A consumer without name gets `free_name`.
+    ///
+    /// # Errors
+    /// The error of the first rule that is broken.
+    pub fn create_consumer(
+        &mut self,
+        now: Timestamp,
+        request: CreateConsumer,
+        free_name: String,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+    ) -> Result<ConsumerInfo, ApiError> {
+        let rules = ConsumerRules {
+            stream: &self.state.config,
+            pedantic: request.pedantic,
+        };
+        let config = normalise_config(request.config, &rules)?;
+        let name = match config.effective_name() {
+            "" => free_name,
+            name => name.to_owned(),
+        };
+        out.sync_wanted = true;
+        match self.state.names.get(&name).copied() {
+            Some(id) => self.update_consumer(now, id, config, request.action, interest, out)?,
+            None if request.action == ConsumerAction::Update => {
+                return Err(ErrorCode::ConsumerDoesNotExist.error());
+            }
+            None => self.add_consumer(now, &name, config, out)?,
+        }
+        let bound = self.state.consumer(&name).map(|consumer| consumer.id);
+        if let Some(id) = bound {
+            self.look_for_subscriber(now, id, interest);
+        }
+        self.consumer_info(now, &name)
+    }
+
+    /// Deletes a consumer; whoever waits for messages is told.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ConsumerNotFound`].
+    pub fn delete_consumer(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let _ = now;
+        let id = self.state.names.get(name).copied();
+        let id = id.ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
+        self.drop_consumer(id, out);
+        out.sync_wanted = true;
+        Ok(())
+    }
+
+    /// Deletes a consumer that is there.
+    pub(crate) fn drop_consumer(&mut self, id: ConsumerId, out: &mut Output) {
+        if let Some(mut dispatcher) = self.leader.remove(id) {
+            dispatcher.end_deleted(&mut out.sends);
+        }
+        match self.state.consumers.get(&id) {
+            Some(consumer) if consumer.is_volatile() => {
+                self.flush(out);
+                self.state.remove_consumer(id);
+            }
+            Some(_) => {
+                self.commit(&Command::ConsumerDeleted { consumer: id }, out);
+            }
+            None => {}
+        }
+    }
+
+    fn add_consumer(
+        &mut self,
+        now: Timestamp,
+        name: &str,
+        config: ConsumerConfig,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let most = limit(self.state.config.max_consumers).unwrap_or(CONSUMERS_MAX);
+        if self.state.consumers.len() as u64 >= most {
+            return Err(ErrorCode::MaximumConsumersLimit.error());
+        }
+        let id = if config.mem_storage {
+            let id = self.leader.next_volatile();
+            self.state.create_consumer(id, name, now, config);
+            id
+        } else {
+            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
+            let command = Command::ConsumerCreated {
+                time: now,
+                name,
+                config: &json,
+            };
+            self.commit(&command, out);
+            ConsumerId(self.state.entry.0)
+        };
+        self.serve_consumer(now, id);
+        Ok(())
+    }
+
+    fn update_consumer(
+        &mut self,
+        now: Timestamp,
+        id: ConsumerId,
+        config: ConsumerConfig,
+        action: ConsumerAction,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let Some(consumer) = self.state.consumers.get(&id) else {
+            return Err(ErrorCode::ConsumerNotFound.error());
+        };
+        // Asking again for what is there is no change, whatever the action.
+        if consumer.config == config {
+            return Ok(());
+        }
+        if action == ConsumerAction::Create {
+            return Err(ErrorCode::ConsumerAlreadyExists.error());
+        }
+        check_update(&consumer.config, &config)?;
+        let deliver_subject = &consumer.config.deliver_subject;
+        if *deliver_subject != config.deliver_subject && interest(deliver_subject.as_bytes()) {
+            return Err(ErrorCode::ConsumerNameExists.error());
+        }
+        if consumer.is_volatile() {
+            self.flush(out);
+            if let Some(consumer) = self.state.consumers.get_mut(&id) {
+                consumer.config = config;
+            }
+        } else {
+            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
+            let command = Command::ConsumerUpdated {
+                consumer: id,
+                config: &json,
+            };
+            self.commit(&command, out);
+        }
+        let Self { state, leader, .. } = self;
+        if let Some(consumer) = state.consumers.get(&id)
+            && let Some(dispatcher) = leader.dispatcher(id)
+        {
+            dispatcher.on_update(now, consumer, &state.store);
+            leader.mark_ready(id);
+            leader.schedule(id);
+        }
+        Ok(())
+    }
+
+    fn serve_consumer(&mut self, now: Timestamp, id: ConsumerId) {
+        let Self { state, leader, .. } = self;
+        if let Some(consumer) = state.consumers.get(&id) {
+            leader.add(id, Dispatcher::new(now, consumer, &state.store));
+        }
+    }
+
+    fn look_for_subscriber(
+        &mut self,
+        now: Timestamp,
+        id: ConsumerId,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+    ) {
+        let Self { state, leader, .. } = self;
+        if let Some(consumer) = state.consumers.get(&id)
+            && let Some(dispatcher) = leader.dispatcher(id)
+        {
+            dispatcher.is_bound(now, consumer, interest);
+            leader.schedule(id);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! One JetStream stream with its consumers, as a machine without I/O.
+//!
+//! [`Stream`] is driven by an actor: it takes publishes, pull requests, acknowledgements and API calls together with
+//! the time, and returns what is to be committed, released and sent ([`Output`]). What must survive lives in a state
+//! that only committed commands change, so that replaying the journal gives the same state again; what only the
+//! server that serves the stream needs (waiting pull requests, timers) is rebuilt by [`Stream::lead`].
+#![forbid(unsafe_code)]
+
+mod acks;
+mod apply;
+mod checks;
+mod command;
+mod config;
+mod consumers;
+mod dedupe;
+mod info;
+mod leader;
+mod limits;
+mod machine;
+mod output;
+mod purge;
+mod read;
+mod state;
+mod update;
+
+pub use config::{ServerLimits, normalise_config, normalise_update};
+pub use consumers::CreateConsumer;
+pub use everjet_consumer::{Outgoing, Sends};
+pub use machine::{
+    ConsumerSnapshot, Polled, Publish, Reads, RecoverError, ReplayError, Stream, StreamCheckpoint,
+};
+pub use output::{Effect, Effects, Output};

@@ -1,0 +1,721 @@
+//! The host: events in, output out. What happens is decided in the files beside it.
+
+use std::time::Duration;
+
+use everjet_api::{
+    ApiError, ConsumerInfo, ErrorCode, MsgGetRequest, PurgeRequest, StreamConfig,
+    StreamInfo, StreamInfoRequest,
+};
+use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
+use everjet_store::{JournalBatch, StoredMessage, StreamId, StreamStore};
+use everjet_subject::is_valid_filter;
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+
+use crate::apply::{Applied, Removal};
+use crate::checks::{self, Admission};
+use crate::command::Command;
+use crate::leader::Leader;
+use crate::output::Output;
+use crate::state::StreamState;
+use crate::{info, read, update};
+
+/// Messages that grow too old within this time of each other go together.
+const EXPIRY_STEP: Duration = Duration::from_millis(10);
+/// How long to wait when the time of the first message cannot be had.
+const EXPIRY_RETRY: Duration = Duration::from_secs(1);
+
+/// A message on its way into the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish<'a> {
+    /// Its subject.
+    pub subject: &'a [u8],
+    /// Where the publisher waits for the PubAck; empty when nobody does.
+    pub reply: &'a [u8],
+    /// Header block; empty when there is none.
+    pub headers: &'a [u8],
+    /// The body.
+    pub payload: &'a [u8],
+}
+
+/// Whether [`Stream::poll`] may read from disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Only what is in memory: the caller must not block.
+    Resident,
+    /// From disk, too.
+    Blocking,
+}
+
+/// What is left after [`Stream::poll`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// Nothing, until something happens.
+    Idle,
+    /// The budget was used up: call again.
+    More,
+    /// The next delivery is on disk: call again with [`Reads::Blocking`] where blocking is fine.
+    NeedsDisk,
+}
+
+/// A consumer in a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its definition and state, for [`Stream::recover`].
+    pub bytes: Vec<u8>,
+}
+
+/// A stream at one entry: together with the store's segments of the same moment it is what [`Stream::recover`] needs.
+#[derive(Clone, Debug)]
+pub struct StreamCheckpoint {
+    /// The entry.
+    pub entry: EntryIndex,
+    /// The last sequence ever given to a message.
+    pub last_sequence: StreamSequence,
+    /// The configuration.
+    pub config: StreamConfig,
+    /// The consumers that survive, by number.
+    pub consumers: Vec<ConsumerSnapshot>,
+}
+
+/// Why a stream cannot be had from its checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecoverError {
+    /// The snapshot of a consumer is damaged or of a later version.
+    Snapshot {
+        /// The consumer.
+        consumer: String,
+    },
+}
+
+/// Why a journal record cannot be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// Records are missing before this one.
+    Gap {
+        /// The entry that comes next.
+        expected: EntryIndex,
+        /// The entry of the record.
+        found: EntryIndex,
+    },
+    /// The record is not one of this stream, or of a later version.
+    Malformed {
+        /// Its entry.
+        entry: EntryIndex,
+        /// Its kind.
+        kind: u8,
+    },
+}
+
+/// One stream with its consumers. See the crate.
+///
+/// Order of calls: [`create`](Self::create), or [`recover`](Self::recover), [`replay`](Self::replay) for every later
+/// record of the journal, and [`lead`](Self::lead). Then events in any order; a turn ends with
+/// [`poll`](Self::poll), which also journals what acknowledgements changed. `now` never goes backwards.
+pub struct Stream {
+    pub(crate) state: StreamState,
+    pub(crate) leader: Leader,
+    /// Changes of one consumer that have no record yet.
+    pub(crate) gathered: Gathered,
+    expiry_not_before: Timestamp,
+    /// Records that were made when no [`Output`] was at hand.
+    carried: JournalBatch,
+    removals: Vec<Removal>,
+}
+
+/// Changes of one consumer that share a record: acknowledgements of a turn come one by one.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) consumer: Option<ConsumerId>,
+    pub(crate) time: Timestamp,
+    pub(crate) log: ChangeLog,
+}
+
+impl Stream {
+    /// A new, empty stream that is served at once. `config` comes from [`normalise_config`](crate::normalise_config).
+    #[must_use]
+    pub fn create(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        mut store: StreamStore,
+    ) -> Self {
+        store.skip_to(EntryIndex::ZERO, StreamSequence(config.first_seq.max(1)));
+        let mut stream = Self::of(StreamState::new(
+            id,
+            config,
+            created,
+            store,
+            EntryIndex::ZERO,
+        ));
+        stream.lead(created);
+        stream
+    }
+
+    /// A stream as it was at a checkpoint. Message ids inside the duplicate window are read from the messages, which
+    /// may read from disk.
+    ///
+    /// # Errors
+    /// [`RecoverError::Snapshot`]: leave that snapshot out to go on without the consumer.
+    pub fn recover(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        store: StreamStore,
+        consumers: &[ConsumerSnapshot],
+        entry: EntryIndex,
+    ) -> Result<Self, RecoverError> {
+        let mut state = StreamState::new(id, config, created, store, entry);
+        for snapshot in consumers {
+            let consumer = Consumer::decode(&snapshot.bytes).ok();
+            let consumer = consumer.filter(|consumer| consumer.name == snapshot.name);
+            state.add_consumer(consumer.ok_or_else(|| RecoverError::Snapshot {
+                consumer: snapshot.name.clone(),
+            })?);
+        }
+        Ok(Self::of(state))
+    }
+
+    /// Applies a record of the journal. Records that the checkpoint holds already are left out.
+    ///
+    /// # Errors
+    /// [`ReplayError`]: the journal does not belong to this stream. Further records do not fit either.
+    pub fn replay(&mut self, entry: EntryIndex, kind: u8, body: &[u8]) -> Result<(), ReplayError> {
+        if entry <= self.state.entry {
+            return Ok(());
+        }
+        let expected = self.state.entry.next();
+        if entry != expected {
+            return Err(ReplayError::Gap {
+                expected,
+                found: entry,
+            });
+        }
+        let malformed = |_| ReplayError::Malformed { entry, kind };
+        let command = Command::decode(kind, body).map_err(malformed)?;
+        self.removals.clear();
+        self.state
+            .apply(entry, &command, &mut self.removals)
+            .map_err(malformed)?;
+        Ok(())
+    }
+
+    /// Begins to serve the stream as it is now; everything in it counts as durable.
+    pub fn lead(&mut self, now: Timestamp) {
+        let Self { state, leader, .. } = self;
+        self.removals.clear();
+        *leader = leader.successor(state.store.last_sequence());
+        for (id, consumer) in &state.consumers {
+            leader.add(*id, Dispatcher::new(now, consumer, &state.store));
+        }
+    }
+
+    /// A message was published to the stream. Its PubAck is an effect.
+    pub fn on_publish(&mut self, now: Timestamp, publish: &Publish<'_>, out: &mut Output) {
+        let reply = if self.state.config.no_ack {
+            b""
+        } else {
+            publish.reply
+        };
+        out.sync_wanted |= !reply.is_empty();
+        match checks::all(&self.state, now, publish) {
+            Err(error) => out.effects.refused(reply, error),
+            Ok(Admission::Duplicate(sequence)) => out.effects.stored(reply, sequence, true),
+            Ok(Admission::New) => {
+                let command = Command::Publish {
+                    time: now.max(self.state.last_time),
+                    subject: publish.subject,
+                    headers: publish.headers,
+                    payload: publish.payload,
+                };
+                let stored = self.commit(&command, out).stored;
+                let sequence = stored.expect("a publish stores its message");
+                out.effects.stored(reply, sequence, false);
+                if !self.state.is_journaled() {
+                    self.leader.on_durable(sequence);
+                }
+            }
+        }
+    }
+
+    /// A pull request came. Returns false when there is no such consumer.
+    pub fn on_pull(
+        &mut self,
+        now: Timestamp,
+        consumer: &str,
+        reply: &[u8],
+        body: &[u8],
+        out: &mut Output,
+    ) -> bool {
+        let Self { state, leader, .. } = self;
+        let Some(consumer) = state.consumer(consumer) else {
+            return false;
+        };
+        let Some(dispatcher) = leader.dispatcher(consumer.id) else {
+            return false;
+        };
+        dispatcher.on_pull(now, consumer, &state.store, reply, body, &mut out.sends);
+        leader.mark_ready(consumer.id);
+        leader.schedule(consumer.id);
+        true
+    }
+
+    /// Messages up to `through` are durable and may be delivered.
+    pub fn on_durable(&mut self, through: StreamSequence) {
+        self.leader.on_durable(through);
+    }
+
+    /// Subscriptions to `subject` came or went. Without this call a push consumer that has messages notices within
+    /// 250 ms.
+    pub fn on_interest(&mut self, subject: &[u8]) {
+        for consumer in self.state.consumers.values() {
+            if consumer.config.deliver_subject.as_bytes() == subject {
+                self.leader.mark_ready(consumer.id);
+            }
+        }
+    }
+
+    /// Delivers up to `budget` messages, and journals what acknowledgements changed. Ends every turn.
+    pub fn poll(
+        &mut self,
+        now: Timestamp,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+        budget: usize,
+        reads: Reads,
+    ) -> Polled {
+        self.flush(out);
+        let mut budget = budget;
+        let mut on_disk = Vec::new();
+        let mut more = false;
+        // Everybody gets a turn before anybody gets a second one.
+        for _ in 0..self.leader.ready_len() {
+            let Some(id) = self.leader.next_ready() else {
+                break;
+            };
+            match self.poll_consumer(now, id, interest, out, &mut budget, reads) {
+                Progress::Idle => {}
+                Progress::WantsMessages => self.leader.mark_hungry(id),
+                Progress::NeedsDisk => on_disk.push(id),
+                Progress::More => {
+                    self.leader.mark_ready(id);
+                    more = true;
+                }
+            }
+            self.leader.schedule(id);
+        }
+        self.flush(out);
+        for id in &on_disk {
+            self.leader.mark_ready(*id);
+        }
+        match (more, on_disk.is_empty()) {
+            (true, _) => Polled::More,
+            (false, false) => Polled::NeedsDisk,
+            (false, true) => Polled::Idle,
+        }
+    }
+
+    /// Does what is due by `now`: expiry of messages and message ids, ends and heartbeats of requests, redeliveries,
+    /// removal of consumers nobody uses. [`poll`](Self::poll) comes after it.
+    pub fn on_timer(
+        &mut self,
+        now: Timestamp,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+    ) {
+        self.expire(now, out);
+        // Timers that a consumer sets for the same moment wait for the next call, so that this one ends.
+        let mut fired = Vec::new();
+        while let Some(id) = self.leader.next_expired(now) {
+            fired.push(id);
+        }
+        for id in fired {
+            self.on_consumer_timer(now, id, interest, out);
+        }
+        self.flush(out);
+    }
+
+    /// When [`on_timer`](Self::on_timer) has something to do; may be too early, never too late.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        let ids = self.state.dedupe.next_timer(self.state.duplicate_window());
+        [self.leader.next_timer(), self.next_expiry(), ids]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Changes the configuration. `config` comes from [`normalise_update`](crate::normalise_update).
+    ///
+    /// # Errors
+    /// What cannot change, or consumers that break the new limits.
+    pub fn update(
+        &mut self,
+        now: Timestamp,
+        config: StreamConfig,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let _ = now;
+        update::check_update(&self.state.config, &config)?;
+        update::check_consumer_limits(&config, self.state.consumers.values())?;
+        out.sync_wanted = true;
+        if config != self.state.config {
+            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
+            self.commit(&Command::ConfigUpdated { config: &json }, out);
+        }
+        Ok(())
+    }
+
+    /// What the stream says about itself; domain, cluster and pages are the driver's.
+    #[must_use]
+    pub fn info(&self, now: Timestamp, request: &StreamInfoRequest) -> StreamInfo {
+        info::stream(&self.state, now, request)
+    }
+
+    /// Removes messages. Returns how many.
+    ///
+    /// # Errors
+    /// Sealed or protected streams, `seq` together with `keep`.
+    pub fn purge(
+        &mut self,
+        now: Timestamp,
+        request: &PurgeRequest,
+        out: &mut Output,
+    ) -> Result<u64, ApiError> {
+        let _ = now;
+        if self.state.config.sealed {
+            return Err(ErrorCode::StreamSealed.error());
+        }
+        if self.state.config.deny_purge {
+            return Err(ErrorCode::StreamPurgeFailed.because("stream purge not permitted"));
+        }
+        if request.seq > 0 && request.keep > 0 {
+            return Err(ErrorCode::BadRequest.error());
+        }
+        let filter = request.filter.as_bytes();
+        if !filter.is_empty() && !is_valid_filter(filter) {
+            return Ok(0);
+        }
+        out.sync_wanted = true;
+        let command = Command::Purged {
+            sequence: StreamSequence(request.seq),
+            keep: request.keep,
+            filter,
+        };
+        Ok(self.commit(&command, out).removed)
+    }
+
+    /// Removes one message. Its bytes stay on disk until their segment goes; overwriting them (`no_erase: false`) is
+    /// not built, and the caller decides whether to say so.
+    ///
+    /// # Errors
+    /// Sealed or protected streams, a sequence without message.
+    pub fn delete_message(
+        &mut self,
+        now: Timestamp,
+        sequence: StreamSequence,
+        no_erase: bool,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let _ = (now, no_erase);
+        if self.state.config.sealed {
+            return Err(ErrorCode::StreamSealed.error());
+        }
+        let failed = |text: &str| Err(ErrorCode::StreamMsgDeleteFailed.because(text));
+        if self.state.config.deny_delete {
+            return failed("message delete not permitted");
+        }
+        if sequence == StreamSequence::ZERO {
+            return failed("no message found");
+        }
+        if sequence > self.state.store.last_sequence() {
+            return failed("stream store EOF");
+        }
+        if !self.state.store.contains(sequence) {
+            return Err(ErrorCode::SequenceNotFound.error().with("seq", sequence));
+        }
+        out.sync_wanted = true;
+        self.commit(&Command::MessageRemoved { sequence }, out);
+        Ok(())
+    }
+
+    /// A message. It may be one that is not durable yet: compare with [`durable`](Self::durable), and let the answer
+    /// wait as an effect. May read from disk.
+    ///
+    /// # Errors
+    /// A bad request, or no such message.
+    pub fn message(&self, request: &MsgGetRequest) -> Result<StoredMessage, ApiError> {
+        read::message(&self.state, request)
+    }
+
+    /// What a consumer says about itself.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ConsumerNotFound`].
+    pub fn consumer_info(&mut self, now: Timestamp, name: &str) -> Result<ConsumerInfo, ApiError> {
+        let Self { state, leader, .. } = self;
+        let consumer = state
+            .consumer(name)
+            .ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
+        let dispatcher = leader.dispatcher(consumer.id);
+        Ok(info::consumer(state, now, consumer, dispatcher))
+    }
+
+    /// The names of the consumers, sorted.
+    #[must_use]
+    pub fn consumer_names(&self) -> Vec<&str> {
+        self.state.names.keys().map(String::as_str).collect()
+    }
+
+    /// The server goes away: tells everybody who waits.
+    pub fn shutdown(&mut self, now: Timestamp, out: &mut Output) {
+        let _ = now;
+        self.flush(out);
+        for dispatcher in self.leader.dispatchers() {
+            dispatcher.end_shutdown(&mut out.sends);
+        }
+    }
+
+    /// The stream goes away: tells everybody who waits.
+    pub fn delete(&mut self, now: Timestamp, out: &mut Output) {
+        let _ = now;
+        self.flush(out);
+        for dispatcher in self.leader.dispatchers() {
+            dispatcher.end_deleted(&mut out.sends);
+        }
+    }
+
+    /// The stream at its last entry. The store's segments must be taken before anything else changes.
+    pub fn checkpoint(&mut self) -> StreamCheckpoint {
+        let mut carried = std::mem::take(&mut self.carried);
+        self.flush_to(&mut carried);
+        self.carried = carried;
+        let survives = |consumer: &&Consumer| !consumer.is_volatile();
+        StreamCheckpoint {
+            entry: self.state.entry,
+            last_sequence: self.state.store.last_sequence(),
+            config: self.state.config.clone(),
+            consumers: self
+                .state
+                .consumers
+                .values()
+                .filter(survives)
+                .map(|consumer| ConsumerSnapshot {
+                    name: consumer.name.clone(),
+                    bytes: consumer.encode(),
+                })
+                .collect(),
+        }
+    }
+
+    /// The messages.
+    #[must_use]
+    pub fn store(&self) -> &StreamStore {
+        &self.state.store
+    }
+
+    /// The messages, for taking and finishing writes. Changing messages is the stream's business alone.
+    pub fn store_mut(&mut self) -> &mut StreamStore {
+        &mut self.state.store
+    }
+
+    /// The stream's number.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.state.id
+    }
+
+    /// The configuration, defaults filled in, without the metadata keys that are not stored.
+    #[must_use]
+    pub fn config(&self) -> &StreamConfig {
+        &self.state.config
+    }
+
+    /// When the stream was created.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        self.state.created
+    }
+
+    /// The last entry.
+    #[must_use]
+    pub fn entry(&self) -> EntryIndex {
+        self.state.entry
+    }
+
+    /// Messages up to here may be delivered.
+    #[must_use]
+    pub fn durable(&self) -> StreamSequence {
+        self.leader.durable()
+    }
+
+    /// A number that is the same for the same state, and most likely another one for any other: everything that
+    /// survives is in it. Reads every message. For tests.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.state.digest()
+    }
+
+    fn of(state: StreamState) -> Self {
+        Self {
+            leader: Leader::new(state.store.last_sequence()),
+            state,
+            gathered: Gathered::default(),
+            expiry_not_before: Timestamp::UNSET,
+            carried: JournalBatch::default(),
+            removals: Vec::new(),
+        }
+    }
+
+    /// Makes a command the next entry: journals and applies it.
+    pub(crate) fn commit(&mut self, command: &Command<'_>, out: &mut Output) -> Applied {
+        self.flush(out);
+        let entry = self.state.entry.next();
+        if self.state.is_journaled() {
+            out.journal
+                .push(self.state.id, entry, command.kind(), |body| {
+                    command.encode(body);
+                });
+        }
+        let applied = self.state.apply(entry, command, &mut self.removals);
+        self.leader.on_removals(&mut self.removals);
+        applied.expect("commands are made from the state they are applied to")
+    }
+
+    /// Journals the changes that were gathered.
+    pub(crate) fn flush(&mut self, out: &mut Output) {
+        if !self.carried.is_empty() {
+            out.journal.append(&mut self.carried);
+        }
+        self.flush_to(&mut out.journal);
+    }
+
+    fn flush_to(&mut self, journal: &mut JournalBatch) {
+        let Some(id) = self.gathered.consumer.take() else {
+            return;
+        };
+        let consumer = self.state.consumers.get(&id);
+        let survives = consumer.is_some_and(|consumer| !consumer.is_volatile());
+        if survives && !self.gathered.log.is_empty() {
+            // The changes were made as they came; the entry only gets its number now.
+            let entry = self.state.entry.next();
+            self.state.entry = entry;
+            if self.state.is_journaled() {
+                let command = Command::ConsumerChanged {
+                    time: self.gathered.time,
+                    consumer: id,
+                    changes: self.gathered.log.as_bytes(),
+                };
+                journal.push(self.state.id, entry, command.kind(), |body| {
+                    command.encode(body);
+                });
+            }
+        }
+        self.gathered.log.clear();
+    }
+
+    /// Gathers changes of this consumer and time from now on.
+    pub(crate) fn gather(&mut self, now: Timestamp, id: ConsumerId, out: &mut Output) {
+        if self.gathered.consumer != Some(id) || self.gathered.time != now {
+            self.flush(out);
+            self.gathered.consumer = Some(id);
+            self.gathered.time = now;
+        }
+    }
+
+    fn poll_consumer(
+        &mut self,
+        now: Timestamp,
+        id: ConsumerId,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+        budget: &mut usize,
+        reads: Reads,
+    ) -> Progress {
+        self.with_dispatcher(now, id, interest, out, |dispatcher, consumer, turn| {
+            turn.budget = *budget;
+            turn.may_read = reads == Reads::Blocking;
+            let progress = dispatcher.poll(consumer, turn);
+            *budget = turn.budget;
+            progress
+        })
+        .unwrap_or(Progress::Idle)
+    }
+
+    fn on_consumer_timer(
+        &mut self,
+        now: Timestamp,
+        id: ConsumerId,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+    ) {
+        let fired = self.with_dispatcher(now, id, interest, out, |dispatcher, consumer, turn| {
+            let is_ready = dispatcher.on_timer(consumer, turn);
+            (is_ready, dispatcher.is_abandoned(now, consumer))
+        });
+        match fired {
+            Some((_, true)) => self.drop_consumer(id, out),
+            Some((true, false)) => self.leader.mark_ready(id),
+            _ => {}
+        }
+        self.leader.schedule(id);
+    }
+
+    /// Lets a dispatcher work on its consumer and gathers what changes.
+    fn with_dispatcher<R>(
+        &mut self,
+        now: Timestamp,
+        id: ConsumerId,
+        interest: &mut dyn FnMut(&[u8]) -> bool,
+        out: &mut Output,
+        work: impl FnOnce(&mut Dispatcher, &mut Consumer, &mut Turn<'_>) -> R,
+    ) -> Option<R> {
+        self.gather(now, id, out);
+        let durable = self.leader.durable();
+        let dispatcher = self.leader.dispatcher(id)?;
+        let consumer = self.state.consumers.get_mut(&id)?;
+        let mut turn = Turn {
+            now,
+            stream: &self.state.config.name,
+            store: &self.state.store,
+            durable,
+            interest,
+            sends: &mut out.sends,
+            changes: &mut self.gathered.log,
+            budget: 0,
+            may_read: false,
+        };
+        Some(work(dispatcher, consumer, &mut turn))
+    }
+
+    /// Removes what is too old.
+    fn expire(&mut self, now: Timestamp, out: &mut Output) {
+        let window = self.state.duplicate_window();
+        self.state.dedupe.expire(now, window);
+        if self.next_expiry().is_none_or(|at| at > now) {
+            return;
+        }
+        let age = self.state.config.max_age.as_duration().unwrap_or_default();
+        // A message that is exactly as old as allowed goes.
+        let oldest = now.minus(age).plus(Duration::from_nanos(1));
+        let keep = self.state.store.first_at_or_after(oldest);
+        let through = keep.previous();
+        if through >= self.state.store.first_sequence() {
+            self.commit(&Command::Expired { through }, out);
+        } else {
+            // The first message's time cannot be had: do not ask again and again.
+            self.expiry_not_before = now.plus(EXPIRY_RETRY);
+        }
+    }
+
+    /// When to remove what is too old: a little later than the first message is, so that many go together.
+    fn next_expiry(&self) -> Option<Timestamp> {
+        let age = self.state.config.max_age.as_duration()?;
+        if age.is_zero() || self.state.store.messages() == 0 {
+            return None;
+        }
+        let expiry = self.state.store.state().first_time.plus(age);
+        Some(expiry.plus(EXPIRY_STEP).max(self.expiry_not_before))
+    }
+}

@@ -1,0 +1,213 @@
+//! What calls of a [`Stream`](crate::Stream) want done.
+
+use std::ops::Range;
+
+use everjet_api::ApiError;
+use everjet_consumer::Sends;
+use everjet_store::JournalBatch;
+use everjet_values::StreamSequence;
+
+/// What calls of a [`Stream`](crate::Stream) want done. Calls append to it; whoever drives the stream empties and
+/// reuses it.
+#[derive(Default)]
+pub struct Output {
+    /// Records to commit, in order.
+    pub journal: JournalBatch,
+    /// Somebody waits until these records are durable (a publish with reply, an API change, a double acknowledgement);
+    /// when it is false they may be synced later, together with others.
+    pub sync_wanted: bool,
+    /// To release after the records of `journal`, and all before them, are durable. When `journal` is empty they wait
+    /// only for what was committed before.
+    pub effects: Effects,
+    /// To send now.
+    pub sends: Sends,
+}
+
+impl Output {
+    /// Nothing to do.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.journal.is_empty() && self.effects.is_empty() && self.sends.is_empty()
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.journal.clear();
+        self.sync_wanted = false;
+        self.effects.clear();
+        self.sends.clear();
+    }
+}
+
+/// An answer that leaves once what it tells of is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect<'a> {
+    /// The message is stored: a PubAck goes to `reply`.
+    Stored {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Sequence of the message, of the original for a duplicate.
+        sequence: StreamSequence,
+        /// Whether the message id was seen before.
+        duplicate: bool,
+    },
+    /// The message was not stored: a PubAck with an error goes to `reply`.
+    Refused {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Why.
+        error: &'a ApiError,
+    },
+    /// An answer of the API, rendered.
+    Respond {
+        /// Where the requester waits.
+        reply: &'a [u8],
+        /// The answer.
+        body: &'a [u8],
+    },
+    /// An acknowledgement was taken: an empty message goes to `reply`.
+    AckReply {
+        /// Where the acknowledger waits.
+        reply: &'a [u8],
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Item {
+    Stored {
+        reply: Range<u32>,
+        sequence: StreamSequence,
+        duplicate: bool,
+    },
+    Refused {
+        reply: Range<u32>,
+        error: Box<ApiError>,
+    },
+    Respond {
+        reply: Range<u32>,
+        body: Vec<u8>,
+    },
+    AckReply {
+        reply: Range<u32>,
+    },
+}
+
+/// Answers that leave once the records before them are durable, in order: one byte buffer and small items.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+impl Effects {
+    /// No answers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a PubAck; without a reply subject nothing is added.
+    pub fn stored(&mut self, reply: &[u8], sequence: StreamSequence, duplicate: bool) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::Stored {
+                reply,
+                sequence,
+                duplicate,
+            });
+        }
+    }
+
+    /// Adds a PubAck with an error; without a reply subject nothing is added.
+    pub fn refused(&mut self, reply: &[u8], error: ApiError) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::Refused {
+                reply,
+                error: Box::new(error),
+            });
+        }
+    }
+
+    /// Adds an answer of the API; without a reply subject nothing is added.
+    pub fn respond(&mut self, reply: &[u8], body: Vec<u8>) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::Respond { reply, body });
+        }
+    }
+
+    /// Adds the answer to an acknowledgement; without a reply subject nothing is added.
+    pub fn ack_reply(&mut self, reply: &[u8]) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::AckReply { reply });
+        }
+    }
+
+    /// The answers in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Effect<'_>> {
+        self.items.iter().map(|item| match item {
+            Item::Stored {
+                reply,
+                sequence,
+                duplicate,
+            } => Effect::Stored {
+                reply: self.at(reply),
+                sequence: *sequence,
+                duplicate: *duplicate,
+            },
+            Item::Refused { reply, error } => Effect::Refused {
+                reply: self.at(reply),
+                error,
+            },
+            Item::Respond { reply, body } => Effect::Respond {
+                reply: self.at(reply),
+                body,
+            },
+            Item::AckReply { reply } => Effect::AckReply {
+                reply: self.at(reply),
+            },
+        })
+    }
+
+    /// How many answers wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether no answer waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Forgets all answers and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<u32> {
+        let from = offset(self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        from..offset(self.bytes.len())
+    }
+
+    fn at(&self, range: &Range<u32>) -> &[u8] {
+        self.bytes
+            .get(range.start as usize..range.end as usize)
+            .expect("ranges were made by put and the buffer only grows until it is cleared")
+    }
+}
+
+fn offset(length: usize) -> u32 {
+    u32::try_from(length).expect("the reply subjects of a turn are far below 4 GiB")
+}

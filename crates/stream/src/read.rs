@@ -1,0 +1,74 @@
+//! Reading single messages.
+
+use everjet_api::{ApiError, ErrorCode, MsgGetRequest};
+use everjet_store::{ReadError, StoredMessage};
+use everjet_subject::{has_wildcards, is_valid_filter};
+use everjet_values::StreamSequence;
+
+use crate::state::StreamState;
+
+/// The message that a request asks for.
+///
+/// # Errors
+/// [`ErrorCode::BadRequest`] when it asks for none or for several things at once, [`ErrorCode::NoMessageFound`], and
+/// [`ErrorCode::StreamGeneral`] when the message is there and cannot be read.
+pub(crate) fn message(
+    state: &StreamState,
+    request: &MsgGetRequest,
+) -> Result<StoredMessage, ApiError> {
+    check(request)?;
+    let sequence = find(state, request).ok_or_else(|| ErrorCode::NoMessageFound.error())?;
+    state.store.get(sequence).map_err(|error| match error {
+        ReadError::NotFound | ReadError::Deleted => ErrorCode::NoMessageFound.error(),
+        error => ErrorCode::StreamGeneral.because(error),
+    })
+}
+
+fn check(request: &MsgGetRequest) -> Result<(), ApiError> {
+    let by_last = !request.last_by_subj.is_empty();
+    let by_next = !request.next_by_subj.is_empty();
+    let by_time = request.start_time.is_some();
+    let by_sequence = request.seq > 0;
+    let nothing = !(by_last || by_next || by_time || by_sequence);
+    let several = (by_last && (by_next || by_sequence || by_time)) || (by_sequence && by_time);
+    let for_direct_get = request.batch > 0
+        || request.max_bytes > 0
+        || !request.multi_last.is_empty()
+        || request.up_to_seq > 0
+        || request.up_to_time.is_some();
+    if nothing || several || for_direct_get {
+        return Err(ErrorCode::BadRequest.error());
+    }
+    Ok(())
+}
+
+fn find(state: &StreamState, request: &MsgGetRequest) -> Option<StreamSequence> {
+    let store = &state.store;
+    if !request.last_by_subj.is_empty() {
+        return last(state, request.last_by_subj.as_bytes());
+    }
+    let from = match request.start_time {
+        Some(time) => store.first_at_or_after(time),
+        None => StreamSequence(request.seq),
+    };
+    if !request.next_by_subj.is_empty() {
+        let filter = request.next_by_subj.as_bytes();
+        let set = is_valid_filter(filter).then(|| store.select(&[filter]))?;
+        return store.next_match(&set, from);
+    }
+    if request.start_time.is_some() {
+        return store.next_match(&store.select(&[]), from);
+    }
+    Some(from)
+}
+
+fn last(state: &StreamState, filter: &[u8]) -> Option<StreamSequence> {
+    if !is_valid_filter(filter) {
+        return None;
+    }
+    if has_wildcards(filter) {
+        let set = state.store.select(&[filter]);
+        return state.store.last_per_subject(&set).pop();
+    }
+    state.store.last_of(state.store.subjects().lookup(filter)?)
+}

@@ -1,0 +1,164 @@
+//! What a stream is: everything that survives.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use everjet_api::{Storage, StreamConfig};
+use everjet_consumer::{Consumer, ConsumerId};
+use everjet_store::{StreamId, StreamStore};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+use everjet_wire::Headers;
+
+use crate::checks::MESSAGE_ID;
+use crate::dedupe::Dedupe;
+
+/// Everything of a stream that survives. Only [`apply`](Self::apply) changes it.
+pub(crate) struct StreamState {
+    pub(crate) id: StreamId,
+    pub(crate) config: StreamConfig,
+    pub(crate) created: Timestamp,
+    pub(crate) store: StreamStore,
+    /// The last entry that was applied.
+    pub(crate) entry: EntryIndex,
+    /// The time of the last message; messages never get an earlier one.
+    pub(crate) last_time: Timestamp,
+    pub(crate) dedupe: Dedupe,
+    /// `Nats-Msg-Id` of the last message; empty when it had none.
+    pub(crate) last_message_id: Vec<u8>,
+    pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
+    pub(crate) names: BTreeMap<String, ConsumerId>,
+}
+
+impl StreamState {
+    /// A stream around its messages. Ids of messages inside the duplicate window are read from the messages.
+    pub(crate) fn new(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        store: StreamStore,
+        entry: EntryIndex,
+    ) -> Self {
+        let mut state = Self {
+            id,
+            config,
+            created,
+            last_time: store.state().last_time,
+            store,
+            entry,
+            dedupe: Dedupe::default(),
+            last_message_id: Vec::new(),
+            consumers: BTreeMap::new(),
+            names: BTreeMap::new(),
+        };
+        state.read_message_ids();
+        state
+    }
+
+    /// Puts a consumer in.
+    pub(crate) fn add_consumer(&mut self, consumer: Consumer) {
+        self.names.insert(consumer.name.clone(), consumer.id);
+        self.consumers.insert(consumer.id, consumer);
+    }
+
+    /// Takes a consumer out.
+    pub(crate) fn remove_consumer(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.consumers.remove(&id)?;
+        self.names.remove(&consumer.name);
+        Some(consumer)
+    }
+
+    /// The consumer of this name.
+    pub(crate) fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.consumers.get(self.names.get(name)?)
+    }
+
+    /// Whether changes go to the journal. A memory stream lives as long as the process.
+    pub(crate) fn is_journaled(&self) -> bool {
+        self.config.storage == Storage::File
+    }
+
+    /// How long message ids count.
+    pub(crate) fn duplicate_window(&self) -> Duration {
+        self.config
+            .duplicate_window
+            .as_duration()
+            .unwrap_or_default()
+    }
+
+    /// A number that is the same for the same state, and most likely another one for any other: configuration,
+    /// messages, message ids that can be found again from the messages, consumers that are not volatile.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.entry.0.hash(&mut hasher);
+        let config = serde_json::to_vec(&self.config).expect("a configuration has string keys");
+        config.hash(&mut hasher);
+        let store = self.store.state();
+        (store.messages, store.bytes, store.first_sequence.0).hash(&mut hasher);
+        (store.last_sequence.0, store.last_time.as_nanos()).hash(&mut hasher);
+        self.digest_messages(&mut hasher);
+        self.digest_message_ids(&mut hasher);
+        for consumer in self.consumers.values() {
+            if !consumer.is_volatile() {
+                consumer.encode().hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    fn digest_messages(&self, hasher: &mut DefaultHasher) {
+        let everything = self.store.select(&[]);
+        let mut next = self
+            .store
+            .next_match(&everything, self.store.first_sequence());
+        while let Some(sequence) = next {
+            match self.store.get(sequence) {
+                Ok(message) => {
+                    (sequence.0, message.time.as_nanos()).hash(hasher);
+                    (message.subject(), message.headers(), message.payload()).hash(hasher);
+                }
+                Err(error) => error.to_string().hash(hasher),
+            }
+            next = self.store.next_match(&everything, sequence.next());
+        }
+    }
+
+    fn digest_message_ids(&self, hasher: &mut DefaultHasher) {
+        let oldest = self.last_time.minus(self.duplicate_window());
+        for (id, time, sequence) in self.dedupe.iter() {
+            if time > oldest && self.store.contains(sequence) {
+                (id, time.as_nanos(), sequence.0).hash(hasher);
+            }
+        }
+        if self.store.contains(self.store.last_sequence()) {
+            self.last_message_id.hash(hasher);
+        }
+    }
+
+    fn read_message_ids(&mut self) {
+        let from = self.last_time.minus(self.duplicate_window());
+        let everything = self.store.select(&[]);
+        let mut next = self
+            .store
+            .next_match(&everything, self.store.first_at_or_after(from));
+        while let Some(sequence) = next {
+            self.read_message_id(sequence);
+            next = self.store.next_match(&everything, sequence.next());
+        }
+        let last = self.store.last_sequence();
+        if let Ok(message) = self.store.get(last) {
+            let id = Headers(message.headers()).get(MESSAGE_ID);
+            self.last_message_id = id.unwrap_or_default().to_vec();
+        }
+    }
+
+    /// Messages that cannot be read have lost their id with everything else.
+    fn read_message_id(&mut self, sequence: StreamSequence) {
+        if let Ok(message) = self.store.get(sequence)
+            && let Some(id) = Headers(message.headers()).get(MESSAGE_ID)
+            && !id.is_empty()
+        {
+            self.dedupe.insert(id, message.time, sequence);
+        }
+    }
+}

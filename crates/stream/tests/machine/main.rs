@@ -1,0 +1,11 @@
+//! The stream machine as transcripts and against a model. Time is a number, the disk is simulated.
+
+mod consumers;
+mod driver;
+mod limits;
+mod model;
+mod publish;
+mod pull;
+mod push;
+mod recovery;
+mod transcript;

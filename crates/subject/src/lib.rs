@@ -1,0 +1,17 @@
+//! Subjects and filters: which are valid, what matches, and the two structures that answer it for many at once:
+//! [`FilterTree`] (many filters, match one subject) and [`SubjectTable`] (many subjects, match one filter).
+//!
+//! A subject is a sequence of tokens between dots, compared byte by byte. A filter is a subject in which a whole token
+//! `*` stands for any one token and a whole last token `>` for one token or more; inside a longer token both are
+//! ordinary bytes. Nothing here knows accounts, permissions or subscriptions.
+#![forbid(unsafe_code)]
+
+mod filter;
+mod table;
+mod tree;
+
+pub use filter::{
+    collides, has_wildcards, is_subset, is_valid_filter, is_valid_literal, matches, tokens,
+};
+pub use table::{SubjectId, SubjectTable};
+pub use tree::FilterTree;

@@ -1,0 +1,157 @@
+//! Many subjects, match one filter.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use crate::filter::{has_wildcards, matches};
+
+/// A subject of one [`SubjectTable`]: its position in order of first appearance, from 0. Ids of different tables have
+/// nothing to do with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubjectId(pub u32);
+
+/// A dictionary of literal subjects. Subjects get dense ids and stay for as long as the table does.
+///
+/// The bytes of all subjects lie one after the other in one allocation; beside them a subject costs 12 bytes and its
+/// share of the hash table, 6 to 12 bytes.
+#[derive(Clone, Debug, Default)]
+pub struct SubjectTable {
+    /// The subjects, one after the other.
+    bytes: Vec<u8>,
+    /// Where each subject ends in `bytes`, by id.
+    ends: Vec<usize>,
+    /// Half of each subject's hash, by id, so that the hash table grows without reading the subjects again.
+    hashes: Vec<u32>,
+    ids: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl SubjectTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The id of `subject`, which is added when it is new. The caller has checked that it is a valid literal.
+    ///
+    /// # Panics
+    /// When the table already holds 2^32 subjects.
+    pub fn intern(&mut self, subject: &[u8]) -> SubjectId {
+        let hash = self.hash(subject);
+        if let Some(id) = self.find(hash, subject) {
+            return id;
+        }
+        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 subjects");
+        self.bytes.extend_from_slice(subject);
+        self.ends.push(self.bytes.len());
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.ids
+            .insert_unique(spread(hash), id, |id| spread(hashes[*id as usize]));
+        SubjectId(id)
+    }
+
+    /// The id of `subject` if the table has it.
+    #[must_use]
+    pub fn lookup(&self, subject: &[u8]) -> Option<SubjectId> {
+        self.find(self.hash(subject), subject)
+    }
+
+    /// The subject of an id.
+    ///
+    /// # Panics
+    /// When the id is not of this table.
+    #[must_use]
+    pub fn name(&self, id: SubjectId) -> &[u8] {
+        let position = id.0 as usize;
+        let start = match position.checked_sub(1) {
+            Some(previous) => self.ends[previous],
+            None => 0,
+        };
+        &self.bytes[start..self.ends[position]]
+    }
+
+    /// How many subjects the table holds; their ids are below.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether the table holds no subject.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Calls `visit` with the id of every subject that `filter`, a valid filter, matches, in ascending order.
+    ///
+    /// A filter without wildcards costs one look-up. Others read all subjects, which lie in memory in the order they
+    /// are read; `>` reads none.
+    pub fn for_each_match(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
+        if filter == b">" {
+            self.ids().for_each(visit);
+        } else if !has_wildcards(filter) {
+            if let Some(id) = self.lookup(filter) {
+                visit(id);
+            }
+        } else {
+            self.scan(filter, visit);
+        }
+    }
+
+    /// Compares the literal tokens that open the filter as one run of bytes: in a table of one stream most subjects
+    /// share them or differ in them, and the rest is looked at only where they agree.
+    fn scan(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
+        let (literal, wild) = filter.split_at(literal_prefix(filter));
+        let mut rest = self.bytes.as_slice();
+        let mut start = 0;
+        for (id, end) in self.ids().zip(&self.ends) {
+            let (subject, after) = rest.split_at(end - start);
+            (rest, start) = (after, *end);
+            if let Some(tail) = subject.strip_prefix(literal)
+                && matches(wild, tail)
+            {
+                visit(id);
+            }
+        }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = SubjectId> {
+        (0..=u32::MAX).map(SubjectId).take(self.ends.len())
+    }
+
+    fn find(&self, hash: u32, subject: &[u8]) -> Option<SubjectId> {
+        self.ids
+            .find(spread(hash), |id| {
+                self.hashes[*id as usize] == hash && self.name(SubjectId(*id)) == subject
+            })
+            .map(|id| SubjectId(*id))
+    }
+
+    /// The upper half of the subject's hash.
+    fn hash(&self, subject: &[u8]) -> u32 {
+        let mut state = self.hasher.build_hasher();
+        state.write(subject);
+        (state.finish() >> 32) as u32
+    }
+}
+
+/// The hash table takes the position from the low bits and a tag from the highest; both need all of the stored half.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// How many bytes open the filter before its first wildcard token, their dot included.
+fn literal_prefix(filter: &[u8]) -> usize {
+    let mut start = 0;
+    for token in crate::tokens(filter) {
+        if token == b"*" || token == b">" {
+            break;
+        }
+        start += token.len() + 1;
+    }
+    start.min(filter.len())
+}

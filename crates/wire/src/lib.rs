@@ -1,0 +1,22 @@
+//! The NATS text protocol as bytes: [`decode`] turns what a client sends into [`Frame`]s, the `put_*` functions write
+//! what it receives; header blocks, `INFO` and `CONNECT` have their own types.
+//!
+//! Nothing here keeps state or decides anything: whether a frame is allowed, and what happens next, is up to the
+//! machine of the connection.
+#![forbid(unsafe_code)]
+
+mod connect;
+mod decode;
+mod encode;
+mod error;
+mod frame;
+mod headers;
+mod info;
+
+pub use connect::{ConnectError, ConnectOptions, Secret, SubjectPermission};
+pub use decode::{Decoded, Limits, decode};
+pub use encode::{OK, PING, PONG, put_err, put_hmsg, put_message, put_msg};
+pub use error::DecodeError;
+pub use frame::{Frame, Message};
+pub use headers::{HeaderBuilder, Headers, strip};
+pub use info::ServerInfo;

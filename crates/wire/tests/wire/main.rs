@@ -1,0 +1,4 @@
+//! The public surface of the crate, from outside.
+
+mod decoding;
+mod garbage;

@@ -1,0 +1,53 @@
+//! Chores of the repository: what the compiler does not check, and running everything that is checked.
+#![forbid(unsafe_code)]
+
+mod clients;
+mod process;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--all]                everything CI runs: tidy, format, lints, documentation, all tests, the official clients
+                              (--all: a missing Python or Node is an error, not a notice)
+  tidy                        layers, file sizes, unsafe code, names that do not belong
+  clients                     installs the official clients of Python and Node under target/clients
+  conformance PATH [ARGS]     runs the black-box suites that nats-server must pass too against the nats-server at PATH
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let root = root();
+    let result = match arguments.as_slice() {
+        ["tidy"] => tidy::run(&root),
+        ["test"] => test::everything(&root, test::Missing::Notice),
+        ["test", "--all"] => test::everything(&root, test::Missing::Error),
+        ["clients"] => clients::install(&root, clients::Language::ALL),
+        ["conformance", reference, rest @ ..] => {
+            test::conformance(&root, Path::new(reference), rest)
+        }
+        ["help" | "-h" | "--help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown command\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_path_buf()
+}
