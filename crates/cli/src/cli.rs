@@ -12,7 +12,6 @@ use crate::connect::ConnectionFlags;
 #[command(
     name = "nats",
     version,
-    about,
     arg_required_else_help = true,
     subcommand_required = true,
     disable_help_subcommand = false,

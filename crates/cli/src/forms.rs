@@ -190,7 +190,7 @@ pub(crate) fn show_number(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3 + 1);
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);

@@ -33,16 +33,22 @@ impl Keeper {
     }
 }
 
-/// The streams that store messages of `subject`, which may have wildcards; none when JetStream is not enabled.
+/// The streams that store messages of `subject`, which may have wildcards; none when JetStream is not enabled, or with
+/// a warning when the server does not say.
 ///
 /// # Errors
-/// The server's refusal, or why there is no answer.
+/// The server's refusal.
 pub(crate) async fn keepers(api: &Api, subject: &str) -> Result<Vec<Keeper>, Failure> {
     let doing = format!("cannot find out which streams store {subject}");
     let request = json!({"subject": subject});
     let names = match api.pages("STREAM.NAMES", &request, "streams", &doing).await {
         Ok(names) => names,
         Err(failure) if has_no_jetstream(&failure) => return Ok(Vec::new()),
+        // Users without the right to ask get no answer. They can still publish and subscribe plainly.
+        Err(Failure::NoAnswer { .. }) => {
+            eprintln!("nats: warning: the server does not say which streams store {subject}");
+            return Ok(Vec::new());
+        }
         Err(failure) => return Err(failure),
     };
     let mut keepers = Vec::new();

@@ -1,8 +1,9 @@
-//! Publishing one message: with the stream's acknowledgement when a stream stores its subject.
+//! Publishing to one subject: with the stream's acknowledgement of each message when a stream stores the subject.
 
 use std::collections::HashMap;
 
-use async_nats::{HeaderMap, RequestErrorKind};
+use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
+use futures_util::StreamExt;
 use serde_json::Value;
 
 use crate::api::{count_at, error_of, is_on, text_at};
@@ -33,135 +34,138 @@ pub(crate) enum Published {
     NotStored,
 }
 
-/// Publishes messages and remembers which stream stores which subject.
+/// A message that was handed to the server.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// Its acknowledgement is due; [`Publisher::acknowledged`] waits for it.
+    Awaiting(Ticket),
+    /// Nothing more will be heard of it.
+    Done(Published),
+}
+
+/// Stands for the acknowledgement of one message.
+#[derive(Debug)]
+pub(crate) struct Ticket(u64);
+
+/// Publishes messages to one subject.
 pub(crate) struct Publisher<'a> {
     connection: &'a Connection,
-    keepers: HashMap<String, Option<Keeper>>,
+    subject: &'a str,
+    reply: Option<&'a str>,
+    keeper: Option<Keeper>,
+    acks: Acks,
+}
+
+/// The reply subjects of messages, numbered below one inbox, and the acknowledgements that came there.
+struct Acks {
+    inbox: String,
+    incoming: Subscriber,
+    sent: u64,
+    /// What came before it was asked for.
+    early: HashMap<u64, Message>,
 }
 
 impl<'a> Publisher<'a> {
-    /// Publishes over `connection`.
-    pub(crate) fn new(connection: &'a Connection) -> Self {
-        Self {
+    /// Publishes to `subject`, which has no wildcards. With a `reply`, acknowledgements go there and are not waited for.
+    ///
+    /// # Errors
+    /// As [`keepers`], or [`Failure::Other`] when the connection is closed.
+    pub(crate) async fn open(
+        connection: &'a Connection,
+        subject: &'a str,
+        reply: Option<&'a str>,
+    ) -> Result<Self, Failure> {
+        let keeper = keepers(&connection.api, subject).await?.into_iter().next();
+        let inbox = connection.client.new_inbox();
+        let incoming = connection.client.subscribe(format!("{inbox}.*")).await;
+        Ok(Self {
             connection,
-            keepers: HashMap::new(),
-        }
+            subject,
+            reply,
+            keeper,
+            acks: Acks {
+                inbox,
+                incoming: incoming
+                    .map_err(|error| Failure::other(format!("cannot subscribe: {error}")))?,
+                sent: 0,
+                early: HashMap::new(),
+            },
+        })
     }
 
-    /// The stream that stores a subject without wildcards; asked once for each subject.
-    ///
-    /// # Errors
-    /// As [`keepers`].
-    pub(crate) async fn keeper(&mut self, subject: &str) -> Result<Option<Keeper>, Failure> {
-        if let Some(known) = self.keepers.get(subject) {
-            return Ok(known.clone());
-        }
-        let found = match keepers(&self.connection.api, subject).await {
-            Ok(found) => found.into_iter().next(),
-            // Users without the right to ask get no answer. Their message can still go out.
-            Err(Failure::NoAnswer { .. }) => {
-                eprintln!("nats: warning: the server does not say which stream stores {subject}");
-                None
-            }
-            Err(failure) => return Err(failure),
-        };
-        self.keepers.insert(subject.to_owned(), found.clone());
-        Ok(found)
+    /// Whether a stream stores the subject.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.keeper.is_some()
     }
 
-    /// Publishes one message and waits for the acknowledgement when a stream stores it. With a `reply` the
-    /// acknowledgement goes there and is not waited for.
+    /// Hands one message to the server. Messages arrive in the order of these calls.
     ///
     /// # Errors
-    /// [`Failure::Refused`] when the stream refuses it, [`Failure::Other`] when it cannot be sent or the
-    /// acknowledgement does not come.
-    pub(crate) async fn publish(
+    /// [`Failure::Other`] when it cannot be sent.
+    pub(crate) async fn send(
         &mut self,
-        subject: &str,
-        reply: Option<&str>,
         headers: Option<HeaderMap>,
         body: Vec<u8>,
-    ) -> Result<Published, Failure> {
-        let keeper = self.keeper(subject).await?;
-        match (keeper, reply) {
+    ) -> Result<Sent, Failure> {
+        let reason = match (&self.keeper, self.reply) {
+            (None, reply) => {
+                self.hand_over(reply.map(str::to_owned), headers, body)
+                    .await?;
+                return Ok(Sent::Done(Published::NotStored));
+            }
             (Some(keeper), None) if keeper.acknowledges => {
-                self.store(&keeper, subject, headers, body).await
+                self.acks.sent += 1;
+                let number = self.acks.sent;
+                let reply = format!("{}.{number}", self.acks.inbox);
+                self.hand_over(Some(reply), headers, body).await?;
+                return Ok(Sent::Awaiting(Ticket(number)));
             }
-            (keeper, reply) => {
-                self.send(subject, reply, headers, body).await?;
-                Ok(match keeper {
-                    Some(keeper) => Published::Unacknowledged {
-                        stream: keeper.name,
-                        reason: if reply.is_some() {
-                            "its acknowledgement goes to the reply subject"
-                        } else {
-                            "which does not acknowledge messages"
-                        },
-                    },
-                    None => Published::NotStored,
-                })
-            }
-        }
+            (Some(_), None) => "which does not acknowledge messages",
+            (Some(_), Some(_)) => "its acknowledgement goes to the reply subject",
+        };
+        self.hand_over(self.reply.map(str::to_owned), headers, body)
+            .await?;
+        Ok(Sent::Done(Published::Unacknowledged {
+            stream: self.stream().to_owned(),
+            reason,
+        }))
     }
 
-    async fn send(
-        &self,
-        subject: &str,
-        reply: Option<&str>,
-        headers: Option<HeaderMap>,
-        body: Vec<u8>,
-    ) -> Result<(), Failure> {
-        let client = &self.connection.client;
-        let headers = headers.unwrap_or_default();
-        let (to, body) = (subject.to_owned(), body.into());
-        let sent = match (reply, headers.is_empty()) {
-            (None, true) => client.publish(to, body).await,
-            (None, false) => client.publish_with_headers(to, headers, body).await,
-            (Some(reply), true) => client.publish_with_reply(to, reply.to_owned(), body).await,
-            (Some(reply), false) => {
-                client
-                    .publish_with_reply_and_headers(to, reply.to_owned(), headers, body)
-                    .await
+    /// Waits for the acknowledgement of a message.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] when the stream refuses the message, [`Failure::Other`] when nothing comes in time.
+    pub(crate) async fn acknowledged(&mut self, ticket: Ticket) -> Result<Published, Failure> {
+        let timeout = self.connection.timeout;
+        let message = match tokio::time::timeout(timeout, self.acks.take(ticket.0)).await {
+            Ok(message) => message?,
+            Err(_) => {
+                return Err(Failure::other(format!(
+                    "stream {} did not acknowledge the message within {}; it may have stored it",
+                    self.stream(),
+                    everjet_values::format_duration(timeout)
+                )));
             }
         };
-        sent.map_err(|error| Failure::other(format!("cannot publish to {subject}: {error}")))
+        self.read_ack(&message)
     }
 
-    async fn store(
-        &self,
-        keeper: &Keeper,
-        subject: &str,
-        headers: Option<HeaderMap>,
-        body: Vec<u8>,
-    ) -> Result<Published, Failure> {
-        let mut request = async_nats::Request::new().payload(body.into());
-        if let Some(headers) = headers {
-            request = request.headers(headers);
+    fn read_ack(&self, message: &Message) -> Result<Published, Failure> {
+        let doing = format!("stream {} did not store the message", self.stream());
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(Failure::other(format!(
+                "{doing}: it is not there any more (503)"
+            )));
         }
-        let doing = format!("stream {} did not store the message", keeper.name);
-        let answer = self
-            .connection
-            .client
-            .send_request(subject.to_owned(), request);
-        let answer = answer.await.map_err(|error| match error.kind() {
-            RequestErrorKind::TimedOut => Failure::other(format!(
-                "stream {} did not acknowledge the message within {}; it may have stored it",
-                keeper.name,
-                everjet_values::format_duration(self.connection.timeout)
-            )),
-            RequestErrorKind::NoResponders => {
-                Failure::other(format!("{doing}: it is not there any more (503)"))
-            }
-            _ => Failure::other(format!("{doing}: {}", deepest(&error))),
-        })?;
-        let ack: Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+        let ack: Value = serde_json::from_slice(&message.payload).unwrap_or_default();
         if let Some(error) = error_of(&ack) {
             return Err(Failure::Refused { doing, error });
         }
         if text_at(&ack, "/stream").is_empty() {
             return Err(Failure::other(format!(
-                "{subject} was answered by something else than stream {}",
-                keeper.name
+                "{} was answered by something else than stream {}",
+                self.subject,
+                self.stream()
             )));
         }
         Ok(Published::Stored {
@@ -170,13 +174,47 @@ impl<'a> Publisher<'a> {
             duplicate: is_on(&ack, "/duplicate"),
         })
     }
+
+    fn stream(&self) -> &str {
+        self.keeper.as_ref().map_or("", |keeper| &keeper.name)
+    }
+
+    async fn hand_over(
+        &self,
+        reply: Option<String>,
+        headers: Option<HeaderMap>,
+        body: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let client = &self.connection.client;
+        let (to, body) = (self.subject.to_owned(), body.into());
+        let sent = match (reply, headers) {
+            (None, None) => client.publish(to, body).await,
+            (None, Some(headers)) => client.publish_with_headers(to, headers, body).await,
+            (Some(reply), None) => client.publish_with_reply(to, reply, body).await,
+            (Some(reply), Some(headers)) => {
+                client
+                    .publish_with_reply_and_headers(to, reply, headers, body)
+                    .await
+            }
+        };
+        sent.map_err(|error| Failure::other(format!("cannot publish to {}: {error}", self.subject)))
+    }
 }
 
-/// The first cause of an error, in its words.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
+impl Acks {
+    /// Waits for the acknowledgement with this number.
+    async fn take(&mut self, number: u64) -> Result<Message, Failure> {
+        loop {
+            if let Some(message) = self.early.remove(&number) {
+                return Ok(message);
+            }
+            let Some(message) = self.incoming.next().await else {
+                return Err(Failure::other("the connection is closed"));
+            };
+            let came = message.subject.rsplit('.').next();
+            if let Some(came) = came.and_then(|token| token.parse().ok()) {
+                self.early.insert(came, message);
+            }
+        }
     }
-    deepest.to_string()
 }

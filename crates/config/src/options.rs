@@ -40,6 +40,8 @@ pub struct Loaded {
     pub options: Options,
     /// What should be written otherwise; to be logged.
     pub warnings: Vec<ConfigError>,
+    /// Whether the file sets nothing at all. The server starts with it; a test of the file (`-t`) calls it a mistake.
+    pub is_empty: bool,
 }
 
 /// Reads the configuration file `path`.
@@ -73,6 +75,7 @@ impl Options {
             Ok(Loaded {
                 options,
                 warnings: reader.warnings,
+                is_empty: table.is_empty(),
             })
         } else {
             Err(ConfigErrors(reader.errors))

@@ -36,23 +36,17 @@ pub fn parse(text: &str, path: &str, sources: &mut dyn Sources) -> Result<Table,
     };
     let mut cursor = Cursor::new(path, text);
     cursor.skip_space();
-    let table = if cursor.accept('{') {
+    if cursor.accept('{') {
         // JSON: the whole file is one block.
         let table = parser.table(&mut cursor, Some('}'))?;
         cursor.skip_space();
         if !cursor.at_end() {
             return Err(unexpected(&cursor, "the end of the file"));
         }
-        table
+        Ok(table)
     } else {
-        parser.table(&mut cursor, None)?
-    };
-    if table.is_empty() {
-        return Err(ConfigError::anywhere(format!(
-            "{path}: config has no values or is empty"
-        )));
+        parser.table(&mut cursor, None)
     }
-    Ok(table)
 }
 
 struct Parser<'s> {

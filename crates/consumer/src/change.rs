@@ -5,6 +5,7 @@ use std::time::Duration;
 use everjet_values::StreamSequence;
 
 use crate::codec::{Malformed, Reader, put_number};
+use crate::consumer::SEQUENCE_MAX;
 
 /// One change of a [`ConsumerState`](crate::ConsumerState). The time is that of the record it travels in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,9 @@ fn read_change(reader: &mut Reader<'_>, previous: &mut u64) -> Result<Change, Ma
     let zigzag = number >> 3;
     let step = (zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed());
     *previous = previous.wrapping_add(step.cast_unsigned());
+    if *previous > SEQUENCE_MAX.0 {
+        return Err(Malformed);
+    }
     let sequence = StreamSequence(*previous);
     Ok(match number & 7 {
         DELIVERED => Change::Delivered(sequence),

@@ -388,7 +388,11 @@ mod tests {
 
     fn check_refused(json: &str, err_code: u16, text: &str) {
         let error = normalise(json, false).expect_err(json);
-        assert_eq!((error.err_code, error.description.as_str()), (err_code, text), "{json}");
+        assert_eq!(
+            (error.err_code, error.description.as_str()),
+            (err_code, text),
+            "{json}"
+        );
     }
 
     fn check_filled(json: &str, expected: &str) {
@@ -417,40 +421,172 @@ mod tests {
     #[test]
     fn each_rule_has_its_error() {
         for (json, code, text) in [
-            (r#"{"name":"a.b"}"#, 10052, "consumer name can not contain '.', '*', '>', '\\', '/'"),
-            (r#"{"name":"a/b"}"#, 10127, "Consumer name can not contain path separators"),
-            (r#"{"num_replicas":3}"#, 10074, "replicas > 1 not supported in non-clustered mode"),
-            (r#"{"num_replicas":-1}"#, 10133, "replicas count cannot be negative"),
-            (r#"{"ack_policy":"explicit","ack_wait":-5}"#, 10183, "consumer ack wait needs to be positive"),
-            (r#"{"backoff":[1,-1]}"#, 10184, "consumer backoff needs to be positive"),
-            (r#"{"backoff":[1,2],"max_deliver":1}"#, 10116, "max deliver is required to be > length of backoff values"),
-            (r#"{"deliver_subject":"d","max_waiting":5}"#, 10080, "consumer in push mode can not set max waiting"),
-            (r#"{"deliver_subject":"t.x"}"#, 10081, "consumer deliver subject forms a cycle"),
-            (r#"{"deliver_subject":"x.*"}"#, 10079, "consumer deliver subject has wildcards"),
-            (r#"{"deliver_subject":"x..y"}"#, 10112, "invalid push consumer deliver subject"),
-            (r#"{"deliver_subject":"x y"}"#, 10112, "invalid push consumer deliver subject"),
-            (r#"{"deliver_subject":"d","max_ack_pending":5}"#, 10082, "consumer requires ack policy for max ack pending"),
-            (r#"{"deliver_subject":"d","flow_control":true}"#, 10108, "consumer with flow control also needs heartbeats"),
-            (r#"{"deliver_subject":"d","idle_heartbeat":1000000}"#, 10083, "consumer idle heartbeat needs to be >= 100ms"),
-            (r#"{"idle_heartbeat":1000000000}"#, 10088, "consumer idle heartbeat requires a push based consumer"),
-            (r#"{"flow_control":true}"#, 10089, "consumer flow control requires a push based consumer"),
-            (r#"{"rate_limit_bps":100}"#, 10086, "consumer in pull mode can not have rate limit set"),
-            (r#"{"max_expires":100}"#, 10115, "consumer max request expires needs to be >= 1ms"),
-            (r#"{"deliver_policy":"by_start_sequence"}"#, 10094, "consumer delivery policy is deliver by start sequence, but optional start sequence is not set"),
-            (r#"{"opt_start_seq":4}"#, 10094, "consumer delivery policy is deliver all, but optional start sequence is also set"),
-            (r#"{"deliver_policy":"new","opt_start_time":"2020-01-01T00:00:00Z"}"#, 10094, "consumer delivery policy is deliver new, but optional start time is also set"),
-            (r#"{"deliver_policy":"by_start_time","opt_start_seq":3,"opt_start_time":"2020-01-01T00:00:00Z"}"#, 10094, "consumer delivery policy is deliver by start time, but optional start start sequence is also set"),
-            (r#"{"deliver_policy":"last_per_subject"}"#, 10094, "consumer delivery policy is deliver last per subject, but optional filter subject is not set"),
-            (r#"{"filter_subject":"a","filter_subjects":["b"]}"#, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified"),
-            (r#"{"filter_subjects":["b",""]}"#, 10139, "consumer filter in FilterSubjects cannot be empty"),
-            (r#"{"filter_subjects":["t.>","t.a"]}"#, 10138, "consumer subject filters cannot overlap"),
+            (
+                r#"{"name":"a.b"}"#,
+                10052,
+                "consumer name can not contain '.', '*', '>', '\\', '/'",
+            ),
+            (
+                r#"{"name":"a/b"}"#,
+                10127,
+                "Consumer name can not contain path separators",
+            ),
+            (
+                r#"{"num_replicas":3}"#,
+                10074,
+                "replicas > 1 not supported in non-clustered mode",
+            ),
+            (
+                r#"{"num_replicas":-1}"#,
+                10133,
+                "replicas count cannot be negative",
+            ),
+            (
+                r#"{"ack_policy":"explicit","ack_wait":-5}"#,
+                10183,
+                "consumer ack wait needs to be positive",
+            ),
+            (
+                r#"{"backoff":[1,-1]}"#,
+                10184,
+                "consumer backoff needs to be positive",
+            ),
+            (
+                r#"{"backoff":[1,2],"max_deliver":1}"#,
+                10116,
+                "max deliver is required to be > length of backoff values",
+            ),
+            (
+                r#"{"deliver_subject":"d","max_waiting":5}"#,
+                10080,
+                "consumer in push mode can not set max waiting",
+            ),
+            (
+                r#"{"deliver_subject":"t.x"}"#,
+                10081,
+                "consumer deliver subject forms a cycle",
+            ),
+            (
+                r#"{"deliver_subject":"x.*"}"#,
+                10079,
+                "consumer deliver subject has wildcards",
+            ),
+            (
+                r#"{"deliver_subject":"x..y"}"#,
+                10112,
+                "invalid push consumer deliver subject",
+            ),
+            (
+                r#"{"deliver_subject":"x y"}"#,
+                10112,
+                "invalid push consumer deliver subject",
+            ),
+            (
+                r#"{"deliver_subject":"d","max_ack_pending":5}"#,
+                10082,
+                "consumer requires ack policy for max ack pending",
+            ),
+            (
+                r#"{"deliver_subject":"d","flow_control":true}"#,
+                10108,
+                "consumer with flow control also needs heartbeats",
+            ),
+            (
+                r#"{"deliver_subject":"d","idle_heartbeat":1000000}"#,
+                10083,
+                "consumer idle heartbeat needs to be >= 100ms",
+            ),
+            (
+                r#"{"idle_heartbeat":1000000000}"#,
+                10088,
+                "consumer idle heartbeat requires a push based consumer",
+            ),
+            (
+                r#"{"flow_control":true}"#,
+                10089,
+                "consumer flow control requires a push based consumer",
+            ),
+            (
+                r#"{"rate_limit_bps":100}"#,
+                10086,
+                "consumer in pull mode can not have rate limit set",
+            ),
+            (
+                r#"{"max_expires":100}"#,
+                10115,
+                "consumer max request expires needs to be >= 1ms",
+            ),
+            (
+                r#"{"deliver_policy":"by_start_sequence"}"#,
+                10094,
+                "consumer delivery policy is deliver by start sequence, but optional start sequence is not set",
+            ),
+            (
+                r#"{"opt_start_seq":4}"#,
+                10094,
+                "consumer delivery policy is deliver all, but optional start sequence is also set",
+            ),
+            (
+                r#"{"deliver_policy":"new","opt_start_time":"2020-01-01T00:00:00Z"}"#,
+                10094,
+                "consumer delivery policy is deliver new, but optional start time is also set",
+            ),
+            (
+                r#"{"deliver_policy":"by_start_time","opt_start_seq":3,"opt_start_time":"2020-01-01T00:00:00Z"}"#,
+                10094,
+                "consumer delivery policy is deliver by start time, but optional start start sequence is also set",
+            ),
+            (
+                r#"{"deliver_policy":"last_per_subject"}"#,
+                10094,
+                "consumer delivery policy is deliver last per subject, but optional filter subject is not set",
+            ),
+            (
+                r#"{"filter_subject":"a","filter_subjects":["b"]}"#,
+                10136,
+                "consumer cannot have both FilterSubject and FilterSubjects specified",
+            ),
+            (
+                r#"{"filter_subjects":["b",""]}"#,
+                10139,
+                "consumer filter in FilterSubjects cannot be empty",
+            ),
+            (
+                r#"{"filter_subjects":["t.>","t.a"]}"#,
+                10138,
+                "consumer subject filters cannot overlap",
+            ),
             (r#"{"filter_subject":"a..b"}"#, 10052, "invalid subject"),
-            (r#"{"ack_policy":"flow_control"}"#, 10218, "flow control ack policy requires a push based consumer"),
-            (r#"{"priority_groups":["a"]}"#, 10196, "consumer can not have priority groups when policy is none"),
-            (r#"{"priority_timeout":5}"#, 10197, "PinnedTTL cannot be set when PriorityPolicy is none"),
-            (r#"{"replay_policy":"original"}"#, 10012, "replay_policy original is not supported by this version of Everjet yet"),
-            (r#"{"sample_freq":"30%"}"#, 10012, "sample_freq is not supported by this version of Everjet yet"),
-            (r#"{"pause_until":"2029-01-01T00:00:00Z"}"#, 10012, "pause_until is not supported by this version of Everjet yet"),
+            (
+                r#"{"ack_policy":"flow_control"}"#,
+                10218,
+                "flow control ack policy requires a push based consumer",
+            ),
+            (
+                r#"{"priority_groups":["a"]}"#,
+                10196,
+                "consumer can not have priority groups when policy is none",
+            ),
+            (
+                r#"{"priority_timeout":5}"#,
+                10197,
+                "PinnedTTL cannot be set when PriorityPolicy is none",
+            ),
+            (
+                r#"{"replay_policy":"original"}"#,
+                10012,
+                "replay_policy original is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"sample_freq":"30%"}"#,
+                10012,
+                "sample_freq is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"pause_until":"2029-01-01T00:00:00Z"}"#,
+                10012,
+                "pause_until is not supported by this version of Everjet yet",
+            ),
         ] {
             check_refused(json, code, text);
         }
@@ -459,17 +595,34 @@ mod tests {
     #[test]
     fn long_texts_are_refused() {
         let long = format!(r#"{{"description":"{}"}}"#, "x".repeat(4097));
-        check_refused(&long, 10107, "consumer description is too long, maximum allowed is 4096");
+        check_refused(
+            &long,
+            10107,
+            "consumer description is too long, maximum allowed is 4096",
+        );
         let long = format!(r#"{{"metadata":{{"a":"{}"}}}}"#, "x".repeat(140_000));
-        check_refused(&long, 10135, "consumer metadata exceeds maximum size of 128KB");
+        check_refused(
+            &long,
+            10135,
+            "consumer metadata exceeds maximum size of 128KB",
+        );
     }
 
     #[test]
     fn pedantic_requests_are_not_corrected() {
         for (json, text) in [
-            (r#"{"max_deliver":-5}"#, "pedantic mode: max_deliver must be set to -1"),
-            (r#"{"max_waiting":-1}"#, "pedantic mode: max_waiting must not be negative"),
-            (r#"{"backoff":[1]}"#, "pedantic mode: first backoff value has to equal batch AckWait"),
+            (
+                r#"{"max_deliver":-5}"#,
+                "pedantic mode: max_deliver must be set to -1",
+            ),
+            (
+                r#"{"max_waiting":-1}"#,
+                "pedantic mode: max_waiting must not be negative",
+            ),
+            (
+                r#"{"backoff":[1]}"#,
+                "pedantic mode: first backoff value has to equal batch AckWait",
+            ),
         ] {
             let error = normalise(json, true).expect_err(json);
             assert_eq!((error.err_code, error.description.as_str()), (10157, text));

@@ -67,7 +67,11 @@ impl Consumer {
     /// The filters as the store takes them.
     #[must_use]
     pub fn filters(&self) -> Vec<&[u8]> {
-        self.config.filters().into_iter().map(str::as_bytes).collect()
+        self.config
+            .filters()
+            .into_iter()
+            .map(str::as_bytes)
+            .collect()
     }
 }
 

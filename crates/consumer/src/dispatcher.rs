@@ -21,8 +21,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const INTEREST_CHECK: Duration = Duration::from_millis(250);
 /// Longest time between two looks at the subscriber of a consumer that is removed without one.
 const INTEREST_CHECK_MAX: Duration = Duration::from_secs(30);
-/// Bytes that one poll may hand out; a turn stays short with large messages, too.
-const POLL_BYTES_MAX: usize = 4 << 20;
 
 /// What a poll may use.
 pub struct Turn<'a> {
@@ -42,6 +40,8 @@ pub struct Turn<'a> {
     pub changes: &'a mut ChangeLog,
     /// Messages that may still be delivered in this turn.
     pub budget: usize,
+    /// Nothing more is delivered when `sends` has reached this size; a turn stays short with large messages, too.
+    pub bytes_max: usize,
     /// Whether the disk may be read.
     pub may_read: bool,
 }
@@ -73,7 +73,9 @@ pub struct Dispatcher {
     active_at: Timestamp,
     /// When to look for interest, for activity, or at the disk again.
     check_at: Option<Timestamp>,
+    /// Buffers that are used again and again.
     ack_reply: Vec<u8>,
+    to: Vec<u8>,
 }
 
 /// Messages in the filter from the cursor through a sequence.
@@ -118,6 +120,7 @@ impl Dispatcher {
             active_at: now,
             check_at: None,
             ack_reply: Vec::new(),
+            to: Vec::new(),
         };
         dispatcher.schedule_check(now, consumer);
         dispatcher
@@ -188,6 +191,13 @@ impl Dispatcher {
         }
     }
 
+    /// All messages up to and including `through` left the stream.
+    pub fn on_removed_through(&mut self, through: StreamSequence) {
+        if through >= self.cursor {
+            self.count = None;
+        }
+    }
+
     /// Many messages left the stream, or it is not known which.
     pub fn on_removed_many(&mut self) {
         self.count = None;
@@ -196,11 +206,10 @@ impl Dispatcher {
     /// Delivers what can be delivered.
     pub fn poll(&mut self, consumer: &mut Consumer, turn: &mut Turn<'_>) -> Progress {
         if let Receiver::Pull(queue) = &mut self.receiver {
-            queue.begin_poll();
+            queue.begin_poll(turn.interest);
         }
         turn.store.extend(&mut self.filter);
         self.collect_due(consumer, turn);
-        let bytes_max = turn.sends.size() + POLL_BYTES_MAX;
         let mut looked = false;
         loop {
             if !self.is_receiver_ready(consumer, turn, &mut looked) {
@@ -223,7 +232,7 @@ impl Dispatcher {
                     return Progress::WantsMessages;
                 }
             };
-            if turn.budget == 0 || turn.sends.size() >= bytes_max {
+            if turn.budget == 0 || turn.sends.size() >= turn.bytes_max {
                 return Progress::More;
             }
             if !turn.may_read && !turn.store.is_resident(sequence) {
@@ -248,6 +257,12 @@ impl Dispatcher {
     /// Heartbeats, expired requests, messages that are due again. Returns whether a poll may now deliver something.
     pub fn on_timer(&mut self, consumer: &mut Consumer, turn: &mut Turn<'_>) -> bool {
         let delivered = consumer.state.delivered();
+        if let Receiver::Push(window) = &self.receiver
+            && window.next_timer().is_some_and(|at| at <= turn.now)
+        {
+            // No heartbeat to a subject that everybody left.
+            self.is_bound(turn.now, consumer, turn.interest);
+        }
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 queue.on_timer(turn.now, delivered, turn.interest, turn.sends);
@@ -466,14 +481,15 @@ impl Dispatcher {
         let ack_reply = &self.ack_reply;
         match &mut self.receiver {
             Receiver::Pull(queue) => {
-                let Some(grant) = queue.take(turn.now, size, turn.interest, turn.sends) else {
+                let to = &mut self.to;
+                let Some(grant) = queue.take(turn.now, size, to, turn.interest, turn.sends) else {
                     return false;
                 };
                 turn.sends
-                    .push_delivery(&grant.reply, message, ack_reply, headers_only.as_deref());
+                    .push_delivery(to, message, ack_reply, headers_only.as_deref());
                 if let Some(unserved) = grant.completed {
                     let headers = status::ended(409, "Batch Completed", unserved);
-                    turn.sends.push_status(&grant.reply, b"", &headers);
+                    turn.sends.push_status(to, b"", &headers);
                 }
                 self.active_at = turn.now;
             }

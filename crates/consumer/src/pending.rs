@@ -129,6 +129,11 @@ impl Pending {
         self.ring.front()
     }
 
+    /// The message that was delivered last for the first time, of those since the earliest that waits.
+    pub(crate) fn last(&self) -> Option<StreamSequence> {
+        self.ring.back().map(|delivery| delivery.stream)
+    }
+
     /// All of them, earliest first.
     pub fn iter(&self) -> impl Iterator<Item = &Delivery> {
         self.ring.iter().filter(|delivery| delivery.count != HOLE)
@@ -162,9 +167,11 @@ impl Pending {
         // stream is the common case of an acknowledgement.
         self.ring.back().filter(|last| stream <= last.stream)?;
         let distance = stream.0.checked_sub(self.ring.front()?.stream.0)?;
-        let guess = usize::try_from(distance)
-            .ok()
-            .filter(|at| self.ring.get(*at).is_some_and(|entry| entry.stream == stream));
+        let guess = usize::try_from(distance).ok().filter(|at| {
+            self.ring
+                .get(*at)
+                .is_some_and(|entry| entry.stream == stream)
+        });
         let at = match guess {
             Some(at) => at,
             None => self

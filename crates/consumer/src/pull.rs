@@ -50,10 +50,8 @@ impl Waiting {
 }
 
 /// Leave to deliver one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
-    /// Where to.
-    pub(crate) reply: Vec<u8>,
     /// The request is served and has bytes left: the status to send after the message.
     pub(crate) completed: Option<Unserved>,
 }
@@ -66,6 +64,10 @@ pub(crate) struct PullQueue {
     next_timer: Option<Timestamp>,
     /// Number of the poll that runs.
     poll: u64,
+    /// Whether there may be requests that end with the messages there are.
+    has_no_wait: bool,
+    /// A request was refused because too many wait: look which of them still have somebody behind them.
+    is_crowded: bool,
 }
 
 /// What there is for a request that does not want to wait.
@@ -104,6 +106,7 @@ impl PullQueue {
             self.expire(now, sends);
         }
         if self.waiting.len() >= waiting_max {
+            self.is_crowded = true;
             // A client with heartbeats notices by itself; an answer would make it ask again at once.
             if request.idle_heartbeat.is_zero() {
                 sends.push_status(reply, b"", &status::plain(409, "Exceeded MaxWaiting"));
@@ -147,13 +150,17 @@ impl PullQueue {
             got_some: false,
             checked: 0,
         };
+        self.has_no_wait |= waiting.no_wait;
         self.note_timer(waiting.next_timer());
         self.waiting.push_back(waiting);
     }
 
     /// Begins a poll: interest is asked for once a request and poll.
-    pub(crate) fn begin_poll(&mut self) {
+    pub(crate) fn begin_poll(&mut self, interest: &mut dyn FnMut(&[u8]) -> bool) {
         self.poll += 1;
+        if std::mem::take(&mut self.is_crowded) {
+            self.drop_uninterested(interest);
+        }
     }
 
     /// Whether a request can take a message now. Requests that nobody waits for any more are dropped.
@@ -175,12 +182,13 @@ impl PullQueue {
         false
     }
 
-    /// Leave to deliver a message of `size` bytes to the next request. Requests whose bytes do not suffice are ended.
-    /// `None` when no request is left that can take it.
+    /// Leave to deliver a message of `size` bytes to the next request, whose reply subject is put into `to`. Requests
+    /// whose bytes do not suffice are ended. `None` when no request is left that can take it.
     pub(crate) fn take(
         &mut self,
         now: Timestamp,
         size: usize,
+        to: &mut Vec<u8>,
         interest: &mut dyn FnMut(&[u8]) -> bool,
         sends: &mut Sends,
     ) -> Option<Grant> {
@@ -204,26 +212,25 @@ impl PullQueue {
                 // The last byte that was asked for: done, and nothing is left to tell.
                 front.messages = 0;
             }
+            to.clear();
+            to.extend_from_slice(&front.reply);
             if front.messages <= 0 {
-                return Some(Grant {
-                    completed: (front.bytes > 0).then(|| front.unserved()),
-                    reply: front.reply,
-                });
+                let completed = (front.bytes > 0).then(|| front.unserved());
+                return Some(Grant { completed });
             }
             if let Some((interval, at)) = &mut front.heartbeat {
                 *at = now.plus(*interval);
             }
-            let grant = Grant {
-                reply: front.reply.clone(),
-                completed: None,
-            };
             self.waiting.push_back(front);
-            return Some(grant);
+            return Some(Grant { completed: None });
         }
     }
 
     /// Everything there was is delivered: ends the requests that do not want to wait for more.
     pub(crate) fn end_of_stream(&mut self, sends: &mut Sends) {
+        if !self.has_no_wait {
+            return;
+        }
         self.waiting.retain(|waiting| {
             let ends = waiting.no_wait && (!waiting.patient || waiting.got_some);
             if ends {
@@ -232,6 +239,7 @@ impl PullQueue {
             }
             !ends
         });
+        self.has_no_wait = self.waiting.iter().any(|waiting| waiting.no_wait);
     }
 
     /// Ends what has expired and sends the heartbeats that are due.
@@ -246,18 +254,19 @@ impl PullQueue {
             return;
         }
         self.expire(now, sends);
-        self.waiting.retain_mut(|waiting| match &mut waiting.heartbeat {
-            Some((interval, at)) if *at <= now => {
-                *at = now.plus(*interval);
-                let here = interest(&waiting.reply);
-                if here {
-                    let headers = status::heartbeat(delivered, b"");
-                    sends.push_status(&waiting.reply, b"", &headers);
+        self.waiting
+            .retain_mut(|waiting| match &mut waiting.heartbeat {
+                Some((interval, at)) if *at <= now => {
+                    *at = now.plus(*interval);
+                    let here = interest(&waiting.reply);
+                    if here {
+                        let headers = status::heartbeat(delivered, b"");
+                        sends.push_status(&waiting.reply, b"", &headers);
+                    }
+                    here
                 }
-                here
-            }
-            _ => true,
-        });
+                _ => true,
+            });
         self.next_timer = self.waiting.iter().filter_map(Waiting::next_timer).min();
     }
 

@@ -116,7 +116,8 @@ impl Redelivery {
         let entries = self.ordered.len() + self.others.len() + self.due.len();
         if entries > COMPACT_FROM + 4 * pending.len() {
             self.ordered.retain(|item| is_current(pending, *item));
-            self.others.retain(|Reverse(item)| is_current(pending, *item));
+            self.others
+                .retain(|Reverse(item)| is_current(pending, *item));
             self.due.retain(|stream| pending.get(*stream).is_some());
         }
     }

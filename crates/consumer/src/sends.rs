@@ -71,7 +71,7 @@ impl Sends {
         self.payload_bytes = 0;
     }
 
-    /// Adds a delivery; `fill_ack` writes the acknowledgement subject.
+    /// Adds a delivery. With `headers_only` these headers replace the stored ones and the payload is left out.
     pub fn push_delivery(
         &mut self,
         to: &[u8],

@@ -145,11 +145,21 @@ impl ConsumerState {
         self.resume.max(self.delivered.stream.next())
     }
 
-    fn deliver(&mut self, time: Timestamp, config: &ConsumerConfig, stream: StreamSequence) -> bool {
+    fn deliver(
+        &mut self,
+        time: Timestamp,
+        config: &ConsumerConfig,
+        stream: StreamSequence,
+    ) -> bool {
+        let again = self.pending.get(stream).map(|delivery| delivery.count);
+        // A first delivery comes after all others. The dispatcher keeps to that; a record that does not is not ours.
+        if again.is_none() && self.pending.last().is_some_and(|last| stream <= last) {
+            return false;
+        }
         self.delivered.consumer = self.delivered.consumer.next();
         self.delivered_at = time;
-        if let Some(delivery) = self.pending.get(stream) {
-            let wait = wait_after(config, delivery.count.saturating_add(1));
+        if let Some(count) = again {
+            let wait = wait_after(config, count.saturating_add(1));
             self.pending.redelivered(stream, time.plus(wait));
             return true;
         }
@@ -180,10 +190,13 @@ impl ConsumerState {
     /// Moves the ack floor to just before what now holds it back.
     fn settle(&mut self, removal: Removal) {
         if removal == Removal::Front {
-            self.ack_floor = self.pending.front().map_or(self.delivered, |front| Position {
-                consumer: front.consumer.previous(),
-                stream: front.stream.previous(),
-            });
+            self.ack_floor = self
+                .pending
+                .front()
+                .map_or(self.delivered, |front| Position {
+                    consumer: front.consumer.previous(),
+                    stream: front.stream.previous(),
+                });
         }
     }
 

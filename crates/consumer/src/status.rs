@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn statuses_read_as_those_of_nats_server() {
-        check(&plain(404, "No Messages"), "NATS/1.0 404 No Messages\r\n\r\n");
+        check(
+            &plain(404, "No Messages"),
+            "NATS/1.0 404 No Messages\r\n\r\n",
+        );
         let unserved = Unserved {
             messages: 3,
             bytes: 0,
@@ -86,7 +89,10 @@ mod tests {
 
     #[test]
     fn a_message_without_payload_tells_its_size() {
-        check(&without_payload(b"", 5), "NATS/1.0\r\nNats-Msg-Size: 5\r\n\r\n");
+        check(
+            &without_payload(b"", 5),
+            "NATS/1.0\r\nNats-Msg-Size: 5\r\n\r\n",
+        );
         check(
             &without_payload(b"NATS/1.0\r\nA: b\r\n\r\n", 12),
             "NATS/1.0\r\nA: b\r\nNats-Msg-Size: 12\r\n\r\n",

@@ -73,17 +73,61 @@ mod tests {
     #[test]
     fn identity_and_mode_can_not_change() {
         for (old, new, expected) in [
-            ("{}", r#"{"description":"x","max_deliver":3,"ack_wait":5,"headers_only":true}"#, None),
-            ("{}", r#"{"filter_subject":"a","max_ack_pending":4,"inactive_threshold":9}"#, None),
-            (r#"{"deliver_subject":"a"}"#, r#"{"deliver_subject":"b"}"#, None),
-            ("{}", r#"{"ack_policy":"all"}"#, Some("ack policy can not be updated")),
-            ("{}", r#"{"deliver_policy":"new"}"#, Some("deliver policy can not be updated")),
-            ("{}", r#"{"replay_policy":"original"}"#, Some("replay policy can not be updated")),
-            ("{}", r#"{"max_waiting":3}"#, Some("max waiting can not be updated")),
-            ("{}", r#"{"mem_storage":true}"#, Some("storage type can not be updated")),
-            (r#"{"max_waiting":512}"#, r#"{"deliver_subject":"z"}"#, Some("can not update pull consumer to push based")),
-            (r#"{"deliver_subject":"z"}"#, r#"{"max_waiting":512}"#, Some("can not update push consumer to pull based")),
-            (r#"{"deliver_subject":"z"}"#, r#"{"deliver_subject":"z","idle_heartbeat":5}"#, Some("heart beats can not be updated")),
+            (
+                "{}",
+                r#"{"description":"x","max_deliver":3,"ack_wait":5,"headers_only":true}"#,
+                None,
+            ),
+            (
+                "{}",
+                r#"{"filter_subject":"a","max_ack_pending":4,"inactive_threshold":9}"#,
+                None,
+            ),
+            (
+                r#"{"deliver_subject":"a"}"#,
+                r#"{"deliver_subject":"b"}"#,
+                None,
+            ),
+            (
+                "{}",
+                r#"{"ack_policy":"all"}"#,
+                Some("ack policy can not be updated"),
+            ),
+            (
+                "{}",
+                r#"{"deliver_policy":"new"}"#,
+                Some("deliver policy can not be updated"),
+            ),
+            (
+                "{}",
+                r#"{"replay_policy":"original"}"#,
+                Some("replay policy can not be updated"),
+            ),
+            (
+                "{}",
+                r#"{"max_waiting":3}"#,
+                Some("max waiting can not be updated"),
+            ),
+            (
+                "{}",
+                r#"{"mem_storage":true}"#,
+                Some("storage type can not be updated"),
+            ),
+            (
+                r#"{"max_waiting":512}"#,
+                r#"{"deliver_subject":"z"}"#,
+                Some("can not update pull consumer to push based"),
+            ),
+            (
+                r#"{"deliver_subject":"z"}"#,
+                r#"{"max_waiting":512}"#,
+                Some("can not update push consumer to pull based"),
+            ),
+            (
+                r#"{"deliver_subject":"z"}"#,
+                r#"{"deliver_subject":"z","idle_heartbeat":5}"#,
+                Some("heart beats can not be updated"),
+            ),
         ] {
             check(old, new, expected);
         }

@@ -46,6 +46,8 @@ enum Post {
     Pulls(MessageBatch),
     FlowControl(MessageBatch),
     Durable(StreamSequence),
+    /// Subscriptions to this subject came or went.
+    Interest(Box<[u8]>),
     Look,
 }
 
@@ -337,6 +339,7 @@ impl StreamActor {
                 }
             }
             Post::Durable(sequence) => stream.on_durable(*sequence),
+            Post::Interest(subject) => stream.on_interest(subject),
             Post::Look => {
                 let account = &self.account;
                 stream.on_timer(now, &mut |subject| account.has_interest(subject), output);
@@ -492,8 +495,9 @@ impl LocalReceiver for StreamInlet {
 }
 
 impl InterestWatcher for StreamInlet {
-    fn interest_changed(&self, _subject: &[u8]) {
+    fn interest_changed(&self, subject: &[u8]) {
         // Called by whoever subscribed, who has no turn to lend: a helper looks.
+        self.0.mailbox.lock().push(Post::Interest(subject.into()));
         self.0.hand_over();
     }
 }

@@ -135,7 +135,8 @@ impl Housekeeper {
                 Scope::Quiet => actor.take_quiet(QUIET_AFTER),
             };
             // What was captured before has to be written first; what changed since is taken the next time.
-            let again = retry.is_some() && take;
+            let is_retry = retry.is_some();
+            let again = is_retry && take;
             let Some(captured) = retry.or_else(|| take.then(|| capture(actor, turn)).flatten())
             else {
                 complete &= !actor.is_dirty();
@@ -144,7 +145,9 @@ impl Housekeeper {
             match checkpointer.persist(&captured) {
                 Ok(written) => finished.push((Arc::clone(actor), captured, written)),
                 Err(fault) => {
-                    self.note(actor, &fault);
+                    if !is_retry {
+                        self.note(actor, &fault);
+                    }
                     unfinished.insert(
                         actor.id,
                         Unfinished {

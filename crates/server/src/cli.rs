@@ -52,6 +52,12 @@ fn test_config(overrides: &Overrides) -> ExitCode {
         return ExitCode::FAILURE;
     };
     match options(overrides) {
+        Ok(loaded) if loaded.is_empty => {
+            say_stderr(&format!(
+                "nats-server: {path}: config has no values or is empty"
+            ));
+            ExitCode::FAILURE
+        }
         Ok(_) => {
             say_stderr(&format!("nats-server: configuration file {path} is valid"));
             ExitCode::SUCCESS
@@ -70,6 +76,7 @@ fn options(overrides: &Overrides) -> Result<Loaded, String> {
         None => Loaded {
             options: Options::default(),
             warnings: Vec::new(),
+            is_empty: true,
         },
     };
     overrides

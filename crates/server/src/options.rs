@@ -103,7 +103,8 @@ fn memory_store_max() -> u64 {
     kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024) / 4 * 3)
 }
 
-/// Three quarters of what is free and what is used already, up to a limit.
+/// Three quarters of the disk's size, up to a limit. Not of what is free just now, as nats-server has it: a start on a full disk
+/// would keep the limit low after there is room again. A full disk is noticed when it is full.
 fn file_store_max(store_dir: &Path) -> Result<u64, ServerError> {
     let existing = store_dir
         .ancestors()
@@ -120,24 +121,5 @@ fn file_store_max(store_dir: &Path) -> Result<u64, ServerError> {
             store_dir.display()
         ))
     })?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    Ok((free.saturating_add(folder_bytes(store_dir)) / 4 * 3).min(FILE_STORE_MAX))
-}
-
-/// Bytes of the files under a folder.
-fn folder_bytes(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
-        .map(|(path, metadata)| {
-            if metadata.is_dir() {
-                folder_bytes(&path)
-            } else {
-                metadata.len()
-            }
-        })
-        .fold(0, u64::saturating_add)
+    Ok((stat.f_blocks.saturating_mul(stat.f_frsize) / 4 * 3).min(FILE_STORE_MAX))
 }

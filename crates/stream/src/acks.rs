@@ -131,7 +131,9 @@ fn change(
         {
             // Beyond the last delivery it cannot be an acknowledgement of one.
             let delivered = sequence <= consumer.state.delivered().stream;
-            let front = pending.front().is_some_and(|front| front.stream <= sequence);
+            let front = pending
+                .front()
+                .is_some_and(|front| front.stream <= sequence);
             (delivered && front).then_some(Change::AckedThrough(sequence))
         }
         _ if !is_pending => None,
@@ -165,11 +167,17 @@ mod tests {
                 "-NAK {\"delay\":1000000000}",
                 Acknowledgement::Again(second),
             ),
-            ("-NAK {\"delay\":-5}", Acknowledgement::Again(Duration::ZERO)),
+            (
+                "-NAK {\"delay\":-5}",
+                Acknowledgement::Again(Duration::ZERO),
+            ),
             ("-NAK {nonsense", Acknowledgement::Again(Duration::ZERO)),
             ("-NAK soon", Acknowledgement::Again(Duration::ZERO)),
             ("+NXT", Acknowledgement::Next(b"")),
-            ("+NXT {\"batch\":2}", Acknowledgement::Next(b" {\"batch\":2}")),
+            (
+                "+NXT {\"batch\":2}",
+                Acknowledgement::Next(b" {\"batch\":2}"),
+            ),
         ] {
             assert_eq!(Acknowledgement::read(body.as_bytes()), expected, "{body}");
         }

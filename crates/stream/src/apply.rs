@@ -8,16 +8,21 @@ use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
-use crate::checks::MESSAGE_ID;
+use crate::checks::{HEADERS_MAX, MESSAGE_ID};
 use crate::command::Command;
 use crate::state::StreamState;
 use crate::{limits, purge};
+
+/// Longest subject that the store takes.
+const SUBJECT_MAX: usize = 65_535;
 
 /// A message that left the stream, for those who count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// One message.
     One(StreamSequence, Option<SubjectId>),
+    /// All up to this one.
+    Through(StreamSequence),
     /// More than is worth telling one by one.
     Many,
 }
@@ -51,6 +56,10 @@ impl StreamState {
                 headers,
                 payload,
             } => {
+                if subject.is_empty() || subject.len() > SUBJECT_MAX || headers.len() > HEADERS_MAX
+                {
+                    return Err(Malformed);
+                }
                 let message = NewMessage {
                     time: time.max(self.last_time),
                     subject,
@@ -65,6 +74,9 @@ impl StreamState {
                 changes,
             } => self.change_consumer(time, consumer, changes)?,
             Command::ConsumerCreated { time, name, config } => {
+                if self.names.contains_key(name) {
+                    return Err(Malformed);
+                }
                 self.create_consumer(ConsumerId(entry.0), name, time, read_config(config)?);
             }
             Command::ConsumerUpdated { consumer, config } => {
@@ -133,7 +145,7 @@ impl StreamState {
         for consumer in self.consumers.values_mut() {
             consumer.state.on_removed_through(through);
         }
-        removals.push(Removal::Many);
+        removals.push(Removal::Through(through));
         removed
     }
 

@@ -13,7 +13,7 @@ use crate::state::StreamState;
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Largest header block.
-const HEADERS_MAX: usize = 65_535;
+pub(crate) const HEADERS_MAX: usize = 65_535;
 
 /// What a publish that passed all checks is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,10 +219,7 @@ fn last_of(state: &StreamState, subject: &[u8]) -> StreamSequence {
     last.unwrap_or_default()
 }
 
-fn check_last_sequence(
-    state: &StreamState,
-    headers: &PublishHeaders<'_>,
-) -> Result<(), ApiError> {
+fn check_last_sequence(state: &StreamState, headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
     if headers.expected_last_sequence.is_empty() {
         return Ok(());
     }
@@ -298,7 +295,10 @@ fn replaced_by(state: &StreamState, subject: &[u8]) -> Option<u64> {
     if state.store.count_of(id) < limit {
         return None;
     }
-    state.store.first_of(id).and_then(|first| state.store.size_of(first))
+    state
+        .store
+        .first_of(id)
+        .and_then(|first| state.store.size_of(first))
 }
 
 /// What the message will count for, see [`everjet_store::StoreState::bytes`].

@@ -254,7 +254,7 @@ mod tests {
                 let mut damaged = body.clone();
                 damaged.truncate(usize::try_from(entropy.next_u64() % 40).expect("small"));
                 for byte in &mut damaged {
-                    if entropy.next_u64() % 4 == 0 {
+                    if entropy.next_u64().is_multiple_of(4) {
                         *byte = entropy.next_u64().to_le_bytes()[0];
                     }
                 }

@@ -196,7 +196,9 @@ fn check_discard(config: &StreamConfig) -> Result<(), ApiError> {
         }
     }
     if config.first_seq > SEQUENCE_MAX.0 {
-        return invalid(&format!("first sequence can not be larger than {SEQUENCE_MAX}"));
+        return invalid(&format!(
+            "first sequence can not be larger than {SEQUENCE_MAX}"
+        ));
     }
     Ok(())
 }
@@ -217,8 +219,14 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         return invalid("roll-ups require the purge permission");
     }
     let missing = [
-        (config.retention == Retention::Interest, "retention interest"),
-        (config.retention == Retention::WorkQueue, "retention workqueue"),
+        (
+            config.retention == Retention::Interest,
+            "retention interest",
+        ),
+        (
+            config.retention == Retention::WorkQueue,
+            "retention workqueue",
+        ),
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
@@ -235,7 +243,10 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
         (config.allow_batched, "allow_batched"),
-        (config.persist_mode == PersistMode::Async, "persist_mode async"),
+        (
+            config.persist_mode == PersistMode::Async,
+            "persist_mode async",
+        ),
     ];
     match missing.into_iter().find(|(used, _)| *used) {
         Some((_, field)) => invalid(&format!("{field} {NOT_YET}")),
@@ -303,7 +314,11 @@ mod tests {
     fn check_refused(json: &str, err_code: u16, text: &str) {
         let error = normalise_config(read(json), false, &ServerLimits::default());
         let error = error.expect_err(json);
-        assert_eq!((error.err_code, error.description.as_str()), (err_code, text), "{json}");
+        assert_eq!(
+            (error.err_code, error.description.as_str()),
+            (err_code, text),
+            "{json}"
+        );
     }
 
     fn check_filled(json: &str, limits: &ServerLimits, filled: impl Fn(&StreamConfig) -> bool) {
@@ -349,34 +364,102 @@ mod tests {
         for (json, text) in [
             (r#"{"max_age":5}"#, "max age needs to be >= 100ms"),
             (r#"{"max_age":-5}"#, "max age can not be negative"),
-            (r#"{"max_age":1000000000,"duplicate_window":2000000000}"#, "duplicates window can not be larger then max age"),
-            (r#"{"duplicate_window":5}"#, "duplicates window needs to be >= 100ms"),
-            (r#"{"duplicate_window":-5}"#, "duplicates window can not be negative"),
-            (r#"{"discard":"new","discard_new_per_subject":true}"#, "discard new per subject requires max msgs per subject > 0"),
-            (r#"{"discard_new_per_subject":true,"max_msgs_per_subject":1}"#, "discard new per subject requires discard new policy to be set"),
+            (
+                r#"{"max_age":1000000000,"duplicate_window":2000000000}"#,
+                "duplicates window can not be larger then max age",
+            ),
+            (
+                r#"{"duplicate_window":5}"#,
+                "duplicates window needs to be >= 100ms",
+            ),
+            (
+                r#"{"duplicate_window":-5}"#,
+                "duplicates window can not be negative",
+            ),
+            (
+                r#"{"discard":"new","discard_new_per_subject":true}"#,
+                "discard new per subject requires max msgs per subject > 0",
+            ),
+            (
+                r#"{"discard_new_per_subject":true,"max_msgs_per_subject":1}"#,
+                "discard new per subject requires discard new policy to be set",
+            ),
             (r#"{"num_replicas":7}"#, "maximum replicas is 5"),
-            (r#"{"sealed":true}"#, "stream configuration for create can not be sealed"),
+            (
+                r#"{"sealed":true}"#,
+                "stream configuration for create can not be sealed",
+            ),
             (r#"{"subjects":["a b"]}"#, "invalid subject"),
             (r#"{"subjects":["a..b"]}"#, "invalid subject"),
-            (r#"{"subjects":["a","a"]}"#, r#"subject "a" overlaps with "a""#),
-            (r#"{"subjects":["a.*","a.b"]}"#, r#"subject "a.*" overlaps with "a.b""#),
-            (r#"{"subjects":[">"]}"#, "capturing all subjects requires no-ack to be true"),
-            (r#"{"subjects":["$JS.API.x"]}"#, "subjects that overlap with jetstream api require no-ack to be true"),
-            (r#"{"subjects":["*.API.>"]}"#, "subjects that overlap with jetstream api require no-ack to be true"),
-            (r#"{"subjects":["$SYS.x"]}"#, "subjects that overlap with system api require no-ack to be true"),
-            (r#"{"mirror_direct":true}"#, "stream has no mirror but does have mirror direct"),
-            (r#"{"allow_rollup_hdrs":true,"deny_purge":true}"#, "roll-ups require the purge permission"),
-            (r#"{"placement":{"preferred":"x"}}"#, "preferred server not permitted in placement"),
-            (r#"{"retention":"workqueue"}"#, "retention workqueue is not supported by this version of Everjet yet"),
-            (r#"{"compression":"s2"}"#, "compression s2 is not supported by this version of Everjet yet"),
-            (r#"{"allow_msg_ttl":true}"#, "allow_msg_ttl is not supported by this version of Everjet yet"),
-            (r#"{"mirror":{"name":"o"}}"#, "mirror is not supported by this version of Everjet yet"),
-            (r#"{"first_seq":18446744073709551615}"#, "first sequence can not be larger than 72057594037927936"),
+            (
+                r#"{"subjects":["a","a"]}"#,
+                r#"subject "a" overlaps with "a""#,
+            ),
+            (
+                r#"{"subjects":["a.*","a.b"]}"#,
+                r#"subject "a.*" overlaps with "a.b""#,
+            ),
+            (
+                r#"{"subjects":[">"]}"#,
+                "capturing all subjects requires no-ack to be true",
+            ),
+            (
+                r#"{"subjects":["$JS.API.x"]}"#,
+                "subjects that overlap with jetstream api require no-ack to be true",
+            ),
+            (
+                r#"{"subjects":["*.API.>"]}"#,
+                "subjects that overlap with jetstream api require no-ack to be true",
+            ),
+            (
+                r#"{"subjects":["$SYS.x"]}"#,
+                "subjects that overlap with system api require no-ack to be true",
+            ),
+            (
+                r#"{"mirror_direct":true}"#,
+                "stream has no mirror but does have mirror direct",
+            ),
+            (
+                r#"{"allow_rollup_hdrs":true,"deny_purge":true}"#,
+                "roll-ups require the purge permission",
+            ),
+            (
+                r#"{"placement":{"preferred":"x"}}"#,
+                "preferred server not permitted in placement",
+            ),
+            (
+                r#"{"retention":"workqueue"}"#,
+                "retention workqueue is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"compression":"s2"}"#,
+                "compression s2 is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"allow_msg_ttl":true}"#,
+                "allow_msg_ttl is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"mirror":{"name":"o"}}"#,
+                "mirror is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"first_seq":18446744073709551615}"#,
+                "first sequence can not be larger than 72057594037927936",
+            ),
         ] {
             check_refused(json, 10052, text);
         }
-        check_refused(r#"{"num_replicas":3}"#, 10074, "replicas > 1 not supported in non-clustered mode");
-        check_refused(r#"{"num_replicas":-1}"#, 10133, "replicas count cannot be negative");
+        check_refused(
+            r#"{"num_replicas":3}"#,
+            10074,
+            "replicas > 1 not supported in non-clustered mode",
+        );
+        check_refused(
+            r#"{"num_replicas":-1}"#,
+            10133,
+            "replicas count cannot be negative",
+        );
     }
 
     #[test]
@@ -395,8 +478,14 @@ mod tests {
     #[test]
     fn pedantic_requests_are_not_corrected() {
         for (json, text) in [
-            (r#"{"max_msgs":-5}"#, "pedantic mode: max_msgs must be set to -1"),
-            (r#"{"max_age":1000000000}"#, "pedantic mode: duplicate window cannot be bigger than max age"),
+            (
+                r#"{"max_msgs":-5}"#,
+                "pedantic mode: max_msgs must be set to -1",
+            ),
+            (
+                r#"{"max_age":1000000000}"#,
+                "pedantic mode: duplicate window cannot be bigger than max age",
+            ),
         ] {
             let error = normalise_config(read(json), true, &ServerLimits::default());
             let error = error.expect_err(json);
@@ -412,6 +501,9 @@ mod tests {
         let config = read(r#"{"sealed":true,"max_age":1000000000}"#);
         let sealed = normalise_update(config, false, &ServerLimits::default()).expect("legal");
         assert!(sealed.deny_delete && sealed.deny_purge);
-        assert_eq!((sealed.discard, sealed.max_age), (Discard::New, Nanos::ZERO));
+        assert_eq!(
+            (sealed.discard, sealed.max_age),
+            (Discard::New, Nanos::ZERO)
+        );
     }
 }

@@ -1,13 +1,12 @@
 //! Creating, changing and deleting consumers.
 
 use everjet_api::{ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ErrorCode};
-use everjet_consumer::{
-    ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config,
-};
+use everjet_consumer::{ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config};
 use everjet_values::Timestamp;
 
 use crate::Output;
 use crate::command::Command;
+use crate::info;
 use crate::limits::limit;
 use crate::machine::Stream;
 
@@ -68,16 +67,34 @@ impl Stream {
     /// [`ErrorCode::ConsumerNotFound`].
     pub fn delete_consumer(
         &mut self,
-        now: Timestamp,
+        _now: Timestamp,
         name: &str,
         out: &mut Output,
     ) -> Result<(), ApiError> {
-        let _ = now;
         let id = self.state.names.get(name).copied();
         let id = id.ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
         self.drop_consumer(id, out);
         out.sync_wanted = true;
         Ok(())
+    }
+
+    /// What a consumer says about itself.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ConsumerNotFound`].
+    pub fn consumer_info(&mut self, now: Timestamp, name: &str) -> Result<ConsumerInfo, ApiError> {
+        let Self { state, leader, .. } = self;
+        let consumer = state
+            .consumer(name)
+            .ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
+        let dispatcher = leader.dispatcher(consumer.id);
+        Ok(info::consumer(state, now, consumer, dispatcher))
+    }
+
+    /// The names of the consumers, sorted.
+    #[must_use]
+    pub fn consumer_names(&self) -> Vec<&str> {
+        self.state.names.keys().map(String::as_str).collect()
     }
 
     /// Deletes a consumer that is there.

@@ -118,13 +118,6 @@ impl Dedupe {
         Some(Timestamp::from_nanos(step.saturating_mul(STEP_NANOS)))
     }
 
-    /// Ids, times and sequences, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Timestamp, StreamSequence)> {
-        (self.first..)
-            .zip(&self.entries)
-            .filter_map(|(number, entry)| Some((self.id(number)?, entry.time, entry.sequence)))
-    }
-
     fn entry(&self, number: u64) -> Option<&Entry> {
         self.view().entry(number)
     }
@@ -219,13 +212,17 @@ mod tests {
         for number in 0..50_000i64 {
             let id = format!("id-{number}");
             dedupe.expire(at(number), WINDOW);
-            dedupe.insert(id.as_bytes(), at(number), StreamSequence(number.unsigned_abs()));
+            dedupe.insert(
+                id.as_bytes(),
+                at(number),
+                StreamSequence(number.unsigned_abs()),
+            );
             let old = format!("id-{}", number - 99);
             let found = dedupe.find(old.as_bytes(), at(number), WINDOW);
             assert_eq!(found.is_some(), number >= 99, "{number}");
         }
         assert_eq!(dedupe.table.len(), 100);
-        assert_eq!(dedupe.iter().count(), 100);
+        assert_eq!(dedupe.entries.len(), 100);
         assert!(dedupe.chunks.len() <= 2);
     }
 

@@ -112,6 +112,7 @@ impl Leader {
             for dispatcher in self.dispatchers() {
                 match removal {
                     Removal::One(sequence, subject) => dispatcher.on_removed(sequence, subject),
+                    Removal::Through(through) => dispatcher.on_removed_through(through),
                     Removal::Many => dispatcher.on_removed_many(),
                 }
             }

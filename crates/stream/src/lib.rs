@@ -20,13 +20,14 @@ mod machine;
 mod output;
 mod purge;
 mod read;
+mod recovery;
+mod requests;
 mod state;
 mod update;
 
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;
 pub use everjet_consumer::{Outgoing, Sends};
-pub use machine::{
-    ConsumerSnapshot, Polled, Publish, Reads, RecoverError, ReplayError, Stream, StreamCheckpoint,
-};
+pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};
+pub use recovery::{ConsumerSnapshot, RecoverError, ReplayError, StreamCheckpoint};

@@ -21,26 +21,40 @@ pub(crate) fn enforce(
     {
         enforce_subject(state, entry, subject, limit, removals);
     }
-    while is_over(&state.config, &state.store) {
+    while is_over(&state.config, state.store.messages(), state.store.bytes()) {
         state.remove_first(entry, removals);
     }
 }
 
-/// Removes what is over the limits after they changed.
-pub(crate) fn enforce_all(
-    state: &mut StreamState,
-    entry: EntryIndex,
-    removals: &mut Vec<Removal>,
-) {
+/// Removes what is over the limits after they changed. That may be much: the stream's own limits are kept with one
+/// removal.
+pub(crate) fn enforce_all(state: &mut StreamState, entry: EntryIndex, removals: &mut Vec<Removal>) {
     if let Some(limit) = limit(state.config.max_msgs_per_subject) {
         let subjects = u32::try_from(state.store.subjects().len()).unwrap_or(u32::MAX);
         for subject in 0..subjects {
             enforce_subject(state, entry, SubjectId(subject), limit, removals);
         }
     }
-    while is_over(&state.config, &state.store) {
-        state.remove_first(entry, removals);
+    if let Some(through) = last_over(&state.config, &state.store) {
+        state.remove_through(entry, through, removals);
     }
+}
+
+/// The last of the oldest messages that have to go to get inside the limits; `None` when none has to.
+fn last_over(config: &StreamConfig, store: &StreamStore) -> Option<StreamSequence> {
+    let everything = store.select(&[]);
+    let (mut messages, mut bytes) = (store.messages(), store.bytes());
+    let mut next = store.first_sequence();
+    let mut last = None;
+    while is_over(config, messages, bytes)
+        && let Some(sequence) = store.next_match(&everything, next)
+    {
+        messages = messages.saturating_sub(1);
+        bytes = bytes.saturating_sub(store.size_of(sequence).unwrap_or(0));
+        next = sequence.next();
+        last = Some(sequence);
+    }
+    last
 }
 
 /// A limit of the configuration, which is -1 when there is none.
@@ -64,9 +78,7 @@ fn enforce_subject(
     }
 }
 
-fn is_over(config: &StreamConfig, store: &StreamStore) -> bool {
+fn is_over(config: &StreamConfig, messages: u64, bytes: u64) -> bool {
     let over = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
-    store.messages() > 0
-        && (over(limit(config.max_msgs), store.messages())
-            || over(limit(config.max_bytes), store.bytes()))
+    messages > 0 && (over(limit(config.max_msgs), messages) || over(limit(config.max_bytes), bytes))
 }

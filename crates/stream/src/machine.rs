@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use everjet_api::{
-    ApiError, ConsumerInfo, ErrorCode, MsgGetRequest, PurgeRequest, StreamConfig,
-    StreamInfo, StreamInfoRequest,
-};
+use everjet_api::StreamConfig;
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
-use everjet_store::{JournalBatch, StoredMessage, StreamId, StreamStore};
-use everjet_subject::is_valid_filter;
+use everjet_store::{JournalBatch, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::apply::{Applied, Removal};
@@ -17,12 +13,14 @@ use crate::command::Command;
 use crate::leader::Leader;
 use crate::output::Output;
 use crate::state::StreamState;
-use crate::{info, read, update};
 
 /// Messages that grow too old within this time of each other go together.
 const EXPIRY_STEP: Duration = Duration::from_millis(10);
 /// How long to wait when the time of the first message cannot be had.
 const EXPIRY_RETRY: Duration = Duration::from_secs(1);
+
+/// Bytes that one [`Stream::poll`] may hand out; a turn stays short with large messages, too.
+const POLL_BYTES_MAX: usize = 4 << 20;
 
 /// A message on its way into the stream.
 #[derive(Clone, Copy, Debug)]
@@ -57,57 +55,6 @@ pub enum Polled {
     NeedsDisk,
 }
 
-/// A consumer in a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerSnapshot {
-    /// Its name.
-    pub name: String,
-    /// Its definition and state, for [`Stream::recover`].
-    pub bytes: Vec<u8>,
-}
-
-/// A stream at one entry: together with the store's segments of the same moment it is what [`Stream::recover`] needs.
-#[derive(Clone, Debug)]
-pub struct StreamCheckpoint {
-    /// The entry.
-    pub entry: EntryIndex,
-    /// The last sequence ever given to a message.
-    pub last_sequence: StreamSequence,
-    /// The configuration.
-    pub config: StreamConfig,
-    /// The consumers that survive, by number.
-    pub consumers: Vec<ConsumerSnapshot>,
-}
-
-/// Why a stream cannot be had from its checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecoverError {
-    /// The snapshot of a consumer is damaged or of a later version.
-    Snapshot {
-        /// The consumer.
-        consumer: String,
-    },
-}
-
-/// Why a journal record cannot be applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplayError {
-    /// Records are missing before this one.
-    Gap {
-        /// The entry that comes next.
-        expected: EntryIndex,
-        /// The entry of the record.
-        found: EntryIndex,
-    },
-    /// The record is not one of this stream, or of a later version.
-    Malformed {
-        /// Its entry.
-        entry: EntryIndex,
-        /// Its kind.
-        kind: u8,
-    },
-}
-
 /// One stream with its consumers. See the crate.
 ///
 /// Order of calls: [`create`](Self::create), or [`recover`](Self::recover), [`replay`](Self::replay) for every later
@@ -120,8 +67,14 @@ pub struct Stream {
     pub(crate) gathered: Gathered,
     expiry_not_before: Timestamp,
     /// Records that were made when no [`Output`] was at hand.
-    carried: JournalBatch,
-    removals: Vec<Removal>,
+    pub(crate) carried: JournalBatch,
+    pub(crate) removals: Vec<Removal>,
+}
+
+/// What one [`Stream::poll`] may still hand out.
+struct Budget {
+    messages: usize,
+    bytes_max: usize,
 }
 
 /// Changes of one consumer that share a record: acknowledgements of a turn come one by one.
@@ -153,58 +106,12 @@ impl Stream {
         stream
     }
 
-    /// A stream as it was at a checkpoint. Message ids inside the duplicate window are read from the messages, which
-    /// may read from disk.
-    ///
-    /// # Errors
-    /// [`RecoverError::Snapshot`]: leave that snapshot out to go on without the consumer.
-    pub fn recover(
-        id: StreamId,
-        config: StreamConfig,
-        created: Timestamp,
-        store: StreamStore,
-        consumers: &[ConsumerSnapshot],
-        entry: EntryIndex,
-    ) -> Result<Self, RecoverError> {
-        let mut state = StreamState::new(id, config, created, store, entry);
-        for snapshot in consumers {
-            let consumer = Consumer::decode(&snapshot.bytes).ok();
-            let consumer = consumer.filter(|consumer| consumer.name == snapshot.name);
-            state.add_consumer(consumer.ok_or_else(|| RecoverError::Snapshot {
-                consumer: snapshot.name.clone(),
-            })?);
-        }
-        Ok(Self::of(state))
-    }
-
-    /// Applies a record of the journal. Records that the checkpoint holds already are left out.
-    ///
-    /// # Errors
-    /// [`ReplayError`]: the journal does not belong to this stream. Further records do not fit either.
-    pub fn replay(&mut self, entry: EntryIndex, kind: u8, body: &[u8]) -> Result<(), ReplayError> {
-        if entry <= self.state.entry {
-            return Ok(());
-        }
-        let expected = self.state.entry.next();
-        if entry != expected {
-            return Err(ReplayError::Gap {
-                expected,
-                found: entry,
-            });
-        }
-        let malformed = |_| ReplayError::Malformed { entry, kind };
-        let command = Command::decode(kind, body).map_err(malformed)?;
-        self.removals.clear();
-        self.state
-            .apply(entry, &command, &mut self.removals)
-            .map_err(malformed)?;
-        Ok(())
-    }
-
     /// Begins to serve the stream as it is now; everything in it counts as durable.
     pub fn lead(&mut self, now: Timestamp) {
-        let Self { state, leader, .. } = self;
         self.removals.clear();
+        let window = self.state.duplicate_window();
+        self.state.dedupe.expire(now, window);
+        let Self { state, leader, .. } = self;
         *leader = leader.successor(state.store.last_sequence());
         for (id, consumer) in &state.consumers {
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
@@ -218,10 +125,12 @@ impl Stream {
         } else {
             publish.reply
         };
-        out.sync_wanted |= !reply.is_empty();
         match checks::all(&self.state, now, publish) {
             Err(error) => out.effects.refused(reply, error),
-            Ok(Admission::Duplicate(sequence)) => out.effects.stored(reply, sequence, true),
+            Ok(Admission::Duplicate(sequence)) => {
+                out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
+                out.effects.stored(reply, sequence, true);
+            }
             Ok(Admission::New) => {
                 let command = Command::Publish {
                     time: now.max(self.state.last_time),
@@ -231,6 +140,7 @@ impl Stream {
                 };
                 let stored = self.commit(&command, out).stored;
                 let sequence = stored.expect("a publish stores its message");
+                out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
                 if !self.state.is_journaled() {
                     self.leader.on_durable(sequence);
@@ -286,11 +196,18 @@ impl Stream {
         reads: Reads,
     ) -> Polled {
         self.flush(out);
-        let mut budget = budget;
+        let mut budget = Budget {
+            messages: budget,
+            bytes_max: out.sends.size() + POLL_BYTES_MAX,
+        };
         let mut on_disk = Vec::new();
         let mut more = false;
-        // Everybody gets a turn before anybody gets a second one.
+        // Everybody gets a turn before anybody gets a second one, over several calls if need be.
         for _ in 0..self.leader.ready_len() {
+            if budget.messages == 0 || out.sends.size() >= budget.bytes_max {
+                more = true;
+                break;
+            }
             let Some(id) = self.leader.next_ready() else {
                 break;
             };
@@ -309,10 +226,11 @@ impl Stream {
         for id in &on_disk {
             self.leader.mark_ready(*id);
         }
-        match (more, on_disk.is_empty()) {
-            (true, _) => Polled::More,
-            (false, false) => Polled::NeedsDisk,
-            (false, true) => Polled::Idle,
+        // The disk first: whoever reads old messages must not wait until nobody reads new ones.
+        match (on_disk.is_empty(), more) {
+            (false, _) => Polled::NeedsDisk,
+            (true, true) => Polled::More,
+            (true, false) => Polled::Idle,
         }
     }
 
@@ -344,169 +262,6 @@ impl Stream {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Changes the configuration. `config` comes from [`normalise_update`](crate::normalise_update).
-    ///
-    /// # Errors
-    /// What cannot change, or consumers that break the new limits.
-    pub fn update(
-        &mut self,
-        now: Timestamp,
-        config: StreamConfig,
-        out: &mut Output,
-    ) -> Result<(), ApiError> {
-        let _ = now;
-        update::check_update(&self.state.config, &config)?;
-        update::check_consumer_limits(&config, self.state.consumers.values())?;
-        out.sync_wanted = true;
-        if config != self.state.config {
-            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
-            self.commit(&Command::ConfigUpdated { config: &json }, out);
-        }
-        Ok(())
-    }
-
-    /// What the stream says about itself; domain, cluster and pages are the driver's.
-    #[must_use]
-    pub fn info(&self, now: Timestamp, request: &StreamInfoRequest) -> StreamInfo {
-        info::stream(&self.state, now, request)
-    }
-
-    /// Removes messages. Returns how many.
-    ///
-    /// # Errors
-    /// Sealed or protected streams, `seq` together with `keep`.
-    pub fn purge(
-        &mut self,
-        now: Timestamp,
-        request: &PurgeRequest,
-        out: &mut Output,
-    ) -> Result<u64, ApiError> {
-        let _ = now;
-        if self.state.config.sealed {
-            return Err(ErrorCode::StreamSealed.error());
-        }
-        if self.state.config.deny_purge {
-            return Err(ErrorCode::StreamPurgeFailed.because("stream purge not permitted"));
-        }
-        if request.seq > 0 && request.keep > 0 {
-            return Err(ErrorCode::BadRequest.error());
-        }
-        let filter = request.filter.as_bytes();
-        if !filter.is_empty() && !is_valid_filter(filter) {
-            return Ok(0);
-        }
-        out.sync_wanted = true;
-        let command = Command::Purged {
-            sequence: StreamSequence(request.seq),
-            keep: request.keep,
-            filter,
-        };
-        Ok(self.commit(&command, out).removed)
-    }
-
-    /// Removes one message. Its bytes stay on disk until their segment goes; overwriting them (`no_erase: false`) is
-    /// not built, and the caller decides whether to say so.
-    ///
-    /// # Errors
-    /// Sealed or protected streams, a sequence without message.
-    pub fn delete_message(
-        &mut self,
-        now: Timestamp,
-        sequence: StreamSequence,
-        no_erase: bool,
-        out: &mut Output,
-    ) -> Result<(), ApiError> {
-        let _ = (now, no_erase);
-        if self.state.config.sealed {
-            return Err(ErrorCode::StreamSealed.error());
-        }
-        let failed = |text: &str| Err(ErrorCode::StreamMsgDeleteFailed.because(text));
-        if self.state.config.deny_delete {
-            return failed("message delete not permitted");
-        }
-        if sequence == StreamSequence::ZERO {
-            return failed("no message found");
-        }
-        if sequence > self.state.store.last_sequence() {
-            return failed("stream store EOF");
-        }
-        if !self.state.store.contains(sequence) {
-            return Err(ErrorCode::SequenceNotFound.error().with("seq", sequence));
-        }
-        out.sync_wanted = true;
-        self.commit(&Command::MessageRemoved { sequence }, out);
-        Ok(())
-    }
-
-    /// A message. It may be one that is not durable yet: compare with [`durable`](Self::durable), and let the answer
-    /// wait as an effect. May read from disk.
-    ///
-    /// # Errors
-    /// A bad request, or no such message.
-    pub fn message(&self, request: &MsgGetRequest) -> Result<StoredMessage, ApiError> {
-        read::message(&self.state, request)
-    }
-
-    /// What a consumer says about itself.
-    ///
-    /// # Errors
-    /// [`ErrorCode::ConsumerNotFound`].
-    pub fn consumer_info(&mut self, now: Timestamp, name: &str) -> Result<ConsumerInfo, ApiError> {
-        let Self { state, leader, .. } = self;
-        let consumer = state
-            .consumer(name)
-            .ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
-        let dispatcher = leader.dispatcher(consumer.id);
-        Ok(info::consumer(state, now, consumer, dispatcher))
-    }
-
-    /// The names of the consumers, sorted.
-    #[must_use]
-    pub fn consumer_names(&self) -> Vec<&str> {
-        self.state.names.keys().map(String::as_str).collect()
-    }
-
-    /// The server goes away: tells everybody who waits.
-    pub fn shutdown(&mut self, now: Timestamp, out: &mut Output) {
-        let _ = now;
-        self.flush(out);
-        for dispatcher in self.leader.dispatchers() {
-            dispatcher.end_shutdown(&mut out.sends);
-        }
-    }
-
-    /// The stream goes away: tells everybody who waits.
-    pub fn delete(&mut self, now: Timestamp, out: &mut Output) {
-        let _ = now;
-        self.flush(out);
-        for dispatcher in self.leader.dispatchers() {
-            dispatcher.end_deleted(&mut out.sends);
-        }
-    }
-
-    /// The stream at its last entry. The store's segments must be taken before anything else changes.
-    pub fn checkpoint(&mut self) -> StreamCheckpoint {
-        let mut carried = std::mem::take(&mut self.carried);
-        self.flush_to(&mut carried);
-        self.carried = carried;
-        let survives = |consumer: &&Consumer| !consumer.is_volatile();
-        StreamCheckpoint {
-            entry: self.state.entry,
-            last_sequence: self.state.store.last_sequence(),
-            config: self.state.config.clone(),
-            consumers: self
-                .state
-                .consumers
-                .values()
-                .filter(survives)
-                .map(|consumer| ConsumerSnapshot {
-                    name: consumer.name.clone(),
-                    bytes: consumer.encode(),
-                })
-                .collect(),
-        }
     }
 
     /// The messages.
@@ -557,7 +312,7 @@ impl Stream {
         self.state.digest()
     }
 
-    fn of(state: StreamState) -> Self {
+    pub(crate) fn of(state: StreamState) -> Self {
         Self {
             leader: Leader::new(state.store.last_sequence()),
             state,
@@ -591,7 +346,7 @@ impl Stream {
         self.flush_to(&mut out.journal);
     }
 
-    fn flush_to(&mut self, journal: &mut JournalBatch) {
+    pub(crate) fn flush_to(&mut self, journal: &mut JournalBatch) {
         let Some(id) = self.gathered.consumer.take() else {
             return;
         };
@@ -630,14 +385,15 @@ impl Stream {
         id: ConsumerId,
         interest: &mut dyn FnMut(&[u8]) -> bool,
         out: &mut Output,
-        budget: &mut usize,
+        budget: &mut Budget,
         reads: Reads,
     ) -> Progress {
         self.with_dispatcher(now, id, interest, out, |dispatcher, consumer, turn| {
-            turn.budget = *budget;
+            turn.budget = budget.messages;
+            turn.bytes_max = budget.bytes_max;
             turn.may_read = reads == Reads::Blocking;
             let progress = dispatcher.poll(consumer, turn);
-            *budget = turn.budget;
+            budget.messages = turn.budget;
             progress
         })
         .unwrap_or(Progress::Idle)
@@ -684,6 +440,7 @@ impl Stream {
             sends: &mut out.sends,
             changes: &mut self.gathered.log,
             budget: 0,
+            bytes_max: 0,
             may_read: false,
         };
         Some(work(dispatcher, consumer, &mut turn))

@@ -27,14 +27,13 @@ pub(crate) fn purge(
     } else {
         sequence.min(SEQUENCE_MAX)
     };
-    let removed = if everything {
+    if everything {
         let end = end.min(keep_from(&state.store, &set, keep));
         let removed = state.remove_through(entry, end.previous(), removals);
         state.store.skip_to(entry, end);
-        removed
-    } else {
-        purge_filtered(state, entry, &set, end, keep)
-    };
+        return removed;
+    }
+    let removed = purge_filtered(state, entry, &set, end, keep);
     for consumer in state.consumers.values_mut() {
         let store = &state.store;
         consumer

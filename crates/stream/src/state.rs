@@ -87,7 +87,7 @@ impl StreamState {
     }
 
     /// A number that is the same for the same state, and most likely another one for any other: configuration,
-    /// messages, message ids that can be found again from the messages, consumers that are not volatile.
+    /// messages, consumers that are not volatile. Message ids are derived from the messages and the time.
     pub(crate) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.entry.0.hash(&mut hasher);
@@ -97,7 +97,9 @@ impl StreamState {
         (store.messages, store.bytes, store.first_sequence.0).hash(&mut hasher);
         (store.last_sequence.0, store.last_time.as_nanos()).hash(&mut hasher);
         self.digest_messages(&mut hasher);
-        self.digest_message_ids(&mut hasher);
+        if self.store.contains(self.store.last_sequence()) {
+            self.last_message_id.hash(&mut hasher);
+        }
         for consumer in self.consumers.values() {
             if !consumer.is_volatile() {
                 consumer.encode().hash(&mut hasher);
@@ -120,18 +122,6 @@ impl StreamState {
                 Err(error) => error.to_string().hash(hasher),
             }
             next = self.store.next_match(&everything, sequence.next());
-        }
-    }
-
-    fn digest_message_ids(&self, hasher: &mut DefaultHasher) {
-        let oldest = self.last_time.minus(self.duplicate_window());
-        for (id, time, sequence) in self.dedupe.iter() {
-            if time > oldest && self.store.contains(sequence) {
-                (id, time.as_nanos(), sequence.0).hash(hasher);
-            }
-        }
-        if self.store.contains(self.store.last_sequence()) {
-            self.last_message_id.hash(hasher);
         }
     }
 

@@ -78,11 +78,31 @@ mod tests {
     #[test]
     fn some_things_can_not_be_taken_back() {
         for (old, new, expected) in [
-            ("{}", r#"{"max_msgs":5,"subjects":["q"],"first_seq":5,"deny_delete":true}"#, None),
-            ("{}", r#"{"storage":"memory"}"#, Some("stream configuration update can not change storage type")),
-            (r#"{"deny_delete":true}"#, "{}", Some("stream configuration update can not cancel deny message deletes")),
-            (r#"{"deny_purge":true}"#, "{}", Some("stream configuration update can not cancel deny purge")),
-            (r#"{"sealed":true}"#, "{}", Some("stream configuration update can not unseal")),
+            (
+                "{}",
+                r#"{"max_msgs":5,"subjects":["q"],"first_seq":5,"deny_delete":true}"#,
+                None,
+            ),
+            (
+                "{}",
+                r#"{"storage":"memory"}"#,
+                Some("stream configuration update can not change storage type"),
+            ),
+            (
+                r#"{"deny_delete":true}"#,
+                "{}",
+                Some("stream configuration update can not cancel deny message deletes"),
+            ),
+            (
+                r#"{"deny_purge":true}"#,
+                "{}",
+                Some("stream configuration update can not cancel deny purge"),
+            ),
+            (
+                r#"{"sealed":true}"#,
+                "{}",
+                Some("stream configuration update can not unseal"),
+            ),
         ] {
             check(old, new, expected);
         }

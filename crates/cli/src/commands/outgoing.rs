@@ -11,6 +11,9 @@ use crate::failure::Failure;
 use crate::forms::{header, header_map};
 use crate::template::{Filling, Template, entropy};
 
+/// The largest body that the protocol of any server allows.
+const BODY_MAX: u64 = 2_147_483_647;
+
 /// The flags that say what is sent.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OutgoingFlags {
@@ -157,9 +160,15 @@ async fn read_body(force: bool, templates: bool) -> Result<Body, Failure> {
     }
     let mut bytes = Vec::new();
     tokio::io::stdin()
+        .take(BODY_MAX + 1)
         .read_to_end(&mut bytes)
         .await
         .map_err(|error| Failure::file("cannot read standard input", error))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > BODY_MAX) {
+        return Err(Failure::other(format!(
+            "standard input holds more than {BODY_MAX} bytes, the most that a message can have"
+        )));
+    }
     Ok(match String::from_utf8(bytes) {
         Ok(text) => Body::Template(template(&text, templates)),
         Err(binary) => Body::Bytes(binary.into_bytes()),

@@ -1,5 +1,6 @@
 //! `publish`: sends messages, and waits for the acknowledgement when a stream stores them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,10 +11,13 @@ use crate::connect::{Connection, Settings};
 use crate::failure::Failure;
 use crate::forms::{any_subject, duration, literal_subject};
 use crate::output::{Format, json};
-use crate::publisher::{Published, Publisher};
+use crate::publisher::{Published, Publisher, Sent, Ticket};
 
 /// Above this many messages there is no line for each, and the server is asked only at the end whether all arrived.
 const EACH_MAX: u64 = 20;
+
+/// How many messages may wait for their acknowledgement when many are sent.
+const WINDOW: usize = 256;
 
 /// The arguments of `publish`.
 #[derive(Args, Debug)]
@@ -61,8 +65,9 @@ struct Line<'a> {
 pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Result<(), Failure> {
     let mut outgoing = Outgoing::new(flags.outgoing, flags.count).await?;
     let connection = settings.connect().await?;
-    let mut publisher = Publisher::new(&connection);
-    if flags.jetstream && publisher.keeper(&flags.subject).await?.is_none() {
+    let reply = flags.reply.as_deref();
+    let mut publisher = Publisher::open(&connection, &flags.subject, reply).await?;
+    if flags.jetstream && !publisher.is_stored() {
         return Err(Failure::other(format!(
             "no stream stores {}; nothing was published",
             flags.subject
@@ -74,7 +79,13 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
         quiet: flags.quiet,
         each: flags.count <= EACH_MAX,
     };
-    let mut last: Option<(Published, usize)> = None;
+    let window = if report.each || flags.sleep.is_some() {
+        1
+    } else {
+        WINDOW
+    };
+    let mut waiting = VecDeque::new();
+    let mut last = None;
     let mut number = 0;
     while let Some((headers, body)) = outgoing.next(number + 1).await? {
         if let (Some(pause), true) = (flags.sleep, number > 0) {
@@ -82,18 +93,26 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
         }
         number += 1;
         let bytes = body.len();
-        let published = publisher
-            .publish(&flags.subject, flags.reply.as_deref(), headers, body)
-            .await?;
-        if report.each {
-            settle(&connection, &published).await?;
+        match publisher.send(headers, body).await? {
+            Sent::Awaiting(ticket) => waiting.push_back((ticket, bytes)),
+            Sent::Done(published) => {
+                if report.each {
+                    settle(&connection, &published).await?;
+                }
+                report.message(&published, bytes)?;
+                last = Some(published);
+            }
         }
-        report.message(&published, bytes)?;
-        last = Some((published, bytes));
+        if waiting.len() >= window {
+            last = report.oldest(&mut publisher, &mut waiting).await?;
+        }
     }
-    if let Some((published, bytes)) = last {
+    while !waiting.is_empty() {
+        last = report.oldest(&mut publisher, &mut waiting).await?;
+    }
+    if let Some(published) = last {
         settle(&connection, &published).await?;
-        report.total(number, &published, bytes);
+        report.total(number, &published);
     }
     Ok(())
 }
@@ -114,16 +133,34 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// Waits for the acknowledgement of the message that waits longest, and reports it.
+    async fn oldest(
+        &self,
+        publisher: &mut Publisher<'_>,
+        waiting: &mut VecDeque<(Ticket, usize)>,
+    ) -> Result<Option<Published>, Failure> {
+        let Some((ticket, bytes)) = waiting.pop_front() else {
+            return Ok(None);
+        };
+        let published = publisher.acknowledged(ticket).await?;
+        self.message(&published, bytes)?;
+        Ok(Some(published))
+    }
+
     fn message(&self, published: &Published, bytes: usize) -> Result<(), Failure> {
+        if self.quiet {
+            return Ok(());
+        }
         if self.format.is_json() {
             json::print_line(&self.line(published, bytes))?;
-        } else if self.each && !self.quiet {
-            eprintln!("{}", describe(self.subject, published, bytes));
+        } else if self.each {
+            let what = format!("{bytes} bytes");
+            eprintln!("{}", describe(self.subject, published, &what));
         }
         Ok(())
     }
 
-    fn total(&self, count: u64, published: &Published, bytes: usize) {
+    fn total(&self, count: u64, published: &Published) {
         if self.format.is_json() || self.each || self.quiet {
             return;
         }
@@ -134,8 +171,8 @@ impl Report<'_> {
                 eprintln!("Stored {count} messages in {stream}, the last with sequence {sequence}");
             }
             _ => eprintln!(
-                "{count} messages, the last: {}",
-                describe(self.subject, published, bytes)
+                "{}",
+                describe(self.subject, published, &format!("{count} messages"))
             ),
         }
     }
@@ -167,7 +204,8 @@ impl Report<'_> {
     }
 }
 
-fn describe(subject: &str, published: &Published, bytes: usize) -> String {
+/// What became of `what`, for example of `31 bytes`.
+fn describe(subject: &str, published: &Published, what: &str) -> String {
     match published {
         Published::Stored {
             stream,
@@ -180,10 +218,10 @@ fn describe(subject: &str, published: &Published, bytes: usize) -> String {
             duplicate: true,
         } => format!("{stream} has this message already, sequence {sequence} (duplicate)"),
         Published::Unacknowledged { stream, reason } => {
-            format!("Published {bytes} bytes to \"{subject}\" for stream {stream}; {reason}")
+            format!("Published {what} to \"{subject}\" for stream {stream}; {reason}")
         }
         Published::NotStored => {
-            format!("Published {bytes} bytes to \"{subject}\"; no stream stores this subject")
+            format!("Published {what} to \"{subject}\"; no stream stores this subject")
         }
     }
 }
@@ -210,7 +248,7 @@ mod tests {
                 "Published 31 bytes to \"order.new\"; no stream stores this subject",
             ),
         ] {
-            assert_eq!(describe("order.new", &published, 31), text);
+            assert_eq!(describe("order.new", &published, "31 bytes"), text);
         }
     }
 }

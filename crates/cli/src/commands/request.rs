@@ -45,6 +45,7 @@ pub(crate) struct Flags {
 /// # Errors
 /// The reason for exit code 1: nobody answered, or fewer than asked for.
 pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Result<(), Failure> {
+    format.refuse_raw(flags.raw)?;
     let mut outgoing = Outgoing::new(flags.outgoing.clone(), flags.count).await?;
     let connection = settings.connect().await?;
     let mut number = 0;

@@ -18,7 +18,7 @@ use crate::forms::{any_subject, duration, now};
 use crate::keeper::{Keeper, keepers};
 use crate::output::Format;
 use crate::output::message::{self, Document, Shape};
-use crate::reader::{Durable, Order, Ordered, Received, Start};
+use crate::reader::{Choice, Durable, Order, Ordered, Received, Start};
 
 /// How long the clean-up at the end may take.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ impl Flags {
 
 /// What a reader tells the command.
 enum Event {
-    Message(Received),
+    Message(Box<Received>),
     /// A stream's reader has shown everything that was stored.
     End,
     Failed(Failure),
@@ -295,7 +295,12 @@ async fn open_plain(
                 message,
                 stored: None,
             };
-            if is_shown && events.send(Event::Message(received)).await.is_err() {
+            if is_shown
+                && events
+                    .send(Event::Message(Box::new(received)))
+                    .await
+                    .is_err()
+            {
                 return;
             }
         }
@@ -325,7 +330,12 @@ async fn open_stream(
     };
     let reader = match &flags.durable {
         Some(durable) => {
-            Reader::Durable(Durable::open(connection, &order, durable, flags.ack).await?)
+            let choice = Choice {
+                name: durable,
+                acknowledged: flags.ack,
+                start_given: start.is_some(),
+            };
+            Reader::Durable(Durable::open(connection, &order, &choice).await?)
         }
         None => Reader::Ordered(Ordered::open(connection.clone(), order).await?),
     };
@@ -393,7 +403,7 @@ async fn forward(reader: &mut Reader, waiting: u64, events: mpsc::Sender<Event>)
     }
     loop {
         let event = match reader.next().await {
-            Ok(received) => Event::Message(received),
+            Ok(received) => Event::Message(Box::new(received)),
             Err(failure) => {
                 let _ = events.send(Event::Failed(failure)).await;
                 return;

@@ -1,6 +1,6 @@
 //! Blocks of settings: a heading and lines whose labels end at one colon column.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 
 /// A block in the making.
@@ -29,7 +29,7 @@ impl Block {
     }
 
     /// Adds a line.
-    pub(crate) fn value(&mut self, label: &str, value: impl ToString) {
+    pub(crate) fn value(&mut self, label: &str, value: impl Display) {
         self.lines.push(Line::Value {
             label: label.to_owned(),
             value: value.to_string(),

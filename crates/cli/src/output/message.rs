@@ -104,7 +104,12 @@ fn sorted_headers(headers: Option<&HeaderMap>) -> Vec<(&str, Vec<&str>)> {
 /// # Errors
 /// When standard output is gone.
 pub(crate) fn print(received: &Received, number: u64, shape: Shape) -> io::Result<()> {
-    write(&mut io::stdout().lock(), received, number, shape)
+    // Gathered first: standard output would write each line by itself.
+    let mut text = Vec::with_capacity(received.message.payload.len() + 256);
+    write(&mut text, received, number, shape)?;
+    let mut out = io::stdout().lock();
+    out.write_all(&text)?;
+    out.flush()
 }
 
 fn write(out: &mut impl Write, received: &Received, number: u64, shape: Shape) -> io::Result<()> {
@@ -134,7 +139,7 @@ fn write(out: &mut impl Write, received: &Received, number: u64, shape: Shape) -
             out.write_all(b"\0")?;
         }
     }
-    out.flush()
+    Ok(())
 }
 
 /// Writes the headers, an empty line when there are any, and the body with a line end.

@@ -5,6 +5,8 @@ pub(crate) mod json;
 pub(crate) mod message;
 pub(crate) mod table;
 
+use crate::failure::Failure;
+
 /// For whom the output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -18,6 +20,17 @@ impl Format {
     /// JSON when `--json` was given.
     pub(crate) fn of(json: bool) -> Self {
         if json { Self::Json } else { Self::Text }
+    }
+
+    /// Refuses `--raw` beside `--json`: one of them would have to be ignored.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when both are given.
+    pub(crate) fn refuse_raw(self, raw: bool) -> Result<(), Failure> {
+        if raw && self.is_json() {
+            return Err(Failure::usage("--raw and --json contradict each other"));
+        }
+        Ok(())
     }
 
     /// Whether this is for programs.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Order, Pulled, Puller, Received, Stored};
 use crate::api::{count_at, text_at};
@@ -15,6 +15,43 @@ const BATCH: u64 = 1;
 /// The JetStream code for a consumer that does not exist.
 const CONSUMER_NOT_FOUND: u64 = 10014;
 
+/// The durable consumer to read.
+pub(crate) struct Choice<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Whether the messages will be acknowledged.
+    pub(crate) acknowledged: bool,
+    /// Whether the user said where to begin, which only a new consumer can do.
+    pub(crate) start_given: bool,
+}
+
+impl Choice<'_> {
+    /// Whether an existing consumer with this configuration does what is asked for.
+    fn check(&self, order: &Order, config: &Value) -> Result<(), String> {
+        let pushes_to = text_at(config, "/deliver_subject");
+        if !pushes_to.is_empty() {
+            return Err(format!("it pushes its messages; subscribe to {pushes_to}"));
+        }
+        if text_at(config, "/ack_policy") != "none" && !self.acknowledged {
+            return Err("it wants acknowledgements; add --ack".to_owned());
+        }
+        if self.start_given {
+            return Err(
+                "it exists and goes on where it left off; do not say where to begin".to_owned(),
+            );
+        }
+        let filter = text_at(config, "/filter_subject");
+        let has_many = config.get("filter_subjects").is_some();
+        match &order.filter {
+            Some(asked) if has_many || asked != filter => Err(format!(
+                "it does not deliver just {asked}; give --stream {} and no subject to take what it delivers",
+                order.stream
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A reader of a durable consumer.
 pub(crate) struct Durable {
     puller: Puller,
@@ -25,38 +62,30 @@ pub(crate) struct Durable {
 }
 
 impl Durable {
-    /// Uses the consumer `name` of the ordered stream, or creates it. `acknowledged` says whether the caller
-    /// acknowledges what it gets; a consumer that waits for acknowledgements is refused otherwise, since it would
-    /// deliver everything again.
+    /// Uses the consumer that `choice` names, or creates it.
     ///
     /// # Errors
-    /// [`Failure::Usage`] when the consumer does not fit, or the server's refusal.
+    /// [`Failure::Usage`] when the consumer that exists does not fit, or the server's refusal.
     pub(crate) async fn open(
         connection: &Arc<Connection>,
         order: &Order,
-        name: &str,
-        acknowledged: bool,
+        choice: &Choice<'_>,
     ) -> Result<Self, Failure> {
-        crate::api::name("consumer", name)?;
+        let name = crate::api::name("consumer", choice.name)?;
         let call = format!("CONSUMER.INFO.{}.{name}", order.stream);
         let doing = format!("cannot use consumer {name} of stream {}", order.stream);
         let info = match connection.api.call(&call, None, &doing).await {
-            Ok(info) => info,
+            Ok(info) => {
+                choice
+                    .check(order, info.value.get("config").unwrap_or(&Value::Null))
+                    .map_err(|reason| Failure::usage(format!("{doing}: {reason}")))?;
+                info
+            }
             Err(failure) if failure.err_code() == Some(CONSUMER_NOT_FOUND) => {
-                create(connection, order, name, acknowledged).await?
+                create(connection, order, name, choice.acknowledged).await?
             }
             Err(failure) => return Err(failure),
         };
-        if !text_at(&info.value, "/config/deliver_subject").is_empty() {
-            return Err(Failure::usage(format!(
-                "{doing}: it pushes to a subject; subscribe to that one instead"
-            )));
-        }
-        if text_at(&info.value, "/config/ack_policy") != "none" && !acknowledged {
-            return Err(Failure::usage(format!(
-                "{doing}: it wants acknowledgements; add --ack"
-            )));
-        }
         Ok(Self {
             puller: Puller::new(connection, &order.stream, name, BATCH).await?,
             name: name.to_owned(),
@@ -128,4 +157,52 @@ async fn create(
     let request = json!({"stream_name": order.stream, "config": config, "action": "create"});
     let doing = format!("cannot create consumer {name} of stream {}", order.stream);
     connection.api.call(&call, Some(&request), &doing).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Start;
+
+    fn check(filter: Option<&str>, choice: &Choice<'_>, config: &Value, expected: &str) {
+        let order = Order {
+            stream: "S".to_owned(),
+            filter: filter.map(str::to_owned),
+            start: Start::All,
+            headers_only: false,
+            wanted: None,
+        };
+        match choice.check(&order, config) {
+            Ok(()) => assert_eq!(expected, "", "{config}"),
+            Err(reason) => assert!(
+                !expected.is_empty() && reason.contains(expected),
+                "{config}: {reason}"
+            ),
+        }
+    }
+
+    #[test]
+    fn an_existing_consumer_must_do_what_is_asked_for() {
+        let choice = |acknowledged, start_given| Choice {
+            name: "d",
+            acknowledged,
+            start_given,
+        };
+        let explicit = || json!({"ack_policy": "explicit", "filter_subject": "a"});
+        check(Some("a"), &choice(true, false), &explicit(), "");
+        check(None, &choice(true, false), &explicit(), "");
+        check(Some("b"), &choice(true, false), &explicit(), "just b");
+        check(Some("a"), &choice(false, false), &explicit(), "--ack");
+        check(
+            Some("a"),
+            &choice(true, true),
+            &explicit(),
+            "where to begin",
+        );
+        let none = json!({"ack_policy": "none"});
+        check(None, &choice(false, false), &none, "");
+        check(Some("a"), &choice(false, false), &none, "just a");
+        let push = json!({"ack_policy": "none", "deliver_subject": "x"});
+        check(None, &choice(false, false), &push, "subscribe to x");
+    }
 }

@@ -4,7 +4,7 @@ mod durable;
 mod ordered;
 mod pull;
 
-pub(crate) use durable::Durable;
+pub(crate) use durable::{Choice, Durable};
 pub(crate) use ordered::{Order, Ordered, Start};
 pub(crate) use pull::{Pulled, Puller};
 

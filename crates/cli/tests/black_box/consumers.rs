@@ -117,7 +117,15 @@ fn a_subscription_through_a_durable_acknowledges_and_goes_on() {
     let first = server.succeed("sub order.* --durable d --ack --count 2 --raw");
     assert_eq!(first.stdout, "one\ntwo\n");
     server.fail("sub order.* --durable d", "add --ack");
-    let rest = server.succeed("sub order.* --durable d --ack --raw -T");
+    server.fail(
+        "sub order.* --durable d --ack --all",
+        "goes on where it left off",
+    );
+    server.fail(
+        "sub order.a --durable d --ack",
+        "does not deliver just order.a",
+    );
+    let rest = server.succeed("sub --stream ORDERS --durable d --ack --raw -T");
     assert_eq!(rest.stdout, "three\n");
     let info = server.succeed("consumer info ORDERS d --json").json();
     assert_eq!(info["ack_floor"]["stream_seq"], 3);

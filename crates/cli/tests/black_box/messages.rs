@@ -17,6 +17,11 @@ fn a_subject_without_a_stream_is_published_plainly() {
         "Published 5 bytes to \"news.today\"; no stream stores this subject\n"
     );
     server.fail("pub news.today hello -J", "no stream stores news.today");
+    let many = server.succeed("pub news.today hello --count 30");
+    assert_eq!(
+        many.stderr,
+        "Published 30 messages to \"news.today\"; no stream stores this subject\n"
+    );
     let quiet = server.succeed("pub news.today hello -q");
     assert_eq!((quiet.stdout, quiet.stderr), (String::new(), String::new()));
 }
@@ -30,6 +35,7 @@ fn a_message_that_the_stream_refuses_is_an_error_with_its_reason() {
         "stream SMALL did not store the message: ",
     );
     server.fail("pub small 12345678901", "(10054)");
+    server.fail("pub small 12345678901 --count 300", "(10054)");
     server.succeed("pub small 1234567890");
     let big = "x".repeat(2 << 20);
     let outcome = run(server.nats(["pub", "small"]), &big);
@@ -64,6 +70,22 @@ fn bodies_come_from_arguments_input_and_templates() {
         "{bodies:?}"
     );
     assert_eq!(bodies[3..8], ["{{Count}}", "one\ntwo", "l1", "l2", "many"]);
+}
+
+#[test]
+fn many_messages_are_stored_in_their_order() {
+    let server = with_orders();
+    let lines = server
+        .succeed("pub order.n {{Count}} --count 1000 --json")
+        .json_lines();
+    let sequences: Vec<u64> = lines
+        .iter()
+        .filter_map(|l| l["sequence"].as_u64())
+        .collect();
+    assert_eq!(sequences, (1..=1000).collect::<Vec<u64>>());
+    let stored = server.succeed("sub order.n -T --raw").stdout;
+    let expected: Vec<String> = (1..=1000).map(|n: u32| n.to_string()).collect();
+    assert_eq!(stored.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]

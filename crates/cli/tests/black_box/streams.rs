@@ -60,6 +60,7 @@ fn messages_are_viewed_in_parts() {
     let filtered = server.succeed("stream view ORDERS --subject order.b --json");
     assert_eq!(filtered.json()["data"], "two");
     server.fail("stream view NOPE", "(10059)");
+    server.fail("stream view ORDERS --raw --json", "contradict");
 }
 
 #[test]

@@ -131,6 +131,10 @@ impl Drop for Server {
     }
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "the caller waits; where this panics the test process ends anyway"
+)]
 fn launch(arguments: &[String], port: &str) -> (Child, u16) {
     let executable = server_executable();
     let mut child = Command::new(&executable)

@@ -6,11 +6,9 @@ use everjet_api::StreamConfig;
 use everjet_store::{
     Journal, JournalOptions, Lsn, SavedSegments, StoreOptions, StreamId, StreamStore,
 };
-use everjet_stream::{
-    Output, ServerLimits, Stream, StreamCheckpoint, normalise_config,
-};
+use everjet_stream::{Output, ServerLimits, Stream, StreamCheckpoint, normalise_config};
 use everjet_testkit::SimDisk;
-use everjet_values::Timestamp;
+use everjet_values::{EntryIndex, Timestamp};
 
 const ID: StreamId = StreamId(7);
 
@@ -57,6 +55,14 @@ impl Driver {
         }
     }
 
+    /// Changes a bit of the first segment file.
+    pub(crate) fn flip_bit(&self, bit: u64) {
+        let files = self.disk.list_files();
+        let is_segment = |path: &&PathBuf| path.extension().is_some_and(|end| end == "seg");
+        self.disk
+            .flip_bit(files.iter().find(is_segment).expect("a segment"), bit);
+    }
+
     /// Makes the segments durable at this entry.
     pub(crate) fn checkpoint(&mut self) {
         let checkpoint = self.stream.checkpoint();
@@ -78,6 +84,14 @@ impl Driver {
     pub(crate) fn restart(&mut self, now: Timestamp) -> (u64, u64) {
         let before = self.stream.digest();
         self.disk = self.disk.kill();
+        self.recover(EntryIndex(u64::MAX));
+        self.stream.lead(now);
+        self.output.clear();
+        (before, self.stream.digest())
+    }
+
+    /// The stream as it is after the entry `last`, from the checkpoint and the journal; not served.
+    pub(crate) fn recover(&mut self, last: EntryIndex) {
         let mut stream = match &self.checkpoint {
             None => {
                 let store = new_store(&self.disk, &self.config);
@@ -101,14 +115,13 @@ impl Driver {
             }
         };
         self.journal = open_journal(&self.disk, |record| {
-            stream
-                .replay(record.entry, record.kind, record.body)
-                .expect("records in order");
+            if record.entry <= last {
+                stream
+                    .replay(record.entry, record.kind, record.body)
+                    .expect("records in order");
+            }
         });
-        stream.lead(now);
         self.stream = stream;
-        self.output.clear();
-        (before, self.stream.digest())
     }
 }
 
@@ -146,8 +159,9 @@ fn open_journal(
         Ok(())
     };
     let directory = Path::new("store/journal");
-    let (journal, report) = Journal::open(disk.shared(), directory, options, Lsn::FIRST, &mut visit)
-        .expect("a disk that works");
+    let (journal, report) =
+        Journal::open(disk.shared(), directory, options, Lsn::FIRST, &mut visit)
+            .expect("a disk that works");
     assert!(report.damage.is_empty(), "{report:?}");
     journal
 }

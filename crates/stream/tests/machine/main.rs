@@ -9,3 +9,4 @@ mod pull;
 mod push;
 mod recovery;
 mod transcript;
+mod turns;

@@ -190,6 +190,23 @@ fn requests_nobody_waits_for_are_dropped() {
 }
 
 #[test]
+fn forgotten_requests_make_room_for_the_next_but_one() {
+    check(
+        r#"
+        > consumer {"durable_name":"c","ack_policy":"explicit","max_waiting":1}
+        consumer c from 1 with 0
+        > pull c@one
+        > leave one
+        > pull c@two
+        two <- 409 Exceeded MaxWaiting
+        > pull c@two
+        > put s.a 1
+        two <- s.a seq 1 try 1 delivery 1 left 0 "1"
+        "#,
+    );
+}
+
+#[test]
 fn only_durable_messages_are_delivered() {
     check(
         r#"

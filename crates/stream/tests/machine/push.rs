@@ -112,3 +112,18 @@ fn a_subject_with_subscribers_is_not_taken_away() {
         "#,
     );
 }
+
+#[test]
+fn nobody_hears_heartbeats_when_the_server_did_not_hear_of_the_leaving() {
+    check(
+        r#"
+        > consumer {"durable_name":"c","deliver_subject":"to","idle_heartbeat":1000000000}
+        consumer c from 1 with 0
+        > leave to
+        > wait 1h
+        > join to
+        > wait 1s
+        to <- 100 Idle Heartbeat; Nats-Last-Consumer: 0; Nats-Last-Stream: 0
+        "#,
+    );
+}

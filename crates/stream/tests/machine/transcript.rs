@@ -402,5 +402,8 @@ fn text(bytes: &[u8]) -> String {
 fn one_line(headers: &[u8]) -> String {
     let headers = text(headers);
     let lines: Vec<&str> = headers.trim_end().split("\r\n").collect();
-    lines.join("; ").replace("NATS/1.0 ", "").replace("NATS/1.0; ", "")
+    lines
+        .join("; ")
+        .replace("NATS/1.0 ", "")
+        .replace("NATS/1.0; ", "")
 }

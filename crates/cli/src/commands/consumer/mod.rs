@@ -17,7 +17,7 @@ use crate::output::Format;
 pub(crate) enum Command {
     /// Create a consumer; succeeds when the very same consumer exists
     #[command(visible_aliases = ["create", "new"])]
-    Add(add::Flags),
+    Add(Box<add::Flags>),
     /// List the consumers of a stream
     #[command(visible_alias = "list")]
     Ls(list::Flags),

@@ -68,6 +68,7 @@ impl Flags {
 /// # Errors
 /// The reason for exit code 1: there were fewer messages than asked for.
 pub(crate) async fn run(flags: &Flags, settings: &Settings, format: Format) -> Result<(), Failure> {
+    format.refuse_raw(flags.raw)?;
     let stream = crate::api::name("stream", &flags.stream)?;
     let name = crate::api::name("consumer", &flags.consumer)?;
     let wait = flags.wait.unwrap_or(settings.timeout());

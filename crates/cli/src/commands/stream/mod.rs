@@ -20,7 +20,7 @@ use crate::output::Format;
 pub(crate) enum Command {
     /// Create a stream; succeeds when the very same stream exists
     #[command(visible_aliases = ["create", "new"])]
-    Add(add::Flags),
+    Add(Box<add::Flags>),
     /// List the streams
     #[command(visible_aliases = ["list", "l"])]
     Ls(list::Flags),

@@ -39,6 +39,7 @@ pub(crate) struct Flags {
 /// # Errors
 /// The reason for exit code 1.
 pub(crate) async fn run(flags: &Flags, settings: &Settings, format: Format) -> Result<(), Failure> {
+    format.refuse_raw(flags.raw)?;
     let name = crate::api::name("stream", &flags.stream)?;
     let start = match (flags.id, flags.since) {
         (Some(sequence), _) => Start::Sequence(sequence.max(1)),

@@ -2,16 +2,21 @@
 //!
 //! Each setting comes from the first of: flag, environment variable, context, default.
 
+mod connection;
+mod login;
+
+pub(crate) use connection::Connection;
+pub(crate) use login::without_secrets;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{ConnectErrorKind, ConnectOptions, ServerAddr};
 use clap::Args;
 use everjet_values::token;
-use futures_util::StreamExt;
-use tokio::sync::Notify;
 
+use self::connection::{Violations, on_event};
+use self::login::{Login, login_of};
 use crate::api::Api;
 use crate::context::{Context, Contexts};
 use crate::failure::Failure;
@@ -87,14 +92,6 @@ pub(crate) struct ConnectionFlags {
     trace: bool,
 }
 
-/// Who connects: a user with a password, a token, or nobody in particular.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Login {
-    user: Option<String>,
-    password: Option<String>,
-    token: Option<String>,
-}
-
 /// The settings in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -145,7 +142,7 @@ impl Settings {
         };
         let server = either(&flags.server, "url").unwrap_or_else(|| DEFAULT_SERVER.to_owned());
         let certificate = match (either(&flags.tlscert, "cert"), either(&flags.tlskey, "key")) {
-            (Some(certificate), Some(key)) => Some((existing(certificate)?, existing(key)?)),
+            (Some(certificate), Some(key)) => Some((existing(&certificate)?, existing(&key)?)),
             (None, None) => None,
             _ => {
                 return Err(Failure::usage(
@@ -153,7 +150,9 @@ impl Settings {
                 ));
             }
         };
-        let authority = either(&flags.tlsca, "ca").map(existing).transpose()?;
+        let authority = either(&flags.tlsca, "ca")
+            .map(|path| existing(&path))
+            .transpose()?;
         let timeout = match flags.timeout.as_deref().filter(|text| !text.is_empty()) {
             Some(text) => {
                 let timeout = crate::forms::duration(text)
@@ -320,183 +319,6 @@ impl Settings {
     }
 }
 
-/// What the server refused since the connection was made.
-#[derive(Clone, Debug, Default)]
-struct Violations(Arc<Refusals>);
-
-#[derive(Debug, Default)]
-struct Refusals {
-    seen: Mutex<Seen>,
-    news: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    /// The server's words.
-    texts: Vec<String>,
-    /// Whether our own probe is under way. Being refused an inbox says nothing about what the user asked for.
-    probing: bool,
-}
-
-impl Violations {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, text: &str, inbox_root: &str) {
-        let mut seen = self.seen();
-        if seen.probing && text.contains(inbox_root) {
-            seen.probing = false;
-        } else {
-            eprintln!("nats: warning: server error: {text}");
-            seen.texts.push(text.to_owned());
-        }
-        drop(seen);
-        self.0.news.notify_one();
-    }
-
-    /// Waits until our own probe was refused, which ends it like an answer does.
-    async fn probe_refused(&self) {
-        while self.seen().probing {
-            self.0.news.notified().await;
-        }
-    }
-}
-
-/// A connection to a server.
-pub(crate) struct Connection {
-    /// The client.
-    pub(crate) client: Client,
-    /// JetStream requests over it.
-    pub(crate) api: Api,
-    /// How long to wait for an answer.
-    pub(crate) timeout: Duration,
-    /// The servers it may be connected to, without secrets.
-    pub(crate) servers: String,
-    /// What the reply subjects of this connection, and of no other, begin with.
-    inbox_root: String,
-    violations: Violations,
-}
-
-impl Connection {
-    /// Waits until the server has processed everything sent so far, and says how long that took.
-    ///
-    /// # Errors
-    /// [`Failure::Connect`] when the server does not answer, [`Failure::Other`] with the server's words when it refused
-    /// something that was sent before.
-    pub(crate) async fn round_trip(&self) -> Result<Duration, Failure> {
-        let start = std::time::Instant::now();
-        // A message to ourselves comes back after the server has seen everything that was sent before it.
-        self.violations.seen().probing = true;
-        let answer = tokio::select! {
-            answer = self.probe() => answer,
-            () = self.violations.probe_refused() => Ok(()),
-        };
-        self.violations.seen().probing = false;
-        let took = start.elapsed();
-        // The library hands events to a task of its own; let it run before looking.
-        for _ in 0..8 {
-            tokio::task::yield_now().await;
-        }
-        if let Some(text) = self.violations.seen().texts.first() {
-            return Err(Failure::other(text.clone()));
-        }
-        answer.map(|()| took).map_err(|reason| Failure::Connect {
-            servers: self.servers.clone(),
-            reason,
-        })
-    }
-
-    /// Whether a message has to do with this connection's own requests.
-    pub(crate) fn is_own_traffic(&self, message: &async_nats::Message) -> bool {
-        let is_own = |subject: &str| subject.starts_with(&self.inbox_root);
-        is_own(&message.subject) || message.reply.as_deref().is_some_and(is_own)
-    }
-
-    async fn probe(&self) -> Result<(), String> {
-        let inbox = self.client.new_inbox();
-        let mut back = self
-            .client
-            .subscribe(inbox.clone())
-            .await
-            .map_err(|error| error.to_string())?;
-        self.client
-            .publish(inbox, "".into())
-            .await
-            .map_err(|error| error.to_string())?;
-        match tokio::time::timeout(self.timeout, back.next()).await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err("the connection is closed".to_owned()),
-            Err(_) => Err(format!(
-                "the server does not answer within {}",
-                everjet_values::format_duration(self.timeout)
-            )),
-        }
-    }
-}
-
-/// Shows a server address without the user and password it may contain.
-pub(crate) fn without_secrets(server: &str) -> String {
-    let (scheme, rest) = match server.split_once("://") {
-        Some((scheme, rest)) => (scheme, rest),
-        None => ("nats", server),
-    };
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    format!("{scheme}://{host}")
-}
-
-/// The login in the servers' URLs, `user:password@` or `token@`; the client library takes one for all servers.
-fn login_of(servers: &[String]) -> Result<Option<Login>, Failure> {
-    let mut found: Option<Login> = None;
-    for server in servers {
-        let rest = server
-            .split_once("://")
-            .map_or(server.as_str(), |(_, rest)| rest);
-        let Some((login, _)) = rest.rsplit_once('@') else {
-            continue;
-        };
-        let login = match login.split_once(':') {
-            Some((user, password)) => Login {
-                user: Some(unescape(user)),
-                password: Some(unescape(password)),
-                token: None,
-            },
-            None => Login {
-                token: Some(unescape(login)),
-                ..Login::default()
-            },
-        };
-        if found.as_ref().is_some_and(|found| *found != login) {
-            return Err(Failure::usage(
-                "the servers' URLs have different logins; all servers must take the same one",
-            ));
-        }
-        found = Some(login);
-    }
-    Ok(found)
-}
-
-/// Replaces the `%xx` of a URL; what is no such escape stays as it is.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match (first, tail) {
-            (b'%', [high, low, ..]) => char::from(*high)
-                .to_digit(16)
-                .zip(char::from(*low).to_digit(16))
-                .and_then(|(high, low)| u8::try_from(high * 16 + low).ok()),
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(*first));
-        rest = match escaped {
-            Some(_) => tail.get(2..).unwrap_or_default(),
-            None => tail,
-        };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn parse_server(server: &str) -> Result<ServerAddr, String> {
     if let Some((scheme @ ("ws" | "wss"), _)) = server.split_once("://") {
         return Err(format!(
@@ -559,28 +381,14 @@ fn warn_of_borrowed_secrets(flags: &ConnectionFlags, context: &Context) {
     }
 }
 
-fn existing(path: String) -> Result<PathBuf, Failure> {
-    let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(&path));
+fn existing(path: &str) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(path.strip_prefix("file://").unwrap_or(path));
     match std::fs::metadata(&path) {
         Ok(_) => Ok(path),
         Err(error) => Err(Failure::file(
             format!("cannot read {}", path.display()),
             error,
         )),
-    }
-}
-
-fn on_event(event: &Event, violations: &Violations, inbox_root: &str) {
-    match event {
-        Event::ServerError(ServerError::Other(text)) => {
-            violations.push(text, inbox_root);
-        }
-        Event::Disconnected
-        | Event::LameDuckMode
-        | Event::SlowConsumer(_)
-        | Event::ServerError(_)
-        | Event::ClientError(_) => eprintln!("nats: warning: {event}"),
-        Event::Connected | Event::Draining | Event::Closed => {}
     }
 }
 
@@ -629,38 +437,6 @@ mod tests {
             error.to_string().contains("\"cloud\" uses creds"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        for (server, shown) in [
-            ("localhost", "nats://localhost"),
-            ("nats://u:p@h:4222", "nats://h:4222"),
-            ("token@h", "nats://h"),
-            ("tls://h", "tls://h"),
-        ] {
-            assert_eq!(without_secrets(server), shown);
-        }
-    }
-
-    #[test]
-    fn logins_are_read_from_urls() {
-        let login = |servers: &[&str]| {
-            login_of(&servers.iter().map(ToString::to_string).collect::<Vec<_>>())
-        };
-        let user = Login {
-            user: Some("u".to_owned()),
-            password: Some("p@%".to_owned()),
-            token: None,
-        };
-        let token = Login {
-            token: Some("t".to_owned()),
-            ..Login::default()
-        };
-        assert_eq!(login(&["h:4222"]).expect("valid"), None);
-        assert_eq!(login(&["nats://u:p%40%25@h"]).expect("valid"), Some(user));
-        assert_eq!(login(&["t@h", "nats://h2"]).expect("valid"), Some(token));
-        assert!(login(&["a@h", "b@h"]).is_err());
     }
 
     #[test]

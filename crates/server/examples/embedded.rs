@@ -1,0 +1,28 @@
+//! A server inside another program: start it, use it, stop it.
+//!
+//! `cargo run -p everjet-server --example embedded`
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use everjet_server::Server;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let store = tempfile::tempdir()?;
+    let server = Server::builder()
+        .host("127.0.0.1")
+        .port(0)
+        .jetstream(store.path())
+        .start()?;
+    println!("connect to {}", server.client_url());
+
+    // Any NATS client will do; this one is a bare socket.
+    let mut socket = TcpStream::connect(server.addr())?;
+    socket.write_all(b"CONNECT {\"verbose\":false}\r\nSUB greet 1\r\nPUB greet 5\r\nhello\r\n")?;
+    for line in BufReader::new(&socket).lines().take(3) {
+        println!("{}", line?);
+    }
+
+    server.stop();
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Requests of the JetStream API that concern one stream. Requests that concern a consumer are in `consumers.rs`.
+
+use everjet_api::{
+    ApiError, ErrorCode, MsgGetRequest, PurgeRequest, StreamConfig, StreamInfo, StreamInfoRequest,
+};
+use everjet_store::StoredMessage;
+use everjet_subject::is_valid_filter;
+use everjet_values::{StreamSequence, Timestamp};
+
+use crate::Output;
+use crate::command::Command;
+use crate::machine::Stream;
+use crate::{info, read, update};
+
+impl Stream {
+    /// Changes the configuration. `config` comes from [`normalise_update`](crate::normalise_update).
+    ///
+    /// # Errors
+    /// What cannot change, or consumers that break the new limits.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a request is handed over whole"
+    )]
+    pub fn update(
+        &mut self,
+        _now: Timestamp,
+        config: StreamConfig,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        update::check_update(&self.state.config, &config)?;
+        update::check_consumer_limits(&config, self.state.consumers.values())?;
+        out.sync_wanted = true;
+        if config != self.state.config {
+            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
+            self.commit(&Command::ConfigUpdated { config: &json }, out);
+        }
+        Ok(())
+    }
+
+    /// What the stream says about itself; domain, cluster and pages are the driver's.
+    #[must_use]
+    pub fn info(&self, now: Timestamp, request: &StreamInfoRequest) -> StreamInfo {
+        info::stream(&self.state, now, request)
+    }
+
+    /// Removes messages. Returns how many.
+    ///
+    /// # Errors
+    /// Sealed or protected streams, `seq` together with `keep`.
+    pub fn purge(
+        &mut self,
+        _now: Timestamp,
+        request: &PurgeRequest,
+        out: &mut Output,
+    ) -> Result<u64, ApiError> {
+        if self.state.config.sealed {
+            return Err(ErrorCode::StreamSealed.error());
+        }
+        if self.state.config.deny_purge {
+            return Err(ErrorCode::StreamPurgeFailed.because("stream purge not permitted"));
+        }
+        if request.seq > 0 && request.keep > 0 {
+            return Err(ErrorCode::BadRequest.error());
+        }
+        let filter = request.filter.as_bytes();
+        if !filter.is_empty() && !is_valid_filter(filter) {
+            return Ok(0);
+        }
+        out.sync_wanted = true;
+        let command = Command::Purged {
+            sequence: StreamSequence(request.seq),
+            keep: request.keep,
+            filter,
+        };
+        Ok(self.commit(&command, out).removed)
+    }
+
+    /// Removes one message. Its bytes stay on disk until their segment goes; overwriting them (`no_erase: false`) is
+    /// not built, and the caller decides whether to say so.
+    ///
+    /// # Errors
+    /// Sealed or protected streams, a sequence without message.
+    pub fn delete_message(
+        &mut self,
+        _now: Timestamp,
+        sequence: StreamSequence,
+        _no_erase: bool,
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        if self.state.config.sealed {
+            return Err(ErrorCode::StreamSealed.error());
+        }
+        let failed = |text: &str| Err(ErrorCode::StreamMsgDeleteFailed.because(text));
+        if self.state.config.deny_delete {
+            return failed("message delete not permitted");
+        }
+        if sequence == StreamSequence::ZERO {
+            return failed("no message found");
+        }
+        if sequence > self.state.store.last_sequence() {
+            return failed("stream store EOF");
+        }
+        if !self.state.store.contains(sequence) {
+            return Err(ErrorCode::SequenceNotFound.error().with("seq", sequence));
+        }
+        out.sync_wanted = true;
+        self.commit(&Command::MessageRemoved { sequence }, out);
+        Ok(())
+    }
+
+    /// A message. It may be one that is not durable yet: compare with [`durable`](Self::durable), and let the answer
+    /// wait as an effect. May read from disk.
+    ///
+    /// # Errors
+    /// A bad request, or no such message.
+    pub fn message(&self, request: &MsgGetRequest) -> Result<StoredMessage, ApiError> {
+        read::message(&self.state, request)
+    }
+
+    /// The server goes away: tells everybody who waits.
+    pub fn shutdown(&mut self, _now: Timestamp, out: &mut Output) {
+        self.flush(out);
+        for dispatcher in self.leader.dispatchers() {
+            dispatcher.end_shutdown(&mut out.sends);
+        }
+    }
+
+    /// The stream goes away: tells everybody who waits.
+    pub fn delete(&mut self, _now: Timestamp, out: &mut Output) {
+        self.flush(out);
+        for dispatcher in self.leader.dispatchers() {
+            dispatcher.end_deleted(&mut out.sends);
+        }
+    }
+}
