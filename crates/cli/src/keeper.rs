@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{Api, is_on, text_at};
+use crate::api::{is_on, text_at};
+use crate::connect::Connection;
 use crate::failure::Failure;
 
 /// A stream that stores messages of a subject.
@@ -33,32 +34,45 @@ impl Keeper {
     }
 }
 
-/// The streams that store messages of `subject`, which may have wildcards; none when JetStream is not enabled, or with
-/// a warning when the server does not say.
+/// The streams that store messages of `subject`, which may have wildcards; none when JetStream is not enabled. `None`,
+/// with a warning, when this user is not told.
 ///
 /// # Errors
 /// The server's refusal.
-pub(crate) async fn keepers(api: &Api, subject: &str) -> Result<Vec<Keeper>, Failure> {
+pub(crate) async fn keepers(
+    connection: &Connection,
+    subject: &str,
+) -> Result<Option<Vec<Keeper>>, Failure> {
     let doing = format!("cannot find out which streams store {subject}");
-    let request = json!({"subject": subject});
-    let names = match api.pages("STREAM.NAMES", &request, "streams", &doing).await {
+    let (api, request) = (&connection.api, json!({"subject": subject}));
+    let names_subject = api.subject("STREAM.NAMES");
+    let names = tokio::select! {
+        names = api.pages("STREAM.NAMES", &request, "streams", &doing) => names,
+        // Without the right to ask there is no answer to wait for.
+        () = connection.refused(&names_subject) => return Ok(not_told(subject)),
+    };
+    let names = match names {
         Ok(names) => names,
-        Err(failure) if has_no_jetstream(&failure) => return Ok(Vec::new()),
-        // Users without the right to ask get no answer. They can still publish and subscribe plainly.
-        Err(Failure::NoAnswer { .. }) => {
-            eprintln!("nats: warning: the server does not say which streams store {subject}");
-            return Ok(Vec::new());
-        }
+        Err(failure) if has_no_jetstream(&failure) => return Ok(Some(Vec::new())),
+        Err(Failure::NoAnswer { .. }) => return Ok(not_told(subject)),
         Err(failure) => return Err(failure),
     };
     let mut keepers = Vec::new();
     for name in names.iter().filter_map(Value::as_str) {
-        let info = api
-            .call(&format!("STREAM.INFO.{name}"), None, &doing)
-            .await?;
+        let call = format!("STREAM.INFO.{name}");
+        let info_subject = api.subject(&call);
+        let info = tokio::select! {
+            info = api.call(&call, None, &doing) => info?,
+            () = connection.refused(&info_subject) => return Ok(not_told(subject)),
+        };
         keepers.extend(Keeper::from_info(&info.value));
     }
-    Ok(keepers)
+    Ok(Some(keepers))
+}
+
+fn not_told(subject: &str) -> Option<Vec<Keeper>> {
+    eprintln!("nats: warning: this user is not told which streams store {subject}");
+    None
 }
 
 /// Whether a failure says that there is no JetStream to ask: nobody answers, or it is off for this account.

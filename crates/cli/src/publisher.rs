@@ -32,6 +32,8 @@ pub(crate) enum Published {
     },
     /// It was sent to whoever listens; no stream stores its subject.
     NotStored,
+    /// It was sent; this user is not told whether a stream stores its subject.
+    Unknown,
 }
 
 /// A message that was handed to the server.
@@ -53,6 +55,8 @@ pub(crate) struct Publisher<'a> {
     subject: &'a str,
     reply: Option<&'a str>,
     keeper: Option<Keeper>,
+    /// Whether the server told which stream stores the subject, if any.
+    is_known: bool,
     acks: Acks,
 }
 
@@ -75,7 +79,9 @@ impl<'a> Publisher<'a> {
         subject: &'a str,
         reply: Option<&'a str>,
     ) -> Result<Self, Failure> {
-        let keeper = keepers(&connection.api, subject).await?.into_iter().next();
+        let found = keepers(connection, subject).await?;
+        let is_known = found.is_some();
+        let keeper = found.into_iter().flatten().next();
         let inbox = connection.client.new_inbox();
         let incoming = connection.client.subscribe(format!("{inbox}.*")).await;
         Ok(Self {
@@ -83,6 +89,7 @@ impl<'a> Publisher<'a> {
             subject,
             reply,
             keeper,
+            is_known,
             acks: Acks {
                 inbox,
                 incoming: incoming
@@ -93,9 +100,22 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    /// Whether a stream stores the subject.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.keeper.is_some()
+    /// Makes sure that a stream stores the subject.
+    ///
+    /// # Errors
+    /// [`Failure::Other`] when none does, or when the server does not tell.
+    pub(crate) fn insist_on_stream(&self) -> Result<(), Failure> {
+        match (&self.keeper, self.is_known) {
+            (Some(_), _) => Ok(()),
+            (None, true) => Err(Failure::other(format!(
+                "no stream stores {}; nothing was published",
+                self.subject
+            ))),
+            (None, false) => Err(Failure::other(format!(
+                "whether a stream stores {} is not known to this user; nothing was published",
+                self.subject
+            ))),
+        }
     }
 
     /// Hands one message to the server. Messages arrive in the order of these calls.
@@ -111,7 +131,11 @@ impl<'a> Publisher<'a> {
             (None, reply) => {
                 self.hand_over(reply.map(str::to_owned), headers, body)
                     .await?;
-                return Ok(Sent::Done(Published::NotStored));
+                return Ok(Sent::Done(if self.is_known {
+                    Published::NotStored
+                } else {
+                    Published::Unknown
+                }));
             }
             (Some(keeper), None) if keeper.acknowledges => {
                 self.acks.sent += 1;

@@ -55,6 +55,8 @@ struct State {
     stream: Stream,
     output: Output,
     posts: Vec<Post>,
+    /// The last sequence whose record was handed to the journal.
+    submitted: StreamSequence,
     /// Bytes that the stream has added to the usage of all.
     bytes: u64,
     /// The stream was deleted; what still arrives is dropped.
@@ -120,6 +122,7 @@ impl StreamActor {
                 stream,
                 output: Output::default(),
                 posts: Vec::new(),
+                submitted: StreamSequence::ZERO,
                 bytes: 0,
                 gone: false,
             }),
@@ -449,11 +452,16 @@ impl StreamActor {
             let effects = std::mem::take(&mut output.effects);
             match self.commit() {
                 Some(commit) => {
-                    let wanted = std::mem::take(&mut output.sync_wanted) || !effects.is_empty();
+                    let durable = state.stream.store().last_sequence();
+                    // A message whose publisher does not wait is waited for by the consumers.
+                    let awaited = durable > state.submitted && state.stream.has_consumers();
+                    state.submitted = durable;
+                    let wanted =
+                        std::mem::take(&mut output.sync_wanted) || !effects.is_empty() || awaited;
                     let release = Release {
                         actor: Arc::clone(self),
                         effects,
-                        durable: state.stream.store().last_sequence(),
+                        durable,
                     };
                     commit.submit(&mut output.journal, wanted, release);
                 }

@@ -39,9 +39,11 @@ const LAZY_COMMIT: Duration = Duration::from_millis(50);
 const FULL_RETRY: Duration = Duration::from_millis(100);
 /// Bytes that may wait for the journal. Above it new publishes are answered with 429.
 const QUEUED_BYTES_MAX: usize = 32 << 20;
-/// Bytes that must be free on the disk, or in files made before, for a publish to be accepted once the next journal file could not be
-/// made: what is accepted already has to fit, and checkpoints need room to work in.
+/// Bytes that must be free on the disk for a publish to be accepted, beside what the journal owes to the streams' files: checkpoints
+/// need room to work in, those that make room by deleting too.
 const ROOM_MIN: u64 = 16 << 20;
+/// The disk is asked how much is free once in this many bytes of journal.
+const LOOK_EVERY_BYTES: u64 = 1 << 20;
 /// Free bytes at which publishes are accepted again; more than [`ROOM_MIN`], so that the gate does not flap.
 const ROOM_AGAIN: u64 = 2 * ROOM_MIN;
 
@@ -79,6 +81,14 @@ enum Committed {
     Written,
 }
 
+/// What [`Commit::take_queue`] takes.
+#[derive(Clone, Copy)]
+enum Taking {
+    Everything,
+    /// Everything, unless somebody waits for a sync.
+    UnlessWanted,
+}
+
 /// A one-shot result that a thread waits for.
 #[derive(Default)]
 struct Signal {
@@ -104,6 +114,8 @@ struct Writer {
     making_spare: bool,
     /// The next file could not be made: the disk is full.
     starved: bool,
+    /// [`Commit::written_bytes`] when the disk was last asked how much is free.
+    looked_at: u64,
 }
 
 /// The commit side of one store directory.
@@ -117,8 +129,10 @@ pub(crate) struct Commit {
     left_with_writer: AtomicBool,
     admission: AtomicU8,
     queued_bytes: AtomicU64,
-    /// Bytes written to the journal since the server started; decides when a checkpoint is due.
+    /// Bytes of the journal: those found at the start that no checkpoint had taken, and those written since.
     written_bytes: AtomicU64,
+    /// Of these, the bytes that a checkpoint has taken into the streams' files.
+    checkpointed_bytes: AtomicU64,
     failure: Mutex<Option<String>>,
     /// Bytes free on the disk of the journal.
     free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -127,8 +141,10 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
+    /// The commit side of `journal`, which holds `journal_bytes` of records that no checkpoint has taken.
     pub(crate) fn new(
         journal: Journal,
+        journal_bytes: u64,
         policy: SyncPolicy,
         free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
         helpers: Arc<Helpers>,
@@ -145,12 +161,14 @@ impl Commit {
                 last_sync: Instant::now(),
                 making_spare: false,
                 starved: false,
+                looked_at: 0,
             }),
             order: Mutex::new(()),
             left_with_writer: AtomicBool::new(false),
             admission: AtomicU8::new(Admission::Open as u8),
             queued_bytes: AtomicU64::new(0),
-            written_bytes: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(journal_bytes),
+            checkpointed_bytes: AtomicU64::new(0),
             failure: Mutex::new(None),
             free_bytes,
             helpers,
@@ -177,7 +195,7 @@ impl Commit {
         self.queued_bytes.load(Ordering::Relaxed) > QUEUED_BYTES_MAX as u64
     }
 
-    /// Bytes written to the journal since the start.
+    /// Bytes of the journal that no checkpoint had taken at the start, and those written since.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes.load(Ordering::Relaxed)
     }
@@ -222,12 +240,29 @@ impl Commit {
         result.clone().expect("set by the commit thread")
     }
 
-    /// With a lazy policy the thread that queued records writes them itself when nobody else is writing: no hop to another
-    /// thread on the way to the acknowledgement.
+    /// Takes what was queued a step further on the thread that queued it, when nobody else is writing: no hop to another thread.
+    ///
+    /// With a lazy policy it is written and its effects leave. Otherwise records that nobody waits for are written, so that they survive
+    /// the end of the process at once; a commit thread syncs them soon.
     pub(crate) fn drive(self: &Arc<Self>, turn: &mut Turn) {
-        if self.policy == SyncPolicy::Always {
-            return;
+        match self.policy {
+            SyncPolicy::Always => self.write_early(),
+            SyncPolicy::Every(_) => self.drive_lazily(turn),
         }
+    }
+
+    fn write_early(self: &Arc<Self>) {
+        let Some(mut writer) = self.writer.try_lock() else {
+            return;
+        };
+        if self.take_queue(&mut writer, Taking::UnlessWanted) {
+            // Who waits stays with the writer, for the commit thread that syncs; a full disk is its affair too.
+            let _left_with_writer = self.write(&mut writer, false);
+            self.prepare_spare(&mut writer);
+        }
+    }
+
+    fn drive_lazily(self: &Arc<Self>, turn: &mut Turn) {
         loop {
             let (Some(mut writer), Some(order)) = (self.writer.try_lock(), self.order.try_lock())
             else {
@@ -236,7 +271,7 @@ impl Commit {
                 return;
             };
             let waits = |waiter: &Waiter| matches!(waiter, Waiter::Thread(_));
-            if !self.take_queue(&mut writer) {
+            if !self.take_queue(&mut writer, Taking::Everything) {
                 return;
             }
             let sync = writer.waiters.iter().any(waits);
@@ -267,10 +302,11 @@ impl Commit {
     pub(crate) fn run(self: &Arc<Self>, turn: &mut Turn) {
         while self.wait_for_work() {
             let mut writer = self.writer.lock();
-            self.take_queue(&mut writer);
+            self.take_queue(&mut writer, Taking::Everything);
             if writer.waiters.is_empty() && !self.sync_is_due(&writer) {
                 self.left_with_writer.store(false, Ordering::Release);
                 self.prepare_spare(&mut writer);
+                self.watch_room(&mut writer);
                 continue;
             }
             let sync = self.must_sync(&writer);
@@ -319,6 +355,21 @@ impl Commit {
         self.writer.lock().journal.last_written()
     }
 
+    /// Everything that was in the journal at `written` bytes is in the streams' files now.
+    pub(crate) fn note_checkpoint(self: &Arc<Self>, written: u64) {
+        self.checkpointed_bytes.fetch_max(written, Ordering::AcqRel);
+        if self.admission() == Admission::Full {
+            let mut writer = self.writer.lock();
+            self.watch_room(&mut writer);
+        }
+    }
+
+    /// Whether the disk is full and a checkpoint would help.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.admission() == Admission::Full
+            && self.checkpointed_bytes.load(Ordering::Acquire) < self.written_bytes()
+    }
+
     /// Gives back journal files that hold nothing after `through`.
     ///
     /// # Errors
@@ -361,9 +412,18 @@ impl Commit {
         }
     }
 
-    /// Moves the queue to the writer; `false` when it was empty.
-    fn take_queue(&self, writer: &mut Writer) -> bool {
+    /// Moves the queue to the writer; `false` when there was nothing to move.
+    fn take_queue(&self, writer: &mut Writer, taking: Taking) -> bool {
         let mut queue = self.queue.lock();
+        match taking {
+            Taking::UnlessWanted if queue.sync_wanted => return false,
+            // They are still unsynced: `oldest` goes on to say since when.
+            Taking::UnlessWanted => {}
+            Taking::Everything => {
+                queue.sync_wanted = false;
+                queue.oldest = None;
+            }
+        }
         if queue.waiters.is_empty() {
             return false;
         }
@@ -377,8 +437,6 @@ impl Commit {
         } else {
             writer.waiters.append(&mut queue.waiters);
         }
-        queue.sync_wanted = false;
-        queue.oldest = None;
         true
     }
 
@@ -435,15 +493,23 @@ impl Commit {
         }
     }
 
-    /// Opens or closes the admission by the room that is left for what is already accepted.
-    fn watch_room(&self, writer: &Writer) {
+    /// Opens or closes the admission by the room that is left for what is already accepted: what the journal holds and no
+    /// checkpoint has taken yet must fit into the streams' files, or the journal could never be let go.
+    fn watch_room(&self, writer: &mut Writer) {
         let admission = self.admission();
-        if admission == Admission::Failed || (admission == Admission::Open && !writer.starved) {
+        let written = self.written_bytes();
+        let looked_lately = written - writer.looked_at < LOOK_EVERY_BYTES;
+        if admission == Admission::Failed
+            || (admission == Admission::Open && looked_lately && !writer.starved)
+        {
             return;
         }
-        let room = writer.journal.room().saturating_add((self.free_bytes)());
+        writer.looked_at = written;
+        let free = (self.free_bytes)();
+        let owed = written.saturating_sub(self.checkpointed_bytes.load(Ordering::Acquire));
+        let spare = free.saturating_sub(owed);
         match admission {
-            Admission::Open if room < ROOM_MIN => {
+            Admission::Open if spare < ROOM_MIN => {
                 self.admission
                     .store(Admission::Full as u8, Ordering::Relaxed);
                 self.report.report(
@@ -451,7 +517,7 @@ impl Commit {
                     "JetStream is out of disk space: publishes are refused until there is room",
                 );
             }
-            Admission::Full if room >= ROOM_AGAIN => {
+            Admission::Full if spare >= ROOM_AGAIN => {
                 self.admission
                     .store(Admission::Open as u8, Ordering::Relaxed);
                 self.report.report(
@@ -512,7 +578,7 @@ impl Commit {
                 Err(fault) if fault.is_full() => {}
                 Err(fault) => commit.fail(&fault),
             }
-            commit.watch_room(&writer);
+            commit.watch_room(&mut writer);
         }));
     }
 

@@ -148,6 +148,7 @@ impl JetStream {
         let report = Arc::clone(&seams.report);
         let commit = Commit::new(
             storage.journal,
+            storage.journal_bytes,
             config.sync,
             free_bytes,
             Arc::clone(&helpers),

@@ -93,7 +93,8 @@ impl Housekeeper {
             drop(stopping);
             let bytes = self.host.commit.written_bytes();
             let gathered = bytes - last_bytes;
-            let due = gathered >= CHECKPOINT_BYTES
+            let due = self.host.commit.wants_checkpoint()
+                || gathered >= CHECKPOINT_BYTES
                 || (gathered > 0 && last_full.elapsed() >= CHECKPOINT_EVERY);
             self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
             if due {
@@ -109,6 +110,7 @@ impl Housekeeper {
         let host = &self.host;
         let mut checkpointer = host.checkpointer.lock();
         let mut unfinished = self.unfinished.lock();
+        let bytes_before = host.commit.written_bytes();
         let written_before = host.commit.last_written();
         let actors: Vec<_> = host
             .registry
@@ -189,6 +191,7 @@ impl Housekeeper {
                         &format!("journal files are given back later: {fault}"),
                     );
                 }
+                host.commit.note_checkpoint(bytes_before);
             }
             Ok(()) => {}
             Err(fault) => host.seams.report.report(

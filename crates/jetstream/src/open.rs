@@ -170,6 +170,8 @@ pub struct OpenedStream {
 pub struct OpenStore {
     /// The journal, ready to be written.
     pub journal: Journal,
+    /// Bytes of its records that no checkpoint has taken.
+    pub journal_bytes: u64,
     /// The manifest's slots.
     pub manifest_store: ManifestStore,
     /// The manifest as it is on disk.
@@ -248,6 +250,7 @@ impl OpenStore {
         let streams = replay.streams.into_values().collect();
         Ok(Self {
             journal,
+            journal_bytes: report.bytes,
             manifest_store,
             manifest,
             streams,

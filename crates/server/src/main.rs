@@ -1,4 +1,5 @@
 //! The binary `nats-server`.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

@@ -78,7 +78,8 @@ impl Stream {
         Ok(())
     }
 
-    /// What a consumer says about itself.
+    /// What a consumer says about itself. Whether a push consumer is bound is what the last look for a subscriber found;
+    /// the poll that ends this turn looks again.
     ///
     /// # Errors
     /// [`ErrorCode::ConsumerNotFound`].
@@ -87,6 +88,9 @@ impl Stream {
         let consumer = state
             .consumer(name)
             .ok_or_else(|| ErrorCode::ConsumerNotFound.error())?;
+        if consumer.config.is_push() {
+            leader.mark_ready(consumer.id);
+        }
         let dispatcher = leader.dispatcher(consumer.id);
         Ok(info::consumer(state, now, consumer, dispatcher))
     }

@@ -293,6 +293,12 @@ impl Stream {
         self.state.created
     }
 
+    /// Whether the stream has a consumer.
+    #[must_use]
+    pub fn has_consumers(&self) -> bool {
+        !self.state.consumers.is_empty()
+    }
+
     /// The last entry.
     #[must_use]
     pub fn entry(&self) -> EntryIndex {

@@ -94,7 +94,7 @@ impl Stream {
         if self.state.config.deny_delete {
             return failed("message delete not permitted");
         }
-        if sequence == StreamSequence::ZERO {
+        if sequence < self.state.store.first_sequence() {
             return failed("no message found");
         }
         if sequence > self.state.store.last_sequence() {

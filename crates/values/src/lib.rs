@@ -2,6 +2,7 @@
 //! [`Clock`] and [`Entropy`] seams.
 //!
 //! Nothing here does I/O; the two seams are traits that drivers implement.
+#![forbid(unsafe_code)]
 
 mod duration;
 mod entropy;

@@ -31,7 +31,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let Command::Info = command;
     let connection = settings.connect().await?;
-    let rtt = connection.round_trip().await?;
+    let rtt = connection.round_trip(&[]).await?;
     let user = user_info(&connection).await;
     let jetstream = match connection
         .api

@@ -49,7 +49,8 @@ pub(crate) struct Flags {
 struct Line<'a> {
     subject: &'a str,
     bytes: usize,
-    stored: bool,
+    /// `null` when this user is not told.
+    stored: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,11 +68,8 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
     let connection = settings.connect().await?;
     let reply = flags.reply.as_deref();
     let mut publisher = Publisher::open(&connection, &flags.subject, reply).await?;
-    if flags.jetstream && !publisher.is_stored() {
-        return Err(Failure::other(format!(
-            "no stream stores {}; nothing was published",
-            flags.subject
-        )));
+    if flags.jetstream {
+        publisher.insist_on_stream()?;
     }
     let report = Report {
         subject: &flags.subject,
@@ -97,7 +95,7 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
             Sent::Awaiting(ticket) => waiting.push_back((ticket, bytes)),
             Sent::Done(published) => {
                 if report.each {
-                    settle(&connection, &published).await?;
+                    settle(&connection, &flags.subject, &published).await?;
                 }
                 report.message(&published, bytes)?;
                 last = Some(published);
@@ -111,17 +109,21 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
         last = report.oldest(&mut publisher, &mut waiting).await?;
     }
     if let Some(published) = last {
-        settle(&connection, &published).await?;
+        settle(&connection, &flags.subject, &published).await?;
         report.total(number, &published);
     }
     Ok(())
 }
 
 /// Makes sure that the server took a message that nothing acknowledges, before anything is said about it.
-async fn settle(connection: &Connection, published: &Published) -> Result<(), Failure> {
+async fn settle(
+    connection: &Connection,
+    subject: &str,
+    published: &Published,
+) -> Result<(), Failure> {
     match published {
         Published::Stored { .. } => Ok(()),
-        _ => connection.round_trip().await.map(drop),
+        _ => connection.round_trip(&[subject]).await.map(drop),
     }
 }
 
@@ -181,7 +183,7 @@ impl Report<'_> {
         let mut line = Line {
             subject: self.subject,
             bytes,
-            stored: false,
+            stored: Some(false),
             stream: None,
             sequence: None,
             duplicate: None,
@@ -192,12 +194,16 @@ impl Report<'_> {
                 sequence,
                 duplicate,
             } => {
-                line.stored = true;
+                line.stored = Some(true);
                 line.stream = Some(stream);
                 line.sequence = Some(*sequence);
                 line.duplicate = Some(*duplicate);
             }
-            Published::Unacknowledged { stream, .. } => line.stream = Some(stream),
+            Published::Unacknowledged { stream, .. } => {
+                line.stored = None;
+                line.stream = Some(stream);
+            }
+            Published::Unknown => line.stored = None,
             Published::NotStored => {}
         }
         line
@@ -220,6 +226,9 @@ fn describe(subject: &str, published: &Published, what: &str) -> String {
         Published::Unacknowledged { stream, reason } => {
             format!("Published {what} to \"{subject}\" for stream {stream}; {reason}")
         }
+        Published::Unknown => format!(
+            "Published {what} to \"{subject}\"; whether a stream stores it is not known to this user"
+        ),
         Published::NotStored => {
             format!("Published {what} to \"{subject}\"; no stream stores this subject")
         }

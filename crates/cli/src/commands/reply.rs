@@ -86,7 +86,7 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
         .queue_subscribe(flags.subject.clone(), flags.queue.clone())
         .await
         .map_err(|error| Failure::other(format!("cannot listen on {}: {error}", flags.subject)))?;
-    connection.round_trip().await?;
+    connection.round_trip(&[&flags.subject]).await?;
     if !format.is_json() {
         eprintln!(
             "Listening on \"{}\" in group \"{}\"",
@@ -135,7 +135,7 @@ pub(crate) async fn run(flags: Flags, settings: &Settings, format: Format) -> Re
         }
     }
     // The last answer is still in this process; it must reach the server before the exit.
-    connection.round_trip().await.map(drop)
+    connection.round_trip(&[]).await.map(drop)
 }
 
 async fn send(

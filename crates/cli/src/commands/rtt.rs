@@ -77,10 +77,10 @@ async fn measure(
     };
     let connection = settings.connect_to(&[target]).await?;
     // The first round trip also sets up the reply subscription.
-    connection.round_trip().await?;
+    connection.round_trip(&[]).await?;
     let mut times = Vec::new();
     for _ in 0..iterations {
-        let took = connection.round_trip().await?;
+        let took = connection.round_trip(&[]).await?;
         times.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
     let sum: u64 = times.iter().sum();

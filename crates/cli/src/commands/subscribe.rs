@@ -220,7 +220,7 @@ async fn open(
             readers.push(reader);
             continue;
         } else {
-            keepers(&connection.api, subject).await?
+            keepers(connection, subject).await?.unwrap_or_default()
         };
         if found.is_empty() && flags.insists_on_a_stream() {
             return Err(Failure::other(format!("no stream stores {subject}")));
@@ -246,7 +246,8 @@ async fn open(
         }
     }
     // Whoever waits for the lines below and then publishes must be able to rely on them.
-    connection.round_trip().await?;
+    let subjects: Vec<&str> = flags.subjects.iter().map(String::as_str).collect();
+    connection.round_trip(&subjects).await?;
     if !format.is_json() {
         for subject in plain {
             eprintln!("Subscribing on {subject}");

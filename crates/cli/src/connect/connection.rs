@@ -30,28 +30,33 @@ impl Connection {
     ///
     /// # Errors
     /// [`Failure::Connect`] when the server does not answer, [`Failure::Other`] with the server's words when it refused
-    /// something that was sent before.
-    pub(crate) async fn round_trip(&self) -> Result<Duration, Failure> {
+    /// to publish or subscribe one of `subjects`.
+    pub(crate) async fn round_trip(&self, subjects: &[&str]) -> Result<Duration, Failure> {
         let start = std::time::Instant::now();
-        // A message to ourselves comes back after the server has seen everything that was sent before it.
-        self.violations.seen().probing = true;
+        // A message to ourselves comes back after the server has seen everything that was sent before it. So does the
+        // refusal of it, when this user may not have inboxes.
+        let inbox = self.client.new_inbox();
         let answer = tokio::select! {
-            answer = self.probe() => answer,
-            () = self.violations.probe_refused() => Ok(()),
+            answer = self.probe(inbox.clone()) => answer,
+            () = self.violations.refused(&inbox) => Ok(()),
         };
-        self.violations.seen().probing = false;
         let took = start.elapsed();
         // The library hands events to a task of its own; let it run before looking.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
-        if let Some(text) = self.violations.seen().texts.first() {
-            return Err(Failure::other(text.clone()));
+        if let Some(text) = self.violations.about(subjects) {
+            return Err(Failure::other(text));
         }
         answer.map(|()| took).map_err(|reason| Failure::Connect {
             servers: self.servers.clone(),
             reason,
         })
+    }
+
+    /// Waits until the server has refused to publish or subscribe `subject`, for ever if it does not.
+    pub(crate) async fn refused(&self, subject: &str) {
+        self.violations.refused(&format!("\"{subject}\"")).await;
     }
 
     /// Whether a message has to do with this connection's own requests.
@@ -60,8 +65,7 @@ impl Connection {
         is_own(&message.subject) || message.reply.as_deref().is_some_and(is_own)
     }
 
-    async fn probe(&self) -> Result<(), String> {
-        let inbox = self.client.new_inbox();
+    async fn probe(&self, inbox: String) -> Result<(), String> {
         let mut back = self
             .client
             .subscribe(inbox.clone())
@@ -94,13 +98,14 @@ struct Refusals {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// The server's words.
+    /// The server's words, the first [`TEXTS_MAX`] of them.
     texts: Vec<String>,
-    /// Whether our own probe is under way. Being refused an inbox says nothing about what the user asked for.
-    probing: bool,
     /// Whether the connection is lost at the moment.
     away: bool,
 }
+
+/// How many refusals are remembered: what decides a command's outcome comes early.
+const TEXTS_MAX: usize = 100;
 
 impl Violations {
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -108,22 +113,41 @@ impl Violations {
     }
 
     fn push(&self, text: &str, inbox_root: &str) {
-        let mut seen = self.seen();
-        if seen.probing && text.contains(inbox_root) {
-            seen.probing = false;
-        } else {
+        // That replies cannot be received is said by what waits for them in vain.
+        if !text.contains(inbox_root) {
             eprintln!("nats: warning: server error: {text}");
+        }
+        let mut seen = self.seen();
+        if seen.texts.len() < TEXTS_MAX {
             seen.texts.push(text.to_owned());
         }
         drop(seen);
-        self.0.news.notify_one();
+        self.0.news.notify_waiters();
     }
 
-    /// Waits until our own probe was refused, which ends it like an answer does.
-    async fn probe_refused(&self) {
-        while self.seen().probing {
-            self.0.news.notified().await;
+    /// Waits until the server has refused `subject`.
+    async fn refused(&self, subject: &str) {
+        loop {
+            // Created before the look, so that nothing is missed in between.
+            let news = self.0.news.notified();
+            if self.seen().texts.iter().any(|text| text.contains(subject)) {
+                return;
+            }
+            news.await;
         }
+    }
+
+    /// The first refusal that has to do with one of `subjects`, or with no subject at all.
+    fn about(&self, subjects: &[&str]) -> Option<String> {
+        let is_about = |text: &&String| {
+            !text
+                .to_ascii_lowercase()
+                .starts_with("permissions violation")
+                || subjects
+                    .iter()
+                    .any(|subject| text.contains(&format!("\"{subject}\"")))
+        };
+        self.seen().texts.iter().find(is_about).cloned()
     }
 }
 
@@ -147,5 +171,24 @@ pub(super) fn on_event(event: &Event, violations: &Violations, inbox_root: &str)
         | Event::ServerError(_)
         | Event::ClientError(_) => eprintln!("nats: warning: {event}"),
         Event::Draining | Event::Closed => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refusals_of_what_was_asked_for_count() {
+        let violations = Violations::default();
+        violations.push("Permissions Violation for Publish to \"a.b\"", "_INBOX.x");
+        assert_eq!(violations.about(&["a", "b"]), None);
+        assert!(violations.about(&["a.b"]).is_some());
+        violations.push("maximum subscriptions exceeded", "_INBOX.x");
+        assert!(
+            violations
+                .about(&[])
+                .is_some_and(|text| text.starts_with("maximum"))
+        );
     }
 }

@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn a_context_with_settings_that_are_not_built_is_refused() {
         let mut context = Context::new("cloud");
-        context.set("creds", "/tmp/user.creds");
+        context.set("creds", "user.creds");
         let error = Settings::merge(&flags(None), &context).expect_err("refused");
         assert!(
             error.to_string().contains("\"cloud\" uses creds"),

@@ -175,10 +175,14 @@ fn single_messages_are_deleted_once() {
         error 10043 sequence 2 not found
         > delete 9
         error 10057 stream store EOF
+        > delete 1
+        deleted
+        > delete 2
+        error 10057 no message found
         > delete 0
         error 10057 no message found
         > state
-        messages 2 first 1 last 3 subjects {"s.a": 2} deleted [2]
+        messages 1 first 3 last 3 subjects {"s.a": 1} deleted []
         > restart
         > get {"seq":2}
         error 10037 no message found
