@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ClusterInfo, ConsumerCreateRequest, ConsumerInfo, ConsumerListResponse,
-    ConsumerNamesResponse, ErrorCode, LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest,
-    SuccessResponse, check_consumer_name,
+    ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse, ErrorCode,
+    LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name,
 };
 use everjet_stream::CreateConsumer;
 use everjet_values::token;
@@ -17,7 +16,8 @@ use super::{Answer, Call};
 const GIVEN_NAME_LEN: usize = 8;
 
 impl Call<'_> {
-    /// `CONSUMER.CREATE.<stream>.<consumer>[.<filter>]`.
+    /// `CONSUMER.CREATE.<stream>.<consumer>[.<filter>]`. The subject names the consumer; of the names in the body only a
+    /// durable one has to agree, as in nats-server 2.15.1.
     pub(super) fn create_consumer(
         &mut self,
         stream: &str,
@@ -26,14 +26,10 @@ impl Call<'_> {
     ) -> Result<Answer, ApiError> {
         let mut request = self.consumer_request(stream)?;
         let config = &mut request.config;
-        for name in [&config.name, &config.durable_name] {
-            if !name.is_empty() && name != consumer {
-                return Err(ErrorCode::ConsumerDurableNameNotMatchSubject.error());
-            }
+        if !config.durable_name.is_empty() && config.durable_name != consumer {
+            return Err(ErrorCode::ConsumerDurableNameNotMatchSubject.error());
         }
-        if config.name.is_empty() {
-            consumer.clone_into(&mut config.name);
-        }
+        consumer.clone_into(&mut config.name);
         if let Some(filter) = filter {
             if !config.filter_subjects.is_empty() {
                 return Err(ErrorCode::ConsumerMultipleFiltersNotAllowed.error());
@@ -60,13 +56,14 @@ impl Call<'_> {
         stream: &str,
         consumer: &str,
     ) -> Result<Answer, ApiError> {
-        let request = self.consumer_request(stream)?;
+        let mut request = self.consumer_request(stream)?;
         if request.config.durable_name.is_empty() {
             return Err(ErrorCode::ConsumerDurableNameNotSet.error());
         }
         if request.config.durable_name != consumer {
             return Err(ErrorCode::ConsumerDurableNameNotMatchSubject.error());
         }
+        consumer.clone_into(&mut request.config.name);
         self.add_consumer(stream, request)
     }
 
@@ -87,7 +84,6 @@ impl Call<'_> {
     pub(super) fn consumer_list(&mut self, stream: &str) -> Result<Answer, ApiError> {
         let request: PageRequest = self.body()?;
         let actor = self.stream(stream)?;
-        let leader = self.host.config.server_name.clone();
         self.read(&actor, |stream, now| {
             let names: Vec<String> = stream
                 .consumer_names()
@@ -98,7 +94,6 @@ impl Call<'_> {
             let consumers = names
                 .iter()
                 .filter_map(|name| stream.consumer_info(now, name).ok())
-                .map(|info| led_by(info, &leader))
                 .collect();
             Ok(ConsumerListResponse { page, consumers })
         })
@@ -111,10 +106,7 @@ impl Call<'_> {
     ) -> Result<Answer, ApiError> {
         self.expect_empty()?;
         let actor = self.stream(stream)?;
-        let leader = self.host.config.server_name.clone();
-        self.read(&actor, |stream, now| {
-            Ok(led_by(stream.consumer_info(now, consumer)?, &leader))
-        })
+        self.read(&actor, |stream, now| stream.consumer_info(now, consumer))
     }
 
     pub(super) fn delete_consumer(
@@ -148,12 +140,6 @@ impl Call<'_> {
         request: ConsumerCreateRequest,
     ) -> Result<Answer, ApiError> {
         let config = &request.config;
-        if !config.name.is_empty()
-            && !config.durable_name.is_empty()
-            && config.name != config.durable_name
-        {
-            return Err(ErrorCode::ConsumerCreateDurableAndNameMismatch.error());
-        }
         for name in [&config.name, &config.durable_name] {
             if !name.is_empty() {
                 check_consumer_name(name)?;
@@ -162,7 +148,6 @@ impl Call<'_> {
         let actor = self.stream(stream)?;
         let account = Arc::clone(&actor.account);
         let free_name = token(&*self.host.seams.entropy, GIVEN_NAME_LEN);
-        let leader = self.host.config.server_name.clone();
         let create = CreateConsumer {
             config: request.config,
             action: request.action,
@@ -173,7 +158,7 @@ impl Call<'_> {
             let interest = &mut |subject: &[u8]| account.has_interest(subject);
             let info = stream.create_consumer(now, create, free_name, interest, output)?;
             created = Some((info.name.clone(), info.config.deliver_subject.clone()));
-            Ok(led_by(info, &leader))
+            Ok(info)
         })?;
         if let Some((name, deliver_subject)) =
             created.filter(|(_, deliver_subject)| !deliver_subject.is_empty())
@@ -193,9 +178,4 @@ impl Call<'_> {
         }
         Ok(answer)
     }
-}
-
-fn led_by(mut info: ConsumerInfo, leader: &str) -> ConsumerInfo {
-    info.cluster = Some(ClusterInfo::single(leader));
-    info
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use everjet_api::{MsgGetRequest, decode_lenient};
+use everjet_api::{ErrorCode, MsgGetRequest, decode_lenient};
 use everjet_routing::{Message, Origin, Turn};
-use everjet_store::StoredMessage;
+use everjet_store::{JournalBatch, StoredMessage};
 use everjet_wire::HeaderBuilder;
 
 use super::Request;
@@ -35,29 +35,43 @@ pub(super) fn get(
         Err(status) => return answer(host, request, &status_block(408, status), b"", turn),
     };
     let found = actor.with(turn, |stream, _, _| {
-        // What is not durable yet is not shown: a power cut could take it back.
         stream
             .message(&wanted)
-            .ok()
-            .filter(|message| message.sequence <= stream.durable())
+            .map(|message| (message.sequence > stream.durable(), message))
     });
-    match found.flatten() {
-        Some(message) if wanted.no_hdr => answer(host, request, b"", message.payload(), turn),
-        Some(message) => answer(
-            host,
-            request,
-            &message_block(stream, &message),
-            message.payload(),
-            turn,
-        ),
-        None => answer(
-            host,
-            request,
-            &status_block(404, "Message Not Found"),
-            b"",
-            turn,
-        ),
-    }
+    let found = found.unwrap_or_else(|| Err(ErrorCode::NoMessageFound.error()));
+    let message = match found {
+        // What a power cut could still take back is not shown before it is durable.
+        Ok((true, message)) => match host.commit.commit_and_wait(&mut JournalBatch::default()) {
+            Ok(()) => message,
+            Err(why) => return answer(host, request, &status_block(500, &why), b"", turn),
+        },
+        Ok((false, message)) => message,
+        Err(error) if error.is(ErrorCode::NoMessageFound) => {
+            return answer(
+                host,
+                request,
+                &status_block(404, "Message Not Found"),
+                b"",
+                turn,
+            );
+        }
+        Err(error) => {
+            return answer(
+                host,
+                request,
+                &status_block(500, &error.description),
+                b"",
+                turn,
+            );
+        }
+    };
+    let headers = if wanted.no_hdr {
+        Vec::new()
+    } else {
+        message_block(stream, &message)
+    };
+    answer(host, request, &headers, message.payload(), turn);
 }
 
 /// What the request asks for, or the text of status 408.

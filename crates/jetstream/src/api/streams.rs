@@ -6,15 +6,18 @@ use everjet_api::{
     StreamCreateResponse, StreamInfo, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
     StreamNamesRequest, StreamNamesResponse, SuccessResponse, check_stream_name,
 };
-use everjet_stream::{ServerLimits, normalise_config};
+use everjet_stream::{ServerLimits, normalise_config, normalise_update};
 
 use super::worker::page;
 use super::{Answer, Call};
 use crate::render::journal_failed;
 
+/// Checks a configuration and fills in its defaults.
+type Normalise = fn(StreamConfig, bool, &ServerLimits) -> Result<StreamConfig, ApiError>;
+
 impl Call<'_> {
     pub(super) fn create_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
-        let config = self.wanted_config(name)?;
+        let config = self.wanted_config(name, normalise_config)?;
         if let Some(existing) = self.host.registry.config(name) {
             if existing != config {
                 return Err(ErrorCode::StreamNameExists.error());
@@ -45,7 +48,7 @@ impl Call<'_> {
 
     pub(super) fn update_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
         let actor = self.stream(name)?;
-        let config = self.wanted_config(name)?;
+        let config = self.wanted_config(name, normalise_update)?;
         self.check_subjects(&config)?;
         let answer = self.change(&actor, |stream, now, output| {
             stream.update(now, config, output)?;
@@ -137,13 +140,13 @@ impl Call<'_> {
     }
 
     /// The configuration that the request asks for, checked and with its defaults.
-    fn wanted_config(&self, name: &str) -> Result<StreamConfig, ApiError> {
+    fn wanted_config(&self, name: &str, normalise: Normalise) -> Result<StreamConfig, ApiError> {
         let request: StreamCreateRequest = self.body()?;
         check_stream_name(name)?;
         if request.config.name != name {
             return Err(ErrorCode::StreamMismatch.error());
         }
-        normalise_config(request.config, request.pedantic, &ServerLimits::default())
+        normalise(request.config, request.pedantic, &ServerLimits::default())
     }
 
     fn check_subjects(&self, config: &StreamConfig) -> Result<(), ApiError> {

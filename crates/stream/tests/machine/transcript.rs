@@ -33,7 +33,7 @@ use crate::driver::Driver;
 /// Runs a transcript and compares what it prints.
 #[track_caller]
 pub(crate) fn check(transcript: &str) {
-    let mut session = Session::new();
+    let mut script = Script::new();
     let mut shown = String::new();
     let mut wanted = String::new();
     for line in transcript.lines().map(str::trim) {
@@ -43,7 +43,7 @@ pub(crate) fn check(transcript: &str) {
         writeln!(wanted, "{line}").expect("memory");
         if let Some(command) = line.strip_prefix("> ") {
             writeln!(shown, "{line}").expect("memory");
-            for line in session.run(command).lines() {
+            for line in script.run(command).lines() {
                 writeln!(shown, "{}", line.trim_end()).expect("memory");
             }
         }
@@ -51,7 +51,7 @@ pub(crate) fn check(transcript: &str) {
     assert_eq!(shown, wanted, "\n--- shown:\n{shown}--- wanted:\n{wanted}");
 }
 
-struct Session {
+struct Script {
     driver: Driver,
     now: Timestamp,
     absent: BTreeSet<Vec<u8>>,
@@ -61,7 +61,7 @@ struct Session {
 
 const START: i64 = 1_000_000_000_000_000_000;
 
-impl Session {
+impl Script {
     fn new() -> Self {
         let now = Timestamp::from_nanos(START);
         Self {
