@@ -340,7 +340,7 @@ impl World {
             let subject = actor.deliveries.swap_remove(index);
             let ack = AckSubject::parse(&subject).expect("an acknowledgement subject");
             let reply = format!("acked.{}", ack.stream_seq);
-            let body: &[u8] = if pick % 7 == 0 { b"-NAK" } else { b"" };
+            let body: &[u8] = if pick.is_multiple_of(7) { b"-NAK" } else { b"" };
             let reply = if body.is_empty() {
                 reply.as_bytes()
             } else {
@@ -356,7 +356,7 @@ impl World {
         let pick = self.random.next_u64();
         if let Some(actor) = self.actors.get_mut(&id) {
             let last = actor.stream.store().last_sequence().0;
-            let seq = if pick % 3 == 0 {
+            let seq = if pick.is_multiple_of(3) {
                 0
             } else {
                 last.saturating_sub(pick % 10)

@@ -101,7 +101,7 @@ fn a_cut_at_any_operation_keeps_the_limits() {
 #[test]
 fn random_cuts_over_many_seeds() {
     for seed in 1_000..1_400 {
-        let options = if seed % 2 == 0 { PLAIN } else { LIMITED };
+        let options = if seed.is_multiple_of(2) { PLAIN } else { LIMITED };
         run(options, seed, seed * 7_919 % 90 + 1);
     }
 }

@@ -210,7 +210,7 @@ impl Commit {
         let waits = matches!(waiter, Waiter::Thread(_));
         let mut queue = self.queue.lock();
         self.queued_bytes
-            .fetch_add(batch.bytes() as u64, Ordering::Relaxed);
+            .fetch_add(batch.bytes(), Ordering::Relaxed);
         queue.batch.append(batch);
         queue.waiters.push(waiter);
         let was_idle = queue.oldest.is_none();
@@ -462,7 +462,7 @@ impl Commit {
     }
 
     fn write(&self, writer: &mut Writer, sync: bool) -> Result<Committed, Fault> {
-        let bytes = writer.batch.bytes() as u64;
+        let bytes = writer.batch.bytes();
         if !writer.batch.is_empty() {
             match writer.journal.write(&mut writer.batch) {
                 Ok(_) => {}

@@ -178,7 +178,7 @@ impl Housekeeper {
             synced.and_then(|_| checkpointer.publish(journal_from, host.next_stream_id()));
         for (actor, captured, written) in finished {
             // Read back from the files or not: the bytes are there, whether or not the manifest names them yet.
-            self.finish(&actor, &captured, written, published.is_ok(), turn);
+            self.finish(&actor, &captured, written.as_ref(), published.is_ok(), turn);
             if published.is_err() {
                 actor.set_dirty();
             }
@@ -206,13 +206,13 @@ impl Housekeeper {
         &self,
         actor: &Arc<StreamActor>,
         captured: &Captured,
-        written: Option<everjet_store::WrittenSegments>,
+        written: Option<&everjet_store::WrittenSegments>,
         published: bool,
         turn: &mut Turn,
     ) {
         let obsolete = actor.with(turn, |stream, _, _| {
             let store = stream.store_mut();
-            if let Some(written) = &written {
+            if let Some(written) = written {
                 store.finish_writes(written);
             }
             published.then(|| store.obsolete_files(captured.segments()))

@@ -88,7 +88,7 @@ impl Disk for OsDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        sync_directory(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
@@ -150,10 +150,20 @@ impl DiskFile for OsFile {
 /// Makes the name of `path` durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(parent) => File::open(parent)?.sync_all(),
+        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
+        Some(parent) => sync_directory(parent),
         None => Ok(()),
     }
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = File::open(path)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the names of a directory are its metadata"
+    )]
+    directory.sync_all()
 }
 
 #[cfg(test)]

@@ -90,6 +90,10 @@ fn options(overrides: &Overrides) -> Result<Loaded, String> {
 }
 
 /// A panic is a bug, and a server that lost one of its threads must not go on as if nothing had happened.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the panic has been shown by then"
+)]
 fn stop_on_panic() {
     let show = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
