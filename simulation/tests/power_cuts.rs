@@ -90,18 +90,22 @@ fn cut_everywhere(options: WorldOptions, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn a_cut_at_any_operation_loses_nothing_acknowledged_and_invents_nothing() {
-    cut_everywhere(PLAIN, 0..4);
+    cut_everywhere(PLAIN, 0..8);
 }
 
 #[test]
 fn a_cut_at_any_operation_keeps_the_limits() {
-    cut_everywhere(LIMITED, 100..104);
+    cut_everywhere(LIMITED, 100..108);
 }
 
 #[test]
 fn random_cuts_over_many_seeds() {
-    for seed in 1_000..1_400 {
-        let options = if seed.is_multiple_of(2) { PLAIN } else { LIMITED };
+    for seed in 1_000..2_500u64 {
+        let options = if seed.is_multiple_of(2) {
+            PLAIN
+        } else {
+            LIMITED
+        };
         run(options, seed, seed * 7_919 % 90 + 1);
     }
 }
