@@ -1,4 +1,4 @@
-//! The NATS text protocol as bytes: [`decode`] turns what a client sends into [`Frame`]s, the `put_*` functions write
+//! The NATS text protocol as bytes: [`decode()`] turns what a client sends into [`Frame`]s, the `put_*` functions write
 //! what it receives; header blocks, `INFO` and `CONNECT` have their own types.
 //!
 //! Nothing here keeps state or decides anything: whether a frame is allowed, and what happens next, is up to the
