@@ -12,7 +12,7 @@ use everjet_api::{AckSubject, ApiCall, parse_api_subject};
 use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
 use everjet_store::StreamId;
 use everjet_stream::{Effects, Output, Polled, Publish, Reads, Stream};
-use everjet_values::{Clock, StreamSequence, Timestamp};
+use everjet_values::{Clock, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::commit::{Admission, Commit, Release};
@@ -24,6 +24,10 @@ use crate::usage::Usage;
 
 /// Messages one run delivers on a reactor or commit thread before it hands the stream to a helper.
 const DELIVERIES_PER_RUN: usize = 4096;
+/// Bytes of messages that may wait for a stream that somebody else runs.
+const MAILBOX_BYTES_MAX: u64 = 64 << 20;
+/// Rounds of one flush after which a stream goes on with a helper.
+const ROUNDS_MAX: u32 = 16;
 /// Batches whose memory a stream keeps, and the most bytes each may have held.
 const SPARES_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 256 << 10;
@@ -37,6 +41,8 @@ pub(crate) struct Surroundings {
     pub(crate) helpers: Arc<Helpers>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) usage: Arc<Usage>,
+    /// The server stops: what still arrives for streams is dropped.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// Something for the stream.
@@ -71,6 +77,8 @@ pub(crate) struct StreamActor {
     on_disk: bool,
     surroundings: Arc<Surroundings>,
     mailbox: Mutex<Vec<Post>>,
+    /// Bytes of the messages in the mailbox.
+    mailbox_bytes: AtomicU64,
     /// Emptied batches, to be filled again without allocating.
     spares: Mutex<Vec<MessageBatch>>,
     state: Mutex<State>,
@@ -84,6 +92,21 @@ pub(crate) struct StreamActor {
     changed_at: AtomicI64,
     /// The largest sequence that was posted as durable: the same is not posted again.
     durable: AtomicU64,
+    /// The last entry that is durable.
+    durable_entry: AtomicU64,
+}
+
+impl Post {
+    /// Bytes of messages.
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Publishes(batch)
+            | Self::Acks(batch)
+            | Self::Pulls(batch)
+            | Self::FlowControl(batch) => batch.bytes() as u64,
+            Self::Durable(_) | Self::Interest(_) | Self::Look => 0,
+        }
+    }
 }
 
 /// Whether the stream needs another run.
@@ -110,6 +133,7 @@ impl StreamActor {
         account: Arc<Account>,
         surroundings: Arc<Surroundings>,
     ) -> Arc<Self> {
+        let entry = stream.entry();
         Arc::new(Self {
             id: stream.id(),
             name: name.into(),
@@ -117,6 +141,7 @@ impl StreamActor {
             on_disk,
             surroundings,
             mailbox: Mutex::default(),
+            mailbox_bytes: AtomicU64::new(0),
             spares: Mutex::default(),
             state: Mutex::new(State {
                 stream,
@@ -131,6 +156,7 @@ impl StreamActor {
             dirty: AtomicBool::new(true),
             changed_at: AtomicI64::new(i64::MIN),
             durable: AtomicU64::new(0),
+            durable_entry: AtomicU64::new(entry.0),
         })
     }
 
@@ -149,8 +175,19 @@ impl StreamActor {
         self.post(Post::FlowControl(batch), turn);
     }
 
-    /// Messages up to `sequence` are durable.
-    pub(crate) fn durable(self: &Arc<Self>, sequence: StreamSequence, turn: &mut Turn) {
+    /// Whether everything the stream says of itself is durable.
+    pub(crate) fn is_durable(&self, stream: &Stream) -> bool {
+        !self.on_disk || stream.entry().0 <= self.durable_entry.load(Ordering::Acquire)
+    }
+
+    /// Everything up to `entry` is durable, and with it messages up to `sequence`.
+    pub(crate) fn durable(
+        self: &Arc<Self>,
+        entry: EntryIndex,
+        sequence: StreamSequence,
+        turn: &mut Turn,
+    ) {
+        self.durable_entry.fetch_max(entry.0, Ordering::AcqRel);
         // Batches without messages post nothing: deliveries cause records, and those must not cause runs without end.
         if self.durable.fetch_max(sequence.0, Ordering::AcqRel) < sequence.0 {
             self.post(Post::Durable(sequence), turn);
@@ -177,12 +214,7 @@ impl StreamActor {
         });
         let next = self.step(&mut state, turn, Place::Helper);
         drop(state);
-        if let Some(commit) = self.commit() {
-            commit.drive(turn);
-        }
-        if next == Next::HandOver {
-            self.hand_over();
-        }
+        self.after_step(next, turn);
         self.run(turn, Place::Helper);
         result
     }
@@ -235,8 +267,27 @@ impl StreamActor {
     }
 
     fn post(self: &Arc<Self>, post: Post, turn: &mut Turn) {
+        if self.mailbox_bytes.load(Ordering::Relaxed) > MAILBOX_BYTES_MAX {
+            return self.turn_away(&post, turn);
+        }
+        self.mailbox_bytes
+            .fetch_add(post.bytes(), Ordering::Relaxed);
         self.mailbox.lock().push(post);
-        self.run(turn, Place::Reactor);
+        if turn.rounds() > ROUNDS_MAX {
+            // Messages that cause each other would keep this thread for ever.
+            self.hand_over();
+        } else {
+            self.run(turn, Place::Reactor);
+        }
+    }
+
+    /// Too much waits for the stream: publishers are told, everything else is asked for again by whoever sent it.
+    fn turn_away(&self, post: &Post, turn: &mut Turn) {
+        if let Post::Publishes(batch) = post {
+            for (message, _) in batch.iter() {
+                Refusal::TooManyRequests.answer(&self.account, &self.name, message.reply, turn);
+            }
+        }
     }
 
     /// Runs the machine until its mailbox is empty, unless somebody else is running it.
@@ -250,12 +301,17 @@ impl StreamActor {
             };
             let next = self.step(&mut state, turn, place);
             drop(state);
-            if let Some(commit) = self.commit() {
-                commit.drive(turn);
-            }
-            if next == Next::HandOver {
-                self.hand_over();
-            }
+            self.after_step(next, turn);
+        }
+    }
+
+    /// What follows a run once the machine is let go.
+    fn after_step(self: &Arc<Self>, next: Next, turn: &mut Turn) {
+        if let Some(commit) = self.commit() {
+            commit.drive(turn);
+        }
+        if next == Next::HandOver {
+            self.hand_over();
         }
     }
 
@@ -268,6 +324,11 @@ impl StreamActor {
         self.surroundings.helpers.run(Box::new(move |turn| {
             actor.handed_over.store(false, Ordering::Release);
             actor.mailbox.lock().push(Post::Look);
+            // Waiting for the stream, so that a reactor that keeps running it cannot keep cold deliveries from happening.
+            let mut state = actor.state.lock();
+            let next = actor.step(&mut state, turn, Place::Helper);
+            drop(state);
+            actor.after_step(next, turn);
             actor.run(turn, Place::Helper);
         }));
     }
@@ -287,8 +348,12 @@ impl StreamActor {
         let state: &mut State = state;
         std::mem::swap(&mut *self.mailbox.lock(), &mut state.posts);
         let mut posts = std::mem::take(&mut state.posts);
+        let stopping = self.surroundings.stopping.load(Ordering::Acquire);
         for post in posts.drain(..) {
-            if !state.gone {
+            let bytes = post.bytes();
+            self.mailbox_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            let dropped = state.gone || (stopping && bytes > 0);
+            if !dropped {
                 self.take(state, now, &post, turn);
             }
             self.keep_batch(post);
@@ -307,7 +372,7 @@ impl StreamActor {
     fn take(&self, state: &mut State, now: Timestamp, post: &Post, turn: &mut Turn) {
         let State { stream, output, .. } = state;
         match post {
-            Post::Publishes(batch) => self.publish_all(stream, output, now, batch),
+            Post::Publishes(batch) => self.publish_all(stream, output, now, batch, turn),
             Post::Acks(batch) => {
                 for (message, _) in batch.iter() {
                     if let Some(ack) = AckSubject::parse(message.subject) {
@@ -369,6 +434,7 @@ impl StreamActor {
         output: &mut Output,
         now: Timestamp,
         batch: &MessageBatch,
+        turn: &mut Turn,
     ) {
         let closed = self.closed();
         for (message, _) in batch.iter() {
@@ -382,7 +448,7 @@ impl StreamActor {
                     };
                     stream.on_publish(now, &publish, output);
                 }
-                Some(refusal) => refusal.answer(message.reply, output),
+                Some(refusal) => refusal.answer(&self.account, &self.name, message.reply, turn),
             }
         }
     }
@@ -461,6 +527,7 @@ impl StreamActor {
                     let release = Release {
                         actor: Arc::clone(self),
                         effects,
+                        entry: state.stream.entry(),
                         durable,
                     };
                     commit.submit(&mut output.journal, wanted, release);

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use everjet_routing::Turn;
 use everjet_store::{Durable, Fault, Journal, JournalBatch, Lsn};
 use everjet_stream::Effects;
-use everjet_values::StreamSequence;
+use everjet_values::{EntryIndex, StreamSequence};
 use parking_lot::{Condvar, Mutex};
 
 use crate::actor::StreamActor;
@@ -35,6 +35,8 @@ pub enum SyncPolicy {
 
 /// Records nobody waits for (deliveries, plain acks) are committed at the latest this long after they were queued.
 const LAZY_COMMIT: Duration = Duration::from_millis(50);
+/// With a lazy policy and nothing to sync, the commit threads look again after this at the earliest.
+const SYNC_LOOK_MIN: Duration = Duration::from_millis(5);
 /// How often a write that met a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 /// Bytes that may wait for the journal. Above it new publishes are answered with 429.
@@ -63,6 +65,8 @@ pub(crate) enum Admission {
 pub(crate) struct Release {
     pub(crate) actor: Arc<StreamActor>,
     pub(crate) effects: Effects,
+    /// The last entry in this batch or an earlier one.
+    pub(crate) entry: EntryIndex,
     /// Messages of the stream up to here are in this batch or an earlier one.
     pub(crate) durable: StreamSequence,
 }
@@ -71,6 +75,8 @@ pub(crate) struct Release {
 enum Waiter {
     Stream(Release),
     Thread(Arc<Signal>),
+    /// Records that only have to be there in the end.
+    Nobody,
 }
 
 /// What a batch is once its effects may leave.
@@ -96,6 +102,13 @@ struct Signal {
     set: Condvar,
 }
 
+impl Signal {
+    fn tell(&self, result: Result<(), String>) {
+        *self.result.lock() = Some(result);
+        self.set.notify_all();
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     batch: JournalBatch,
@@ -109,7 +122,6 @@ struct Writer {
     journal: Journal,
     batch: JournalBatch,
     waiters: Vec<Waiter>,
-    last_sync: Instant,
     /// A helper thread is zero-filling the next file.
     making_spare: bool,
     /// The next file could not be made: the disk is full.
@@ -127,6 +139,8 @@ pub(crate) struct Commit {
     order: Mutex<()>,
     /// The writer holds a batch that did not fit, or that a commit thread has to finish.
     left_with_writer: AtomicBool,
+    /// The writer's batch met a disk that is full or makes no files.
+    stuck: AtomicBool,
     admission: AtomicU8,
     queued_bytes: AtomicU64,
     /// Bytes of the journal: those found at the start that no checkpoint had taken, and those written since.
@@ -134,6 +148,9 @@ pub(crate) struct Commit {
     /// Of these, the bytes that a checkpoint has taken into the streams' files.
     checkpointed_bytes: AtomicU64,
     failure: Mutex<Option<String>>,
+    started: Instant,
+    /// When the journal was last synced, in milliseconds since `started`.
+    synced_at_millis: AtomicU64,
     /// Bytes free on the disk of the journal.
     free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
     helpers: Arc<Helpers>,
@@ -158,18 +175,20 @@ impl Commit {
                 journal,
                 batch: JournalBatch::default(),
                 waiters: Vec::new(),
-                last_sync: Instant::now(),
                 making_spare: false,
                 starved: false,
                 looked_at: 0,
             }),
             order: Mutex::new(()),
             left_with_writer: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             admission: AtomicU8::new(Admission::Open as u8),
             queued_bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(journal_bytes),
             checkpointed_bytes: AtomicU64::new(0),
             failure: Mutex::new(None),
+            started: Instant::now(),
+            synced_at_millis: AtomicU64::new(0),
             free_bytes,
             helpers,
             report,
@@ -226,11 +245,24 @@ impl Commit {
         }
     }
 
+    /// Whether the journal holds a batch that it cannot write for now.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Acquire)
+    }
+
+    /// Queues `batch`, for which nobody waits.
+    pub(crate) fn commit_some_time(&self, batch: &mut JournalBatch) {
+        self.enqueue(batch, false, Waiter::Nobody);
+    }
+
     /// Queues `batch` and waits until it is durable, whatever the policy. For threads that may block.
     ///
     /// # Errors
     /// Why the journal cannot make it durable.
     pub(crate) fn commit_and_wait(&self, batch: &mut JournalBatch) -> Result<(), String> {
+        if self.is_stuck() {
+            return Err("the disk is full; free disk space and try again".to_owned());
+        }
         let signal = Arc::new(Signal::default());
         self.enqueue(batch, true, Waiter::Thread(Arc::clone(&signal)));
         let mut result = signal.result.lock();
@@ -255,10 +287,10 @@ impl Commit {
         let Some(mut writer) = self.writer.try_lock() else {
             return;
         };
-        if self.take_queue(&mut writer, Taking::UnlessWanted) {
-            // Who waits stays with the writer, for the commit thread that syncs; a full disk is its affair too.
+        let took = self.take_queue(&mut writer, Taking::UnlessWanted);
+        // Who waits stays with the writer, for the commit thread that syncs. A new file is its affair too: this thread serves sockets.
+        if took && writer.journal.fits_current_file(&writer.batch) {
             let _left_with_writer = self.write(&mut writer, false);
-            self.prepare_spare(&mut writer);
         }
     }
 
@@ -274,24 +306,24 @@ impl Commit {
             if !self.take_queue(&mut writer, Taking::Everything) {
                 return;
             }
-            let sync = writer.waiters.iter().any(waits);
-            let outcome = if sync {
+            let for_commit_thread = writer.waiters.iter().any(waits)
+                || !writer.journal.fits_current_file(&writer.batch);
+            let outcome = if for_commit_thread {
                 None
             } else {
                 Some(self.write(&mut writer, false))
             };
             let outcome = match outcome {
-                Some(Err(fault)) if fault.is_full() => None,
+                Some(Err(_)) if writer.journal.latched().is_none() => None,
                 other => other,
             };
-            // A thread waits for a sync, or the disk is full: for the commit threads, which may wait.
+            // A thread waits for a sync, a new file is due, or the disk is full: for the commit threads, which may wait.
             let Some(outcome) = outcome else {
                 self.left_with_writer.store(true, Ordering::Release);
                 self.ready.notify_one();
                 return;
             };
             let waiters = std::mem::take(&mut writer.waiters);
-            self.prepare_spare(&mut writer);
             drop(writer);
             self.release(waiters, outcome.as_ref(), turn);
             drop(order);
@@ -305,19 +337,25 @@ impl Commit {
             self.take_queue(&mut writer, Taking::Everything);
             if writer.waiters.is_empty() && !self.sync_is_due(&writer) {
                 self.left_with_writer.store(false, Ordering::Release);
+                if writer.journal.last_synced() >= writer.journal.last_written() {
+                    self.note_sync();
+                }
                 self.prepare_spare(&mut writer);
                 self.watch_room(&mut writer);
                 continue;
             }
             let sync = self.must_sync(&writer);
             let outcome = self.write(&mut writer, sync);
-            if matches!(&outcome, Err(fault) if fault.is_full()) && !self.queue.lock().stopping {
-                // The batch stays with the writer: nobody is acknowledged until it fits.
-                self.left_with_writer.store(true, Ordering::Release);
+            if let Err(fault) = &outcome
+                && writer.journal.latched().is_none()
+                && !self.queue.lock().stopping
+            {
+                self.keep_for_later(&mut writer, fault);
                 drop(writer);
                 std::thread::sleep(FULL_RETRY);
                 continue;
             }
+            self.stuck.store(false, Ordering::Release);
             self.left_with_writer.store(false, Ordering::Release);
             writer.batch.clear();
             let waiters = std::mem::take(&mut writer.waiters);
@@ -327,6 +365,24 @@ impl Commit {
             self.release(waiters, outcome.as_ref(), turn);
             drop(order);
             turn.flush();
+        }
+    }
+
+    /// A batch that does not fit stays with the writer: no publish of it is acknowledged until it does. Threads are told at once,
+    /// so that they can go on; what they wanted may still become durable.
+    fn keep_for_later(&self, writer: &mut Writer, fault: &Fault) {
+        self.stuck.store(true, Ordering::Release);
+        self.left_with_writer.store(true, Ordering::Release);
+        writer.waiters.retain(|waiter| match waiter {
+            Waiter::Stream(_) | Waiter::Nobody => true,
+            Waiter::Thread(signal) => {
+                signal.tell(Err(fault.to_string()));
+                false
+            }
+        });
+        // With nobody left waiting the batch itself still waits.
+        if writer.waiters.is_empty() {
+            writer.waiters.push(Waiter::Nobody);
         }
     }
 
@@ -342,7 +398,7 @@ impl Commit {
     /// The fault that makes the journal useless from now on.
     pub(crate) fn sync_now(&self) -> Result<Lsn, Fault> {
         let mut writer = self.writer.lock();
-        writer.last_sync = Instant::now();
+        self.note_sync();
         let synced = writer.journal.sync();
         if let Err(fault) = &synced {
             self.fail(fault);
@@ -400,7 +456,9 @@ impl Commit {
                 (None, _) if queue.stopping => return false,
                 (Some(since), _) => LAZY_COMMIT.saturating_sub(since.elapsed()),
                 (None, _) if self.admission() == Admission::Full => FULL_RETRY,
-                (None, SyncPolicy::Every(interval)) => interval,
+                (None, SyncPolicy::Every(interval)) => interval
+                    .saturating_sub(self.since_sync())
+                    .max(SYNC_LOOK_MIN),
                 (None, SyncPolicy::Always) => {
                     self.ready.wait(&mut queue);
                     continue;
@@ -444,7 +502,7 @@ impl Commit {
         match self.policy {
             SyncPolicy::Always => false,
             SyncPolicy::Every(interval) => {
-                writer.last_sync.elapsed() >= interval
+                self.since_sync() >= interval
                     && writer.journal.last_synced() < writer.journal.last_written()
             }
         }
@@ -467,7 +525,7 @@ impl Commit {
             match writer.journal.write(&mut writer.batch) {
                 Ok(_) => {}
                 Err(fault) => {
-                    if fault.is_full() {
+                    if writer.journal.latched().is_none() {
                         self.close(Admission::Full, &fault);
                     } else {
                         self.fail(&fault);
@@ -483,7 +541,7 @@ impl Commit {
         if !sync {
             return Ok(Committed::Written);
         }
-        writer.last_sync = Instant::now();
+        self.note_sync();
         match writer.journal.sync() {
             Ok(durable) => Ok(Committed::Durable(durable)),
             Err(fault) => {
@@ -491,6 +549,17 @@ impl Commit {
                 Err(fault)
             }
         }
+    }
+
+    fn note_sync(&self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.synced_at_millis.store(elapsed, Ordering::Release);
+    }
+
+    /// Time since the last sync.
+    fn since_sync(&self) -> Duration {
+        let at = Duration::from_millis(self.synced_at_millis.load(Ordering::Acquire));
+        self.started.elapsed().saturating_sub(at)
     }
 
     /// Opens or closes the admission by the room that is left for what is already accepted: what the journal holds and no
@@ -534,7 +603,7 @@ impl Commit {
             self.admission.store(to as u8, Ordering::Relaxed);
             self.report.report(
                 Level::Error,
-                &format!("JetStream is out of disk space: {fault}"),
+                &format!("JetStream takes no messages until the journal can be written: {fault}"),
             );
         }
     }
@@ -576,7 +645,11 @@ impl Commit {
                     }
                 }
                 Err(fault) if fault.is_full() => {}
-                Err(fault) => commit.fail(&fault),
+                // The journal goes on with files made in a hurry, and asks again.
+                Err(fault) => commit.report.report(
+                    Level::Warn,
+                    &format!("the next journal file is not ready: {fault}"),
+                ),
             }
             commit.watch_room(&mut writer);
         }));
@@ -591,7 +664,7 @@ impl Commit {
             match (waiter, outcome) {
                 (Waiter::Stream(release), Ok(_)) => {
                     release.actor.release(&release.effects, None, turn);
-                    release.actor.durable(release.durable, turn);
+                    release.actor.durable(release.entry, release.durable, turn);
                 }
                 (Waiter::Stream(release), Err(fault)) => {
                     release
@@ -599,9 +672,9 @@ impl Commit {
                         .release(&release.effects, Some(&fault.to_string()), turn);
                 }
                 (Waiter::Thread(signal), outcome) => {
-                    *signal.result.lock() = Some(outcome.map(|_| ()).map_err(ToString::to_string));
-                    signal.set.notify_all();
+                    signal.tell(outcome.map(|_| ()).map_err(ToString::to_string));
                 }
+                (Waiter::Nobody, _) => {}
             }
         }
         turn.flush_connections();

@@ -3,14 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
 use everjet_routing::{Account, Sink, Subscription, Turn};
 use everjet_store::{Disk, JournalBatch, StreamId, StreamStore};
 use everjet_stream::Stream;
-use everjet_values::{Clock, Entropy};
+use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
 
 use crate::actor::{StreamActor, Surroundings};
@@ -76,6 +76,8 @@ pub(crate) struct Host {
     pub(crate) usage: Arc<Usage>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
+    /// A stream is neither served nor surely deleted: the journal is not given back before the next start.
+    holds_journal: AtomicBool,
     _lock: Box<dyn std::any::Any + Send + Sync>,
 }
 
@@ -170,6 +172,7 @@ impl JetStream {
             commit: Some(Arc::clone(&commit)),
             helpers: Arc::clone(&helpers),
             timers: Arc::clone(&timers),
+            stopping: AtomicBool::new(false),
             usage: Arc::clone(&usage),
         });
         let next_stream_id = storage.manifest.next_stream_id;
@@ -191,6 +194,7 @@ impl JetStream {
             usage,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
+            holds_journal: AtomicBool::new(false),
             _lock: storage._lock,
             seams,
         });
@@ -221,13 +225,19 @@ impl JetStream {
 
     /// Stops taking messages, makes everything durable, writes a last checkpoint and ends the threads.
     pub fn stop(self) {
-        let account = self.host.registry.account();
-        account.unsubscribe_all(&self.subscriptions);
+        let registry = &self.host.registry;
+        registry.account().unsubscribe_all(&self.subscriptions);
+        registry.close_inlets();
+        // What a remembered match still brings is dropped from here on, unacknowledged.
+        self.host
+            .surroundings
+            .stopping
+            .store(true, Ordering::Release);
         self.worker.stop();
         let mut turn = Turn::new(0);
-        for actor in self.host.registry.all() {
+        for actor in registry.all() {
             actor.with(&mut turn, |stream, now, output| {
-                stream.shutdown(now, output)
+                stream.shutdown(now, output);
             });
         }
         turn.flush();
@@ -239,7 +249,7 @@ impl JetStream {
             drop(thread.join());
         }
         self.housekeeper.stop();
-        self.host.registry.close();
+        registry.close();
     }
 }
 
@@ -281,7 +291,7 @@ impl Host {
     /// Creates a stream; it exists, durably, when this returns.
     ///
     /// # Errors
-    /// Why it could not be made durable.
+    /// Why it could not be made durable; it does not exist then.
     pub(crate) fn create(
         &self,
         config: StreamConfig,
@@ -291,63 +301,86 @@ impl Host {
         let _checkpoints_wait = self.checkpointer.lock();
         let id = StreamId(self.next_stream_id.fetch_add(1, Ordering::Relaxed));
         let created = self.seams.clock.now();
-        let account = self.registry.account().name();
         let store = match config.storage {
             Storage::Memory => StreamStore::in_memory(self.config.storage.store),
-            Storage::File => {
-                let mut batch = JournalBatch::default();
-                record_stream_created(&mut batch, id, account, created, &config);
-                self.commit.commit_and_wait(&mut batch)?;
-                let meta = StreamMeta {
-                    id,
-                    account: account.to_owned(),
-                    name: config.name.clone(),
-                    created,
-                    config: config.clone(),
-                };
-                make_folder(&*self.seams.disk, &self.paths, &meta)
-                    .map_err(|fault| fault.to_string())?;
-                new_store(
-                    &self.seams.disk,
-                    &self.paths,
-                    &self.config.storage,
-                    id,
-                    account,
-                    &config.name,
-                )
-            }
+            Storage::File => self.create_on_disk(id, created, &config)?,
         };
         Ok(self.serve(Stream::create(id, config, created, store), turn))
+    }
+
+    /// Folder first: without the record it means nothing. Whatever follows the record must not fail.
+    fn create_on_disk(
+        &self,
+        id: StreamId,
+        created: Timestamp,
+        config: &StreamConfig,
+    ) -> Result<StreamStore, String> {
+        let account = self.registry.account().name();
+        let meta = StreamMeta {
+            id,
+            account: account.to_owned(),
+            name: config.name.clone(),
+            created,
+            config: config.clone(),
+        };
+        make_folder(&*self.seams.disk, &self.paths, &meta).map_err(|fault| fault.to_string())?;
+        let store = new_store(
+            &self.seams.disk,
+            &self.paths,
+            &self.config.storage,
+            id,
+            account,
+            &config.name,
+        )
+        .map_err(|fault| fault.to_string())?;
+        let mut batch = JournalBatch::default();
+        record_stream_created(&mut batch, id, account, created, config);
+        if let Err(why) = self.commit.commit_and_wait(&mut batch) {
+            // The record may still become durable, so the next one takes it back.
+            record_stream_deleted(&mut batch, id);
+            self.commit.commit_some_time(&mut batch);
+            return Err(why);
+        }
+        Ok(store)
     }
 
     /// Deletes a stream; it is gone, durably, when this returns.
     ///
     /// # Errors
-    /// Why the deletion could not be made durable.
+    /// Why the deletion could not be made durable. The stream is not served any more all the same: its deletion may still become
+    /// durable, so it must not acknowledge anything. If it does not, the stream is back after the next start.
     pub(crate) fn delete(&self, actor: &Arc<StreamActor>, turn: &mut Turn) -> Result<(), String> {
         let mut checkpointer = self.checkpointer.lock();
-        if actor.is_on_disk() {
-            let mut batch = JournalBatch::default();
-            record_stream_deleted(&mut batch, actor.id);
-            self.commit.commit_and_wait(&mut batch)?;
+        if actor.is_on_disk() && self.commit.is_stuck() {
+            return Err("the disk is full; free disk space and try again".to_owned());
         }
         self.registry.remove(&actor.name);
         actor.retire(turn);
-        if actor.is_on_disk() {
-            checkpointer.forget(actor.id);
-            let account = self.registry.account().name();
-            if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name)
-            {
-                self.seams.report.report(
-                    Level::Error,
-                    &format!(
-                        "stream {} is deleted, its folder is not: {fault}",
-                        actor.name
-                    ),
-                );
-            }
+        if !actor.is_on_disk() {
+            return Ok(());
+        }
+        let mut batch = JournalBatch::default();
+        record_stream_deleted(&mut batch, actor.id);
+        if let Err(why) = self.commit.commit_and_wait(&mut batch) {
+            // No checkpoint takes this stream any more, so the journal has to keep what it has of it.
+            self.holds_journal.store(true, Ordering::Release);
+            return Err(why);
+        }
+        checkpointer.forget(actor.id);
+        let account = self.registry.account().name();
+        if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
+            let text = format!(
+                "stream {} is deleted, its folder is not: {fault}",
+                actor.name
+            );
+            self.seams.report.report(Level::Error, &text);
         }
         Ok(())
+    }
+
+    /// Whether checkpoints may give journal files back.
+    pub(crate) fn may_release_journal(&self) -> bool {
+        !self.holds_journal.load(Ordering::Acquire)
     }
 
     pub(crate) fn next_stream_id(&self) -> StreamId {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use everjet_routing::Turn;
-use everjet_store::{Fault, StreamId};
+use everjet_store::{Attempt, Fault, StreamId};
 use parking_lot::{Condvar, Mutex};
 
 use crate::actor::StreamActor;
@@ -39,6 +40,8 @@ pub(crate) struct Housekeeper {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Checkpoints that could not be finished: to be written before anything newer of their stream.
     unfinished: Mutex<HashMap<StreamId, Unfinished>>,
+    /// The manifest could not be written the last time; said once.
+    unpublished: AtomicBool,
 }
 
 /// A checkpoint that could not be finished.
@@ -61,6 +64,7 @@ impl Housekeeper {
             changed: Condvar::new(),
             thread: Mutex::new(None),
             unfinished: Mutex::default(),
+            unpublished: AtomicBool::new(false),
         });
         let own = Arc::clone(&keeper);
         let thread = std::thread::Builder::new()
@@ -108,6 +112,10 @@ impl Housekeeper {
     /// One checkpoint: capture, write and sync files, switch the manifest, give the journal back.
     fn checkpoint(&self, scope: Scope, turn: &mut Turn) {
         let host = &self.host;
+        if host.commit.failure().is_some() {
+            // What the journal could not keep must not look durable in the files.
+            return;
+        }
         let mut checkpointer = host.checkpointer.lock();
         let mut unfinished = self.unfinished.lock();
         let bytes_before = host.commit.written_bytes();
@@ -119,7 +127,7 @@ impl Housekeeper {
             .filter(|actor| actor.is_on_disk())
             .collect();
         unfinished.retain(|id, _| actors.iter().any(|actor| actor.id == *id));
-        let mut complete = true;
+        let mut complete = host.may_release_journal();
         let mut finished = Vec::new();
         for actor in &actors {
             if unfinished
@@ -154,7 +162,7 @@ impl Housekeeper {
                         actor.id,
                         Unfinished {
                             captured,
-                            retry: fault.is_full(),
+                            retry: !is_final(&fault),
                         },
                     );
                     complete = false;
@@ -162,8 +170,9 @@ impl Housekeeper {
             }
             if again {
                 actor.set_dirty();
-                complete = false;
             }
+            // It was captured before `written_before`: the journal holds more of it than the files do.
+            complete &= !is_retry;
         }
         if finished.is_empty() && !checkpointer.is_changed() {
             return;
@@ -194,11 +203,18 @@ impl Housekeeper {
                 host.commit.note_checkpoint(bytes_before);
             }
             Ok(()) => {}
-            Err(fault) => host.seams.report.report(
-                Level::Error,
-                &format!("a checkpoint does not count: {fault}"),
-            ),
+            Err(fault) => {
+                if !self.unpublished.swap(true, Ordering::Relaxed) {
+                    let text = format!(
+                        "a checkpoint does not count, and the next ones until this is over: {fault}"
+                    );
+                    host.seams.report.report(Level::Error, &text);
+                }
+                turn.flush();
+                return;
+            }
         }
+        self.unpublished.store(false, Ordering::Relaxed);
         turn.flush();
     }
 
@@ -236,6 +252,21 @@ impl Housekeeper {
             actor.name
         );
         self.host.seams.report.report(Level::Error, &text);
+    }
+}
+
+/// Whether the state of the files is unknown after this fault: a sync failed, or a write for another reason than a full disk.
+fn is_final(fault: &Fault) -> bool {
+    match fault {
+        Fault::Io {
+            attempt: Attempt::Sync,
+            ..
+        } => true,
+        Fault::Io {
+            attempt: Attempt::Write,
+            ..
+        } => !fault.is_full(),
+        _ => false,
     }
 }
 

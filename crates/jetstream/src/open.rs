@@ -413,14 +413,13 @@ impl<'a> Replay<'a> {
                 let created: StreamCreated = serde_json::from_slice(body).map_err(unreadable)?;
                 self.highest_id = self.highest_id.max(created.id);
                 if !self.streams.contains_key(&created.id) {
-                    // Opened, not made new: a checkpoint that never counted may have left files of a future that did not happen.
-                    let (store, _) = StreamStore::open(
-                        Arc::clone(self.disk),
-                        self.paths.stream(&created.account, &created.name),
+                    let store = new_store(
+                        self.disk,
+                        self.paths,
+                        self.options,
                         created.id,
+                        &created.account,
                         &created.name,
-                        self.options.store,
-                        &SavedSegments::default(),
                     )?;
                     let stream = Stream::create(created.id, created.config, created.created, store);
                     let StreamCreated {
@@ -484,7 +483,8 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// A new, empty store on disk for a stream; writes nothing yet.
+/// An empty store on disk for a stream; writes nothing yet. Opened, not made new: a checkpoint that never counted, or a folder that
+/// could not be removed, may have left files of a future that did not happen.
 pub(crate) fn new_store(
     disk: &Arc<dyn Disk>,
     paths: &Paths,
@@ -492,14 +492,11 @@ pub(crate) fn new_store(
     id: StreamId,
     account: &str,
     name: &str,
-) -> StreamStore {
-    StreamStore::on_disk(
-        Arc::clone(disk),
-        paths.stream(account, name),
-        id,
-        name,
-        options.store,
-    )
+) -> Result<StreamStore, Fault> {
+    let folder = paths.stream(account, name);
+    let nothing = SavedSegments::default();
+    let opened = StreamStore::open(Arc::clone(disk), folder, id, name, options.store, &nothing);
+    opened.map(|(store, _)| store)
 }
 
 /// Makes a stream's folder with its `meta.json`; both are durable when this returns. What is there already stays.

@@ -63,10 +63,21 @@ impl Registry {
             .collect()
     }
 
-    /// Lets go of all streams: the server stops.
+    /// No subject leads to a stream any more: the server stops.
+    pub(crate) fn close_inlets(&self) {
+        let subscriptions: Vec<_> = self
+            .streams
+            .read()
+            .values()
+            .flat_map(|served| served.subscriptions.clone())
+            .collect();
+        self.account.unsubscribe_all(&subscriptions);
+    }
+
+    /// Lets go of all streams: the server has stopped.
     pub(crate) fn close(&self) {
-        for served in std::mem::take(&mut *self.streams.write()).into_values() {
-            self.account.unsubscribe_all(&served.subscriptions);
+        let streams = std::mem::take(&mut *self.streams.write());
+        for served in streams.into_values() {
             self.keep_watches(served.actor.id, |_| false);
             served.actor.close();
         }

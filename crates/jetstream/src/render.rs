@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use everjet_api::{ApiError, ErrorCode, render_pub_ack, render_pub_ack_error};
+use everjet_api::{
+    ApiError, ErrorCode, ResponseType, render_error, render_pub_ack, render_pub_ack_error,
+};
 use everjet_routing::{Account, Message, Origin, Turn};
-use everjet_stream::{Effect, Effects, Outgoing, Output, Sends};
+use everjet_stream::{Effect, Effects, Outgoing, Sends};
 
 /// Header block that answers a publish when too much waits for the disk.
 const TOO_MANY_REQUESTS: &[u8] = b"NATS/1.0 429 Too Many Requests\r\n\r\n";
@@ -22,21 +24,41 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// Tells the publisher at `reply`.
-    pub(crate) fn answer(&self, reply: &[u8], output: &mut Output) {
-        match self {
-            Self::NoSpace => output
-                .effects
-                .refused(reply, ErrorCode::StorageResourcesExceeded.error()),
-            Self::NoMemory => output
-                .effects
-                .refused(reply, ErrorCode::MemoryResourcesExceeded.error()),
-            Self::JournalFailed(why) => output.effects.refused(reply, journal_failed(why)),
-            Self::TooManyRequests if !reply.is_empty() => {
-                output.sends.push_status(reply, b"", TOO_MANY_REQUESTS);
-            }
-            Self::TooManyRequests => {}
+    /// Tells the publisher at `reply`, at once: what is refused waits for nothing.
+    pub(crate) fn answer(
+        &self,
+        account: &Arc<Account>,
+        stream: &str,
+        reply: &[u8],
+        turn: &mut Turn,
+    ) {
+        if reply.is_empty() {
+            return;
         }
+        let error = match self {
+            Self::NoSpace => ErrorCode::StorageResourcesExceeded.error(),
+            Self::NoMemory => ErrorCode::MemoryResourcesExceeded.error(),
+            Self::JournalFailed(why) => journal_failed(why),
+            Self::TooManyRequests => {
+                let message = Message {
+                    subject: reply,
+                    reply: b"",
+                    headers: TOO_MANY_REQUESTS,
+                    payload: b"",
+                };
+                turn.publish(account, Origin::SERVER, &message);
+                return;
+            }
+        };
+        let mut payload = Vec::with_capacity(128);
+        render_pub_ack_error(&mut payload, stream, &error);
+        let message = Message {
+            subject: reply,
+            reply: b"",
+            headers: b"",
+            payload: &payload,
+        };
+        turn.publish(account, Origin::SERVER, &message);
     }
 }
 
@@ -45,6 +67,15 @@ pub(crate) fn journal_failed(why: &str) -> ApiError {
     ErrorCode::StreamStoreFailed
         .error()
         .with("err", format_args!("not stored, the journal failed: {why}"))
+}
+
+/// The answer of the same type that says that what was asked for is not durable.
+fn failed_response(body: &[u8], why: &str) -> Vec<u8> {
+    let kind = ResponseType::ALL.iter().copied().find(|kind| {
+        let prefix = format!("{{\"type\":\"{}\"", kind.as_str());
+        body.starts_with(prefix.as_bytes())
+    });
+    kind.map_or_else(Vec::new, |kind| render_error(kind, &journal_failed(why)))
 }
 
 /// Publishes the answers; with `failure` nothing is acknowledged and whoever waits is told why.
@@ -82,8 +113,12 @@ pub(crate) fn release(
                 payload.extend_from_slice(body);
                 reply
             }
-            // An API change that is not durable gets no answer: the requester times out and looks again.
-            (Effect::Respond { .. } | Effect::AckReply { .. }, Some(_)) => continue,
+            (Effect::Respond { reply, body }, Some(why)) => {
+                payload.extend_from_slice(&failed_response(body, why));
+                reply
+            }
+            // An acknowledgement that is not durable is not confirmed: its message comes again.
+            (Effect::AckReply { .. }, Some(_)) => continue,
             (Effect::AckReply { reply }, None) => reply,
         };
         let message = Message {

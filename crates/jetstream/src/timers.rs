@@ -1,11 +1,11 @@
 //! One thread that wakes streams when their next timer is due.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use everjet_routing::Turn;
+use everjet_store::StreamId;
 use everjet_values::{Clock, Timestamp};
 use parking_lot::{Condvar, Mutex};
 
@@ -13,13 +13,20 @@ use crate::actor::StreamActor;
 
 #[derive(Default)]
 struct Schedule {
-    due: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    actors: hashbrown::HashMap<u64, Weak<StreamActor>>,
-    next_key: u64,
+    due: BTreeMap<(Timestamp, StreamId), Weak<StreamActor>>,
+    /// Where each stream stands in `due`.
+    times: HashMap<StreamId, Timestamp>,
     stopping: bool,
 }
 
-/// The timers of all streams: at most a few entries a stream, because a stream asks again only for an earlier time.
+impl Schedule {
+    fn remove(&mut self, stream: StreamId) -> Option<Weak<StreamActor>> {
+        let at = self.times.remove(&stream)?;
+        self.due.remove(&(at, stream))
+    }
+}
+
+/// The timers of all streams: one entry a stream, the earliest time it asked for.
 pub(crate) struct Timers {
     clock: Arc<dyn Clock>,
     schedule: Mutex<Schedule>,
@@ -47,17 +54,16 @@ impl Timers {
         Ok(timers)
     }
 
-    /// Wakes `actor` at `at` or soon after.
+    /// Wakes `actor` at `at` or soon after, instead of at the time asked for before.
     pub(crate) fn schedule(&self, at: Timestamp, actor: &Arc<StreamActor>) {
         let mut schedule = self.schedule.lock();
+        schedule.remove(actor.id);
         let earliest = schedule
             .due
-            .peek()
-            .is_none_or(|Reverse((first, _))| at < *first);
-        let key = schedule.next_key;
-        schedule.next_key += 1;
-        schedule.actors.insert(key, Arc::downgrade(actor));
-        schedule.due.push(Reverse((at, key)));
+            .first_key_value()
+            .is_none_or(|((first, _), _)| at < *first);
+        schedule.times.insert(actor.id, at);
+        schedule.due.insert((at, actor.id), Arc::downgrade(actor));
         drop(schedule);
         if earliest {
             self.changed.notify_one();
@@ -77,17 +83,13 @@ impl Timers {
         let mut schedule = self.schedule.lock();
         while !schedule.stopping {
             let now = self.clock.now();
-            match schedule.due.peek().copied() {
+            match schedule.due.first_key_value().map(|(key, _)| *key) {
                 None => self.changed.wait(&mut schedule),
-                Some(Reverse((at, _))) if at > now => {
+                Some((at, _)) if at > now => {
                     self.changed.wait_for(&mut schedule, at.since(now));
                 }
-                Some(Reverse((_, key))) => {
-                    schedule.due.pop();
-                    let actor = schedule
-                        .actors
-                        .remove(&key)
-                        .and_then(|actor| actor.upgrade());
+                Some((_, stream)) => {
+                    let actor = schedule.remove(stream).and_then(|actor| actor.upgrade());
                     drop(schedule);
                     if let Some(actor) = actor {
                         actor.tick(turn);

@@ -21,6 +21,8 @@ pub struct Turn {
     ended: Vec<Arc<Subscription>>,
     /// Kept for its memory; empty but during a flush.
     running: Vec<Consignment>,
+    /// How often the flush under way has called receivers.
+    rounds: u32,
 }
 
 /// What deliveries write to, apart from the memo that they read.
@@ -54,6 +56,7 @@ impl Turn {
             },
             ended: Vec::new(),
             running: Vec::new(),
+            rounds: 0,
         }
     }
 
@@ -140,11 +143,14 @@ impl Turn {
     /// Delivers what is staged: once to every connection, then once to every receiver inside the server; what those
     /// stage is delivered too, until nothing is left.
     pub fn flush(&mut self) {
+        self.rounds = 0;
         loop {
             self.staging.connections.flush();
             if self.staging.locals.is_empty() {
+                self.rounds = 0;
                 return;
             }
+            self.rounds = self.rounds.saturating_add(1);
             let mut running = std::mem::take(&mut self.running);
             self.staging.locals.take(&mut running);
             for (receiver, mut batch) in running.drain(..) {
@@ -160,6 +166,13 @@ impl Turn {
     /// its place.
     pub fn flush_connections(&mut self) {
         self.staging.connections.flush();
+    }
+
+    /// How often the flush under way has called receivers inside the server: more than a few times means that their messages
+    /// cause each other, and a receiver should go on elsewhere instead of keeping this thread. 0 outside a flush.
+    #[must_use]
+    pub fn rounds(&self) -> u32 {
+        self.rounds
     }
 
     /// Whether nothing is staged.

@@ -15,6 +15,12 @@ pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 /// Largest header block.
 pub(crate) const HEADERS_MAX: usize = 65_535;
 
+/// Longest subject of a stored message, which its record counts in 16 bits.
+pub(crate) const SUBJECT_MAX: usize = 65_535;
+
+/// Largest record: subject, headers and payload together, as in nats-server.
+pub(crate) const RECORD_MAX: usize = 32 << 20;
+
 /// What a publish that passed all checks is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -122,7 +128,14 @@ fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiErr
     ensure(
         publish.headers.len() <= HEADERS_MAX,
         ErrorCode::StreamHeaderExceedsMaximum,
-    )
+    )?;
+    if publish.subject.len() > SUBJECT_MAX {
+        return Err(ErrorCode::StreamStoreFailed.because("message subject too long"));
+    }
+    if publish.subject.len() + size > RECORD_MAX {
+        return Err(ErrorCode::StreamStoreFailed.because("message too large"));
+    }
+    Ok(())
 }
 
 fn check_sealed(config: &StreamConfig) -> Result<(), ApiError> {

@@ -33,6 +33,12 @@ pub(crate) struct Request {
     pub(crate) origin: Origin,
 }
 
+impl Request {
+    fn bytes(&self) -> usize {
+        self.body.len() + self.headers.len()
+    }
+}
+
 /// How a call ends.
 enum Answer {
     /// Send this.
@@ -66,6 +72,9 @@ impl Call<'_> {
         actor: &Arc<StreamActor>,
         work: impl FnOnce(&mut Stream, Timestamp, &mut Output) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
+        if actor.is_on_disk() && self.host.commit.is_stuck() {
+            return Err(ErrorCode::StorageResourcesExceeded.error());
+        }
         let (kind, reply) = (self.kind, &self.request.reply);
         let worked = actor.with(self.turn, |stream, now, output| {
             let answer = work(stream, now, output)?;
@@ -85,9 +94,11 @@ impl Call<'_> {
         work: impl FnOnce(&mut Stream, Timestamp) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
         let (kind, reply) = (self.kind, &self.request.reply);
+        let failed = self.host.commit.failure().is_some();
         let worked = actor.with(self.turn, |stream, now, output| {
             let body = render_response(kind, Ok(work(stream, now)?));
-            if stream.durable() >= stream.store().last_sequence() {
+            // After the journal failed nothing more becomes durable, and reading goes on with what there is.
+            if failed || actor.is_durable(stream) {
                 return Ok(Answer::Now(body));
             }
             output.effects.respond(reply, body);

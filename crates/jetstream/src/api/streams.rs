@@ -50,6 +50,7 @@ impl Call<'_> {
         let actor = self.stream(name)?;
         let config = self.wanted_config(name, normalise_update)?;
         self.check_subjects(&config)?;
+        self.check_resources(&config)?;
         let answer = self.change(&actor, |stream, now, output| {
             stream.update(now, config, output)?;
             let info = stream.info(now, &StreamInfoRequest::default());
@@ -164,7 +165,7 @@ impl Call<'_> {
             .registry
             .configs()
             .iter()
-            .filter(|other| other.storage == config.storage)
+            .filter(|other| other.storage == config.storage && other.name != config.name)
             .map(|other| u64::try_from(other.max_bytes).unwrap_or(0))
             .fold(0, u64::saturating_add);
         let limits = self.host.usage.limits();

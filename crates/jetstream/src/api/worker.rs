@@ -18,12 +18,15 @@ use super::{Answer, Call, Request};
 use crate::host::Host;
 use crate::report::Level;
 
-/// Requests that may wait; more are dropped, all that wait with them, as nats-server does it.
+/// Requests that may wait, and their bytes; more are dropped, all that wait with them, as nats-server does it.
 const QUEUE_MAX: usize = 10_000;
+const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Request>,
+    /// Bytes of their bodies and headers.
+    bytes: usize,
     stopping: bool,
 }
 
@@ -62,14 +65,13 @@ impl ApiWorker {
     /// Queues a request.
     pub(crate) fn queue(&self, request: Request) {
         let mut queue = self.queue.lock();
-        let dropped = if queue.waiting.len() >= QUEUE_MAX {
-            queue.waiting.len()
-        } else {
-            0
-        };
-        if dropped > 0 {
+        let is_full = queue.waiting.len() >= QUEUE_MAX || queue.bytes > QUEUE_BYTES_MAX;
+        let dropped = if is_full { queue.waiting.len() } else { 0 };
+        if is_full {
             queue.waiting.clear();
+            queue.bytes = 0;
         }
+        queue.bytes += request.bytes();
         queue.waiting.push_back(request);
         drop(queue);
         self.ready.notify_one();
@@ -93,6 +95,7 @@ impl ApiWorker {
             let mut queue = self.queue.lock();
             let request = loop {
                 if let Some(request) = queue.waiting.pop_front() {
+                    queue.bytes = queue.bytes.saturating_sub(request.bytes());
                     break request;
                 }
                 if queue.stopping {

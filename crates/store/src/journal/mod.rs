@@ -123,12 +123,12 @@ impl Journal {
     /// The batch is empty afterwards and keeps its memory.
     ///
     /// # Errors
-    /// A fault with [`Fault::is_full`]: nothing is lost from the batch, the same write may be repeated when there is room.
-    /// Any other fault latches the journal.
+    /// A fault that does not latch the journal ([`Journal::latched`]): the disk is full, or the next file cannot be made.
+    /// Nothing is lost from the batch, the same write may be repeated. Any other fault latches the journal.
     pub fn write(&mut self, batch: &mut JournalBatch) -> Result<Lsn, Fault> {
         self.check_latch()?;
         if let Err(fault) = self.provide_files(batch.encoded()) {
-            return Err(self.latch_unless_full(fault));
+            return Err(self.latch_if_sync(fault));
         }
         let next_before = self.next;
         if let Err(fault) = self.write_records(batch.encoded_mut()) {
@@ -376,6 +376,14 @@ impl Journal {
         }
     }
 
+    /// Whether the batch fits into the current file: [`Journal::write`] then is one write and nothing else.
+    #[must_use]
+    pub fn fits_current_file(&self, batch: &JournalBatch) -> bool {
+        self.current
+            .as_ref()
+            .is_some_and(|current| batch.encoded().len() as u64 <= current.room())
+    }
+
     /// Keeps a file to be used again, or removes it.
     fn give_up(&mut self, oldest: &WalFile) -> Result<(), Fault> {
         let path = &oldest.path;
@@ -411,6 +419,15 @@ impl Journal {
 
     /// A full disk is the one thing that passes, unless it made a sync fail.
     fn latch_unless_full(&mut self, fault: Fault) -> Fault {
+        if fault.is_full() {
+            self.latch_if_sync(fault)
+        } else {
+            self.latch(fault)
+        }
+    }
+
+    /// Before anything of a batch was written, only a failed sync leaves an unknown state behind.
+    fn latch_if_sync(&mut self, fault: Fault) -> Fault {
         let is_sync = matches!(
             fault,
             Fault::Io {
@@ -418,11 +435,7 @@ impl Journal {
                 ..
             }
         );
-        if fault.is_full() && !is_sync {
-            fault
-        } else {
-            self.latch(fault)
-        }
+        if is_sync { self.latch(fault) } else { fault }
     }
 
     fn latch(&mut self, fault: Fault) -> Fault {
