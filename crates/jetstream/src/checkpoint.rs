@@ -13,7 +13,8 @@ use everjet_store::{
 use everjet_stream::{ConsumerSnapshot, Stream};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
-use crate::open::{CONSUMER_MAGIC, StreamMeta, make_folder};
+use crate::folders::{StreamMeta, make_folder};
+use crate::open::CONSUMER_MAGIC;
 use crate::paths::Paths;
 
 /// A stream at one entry, taken while it stood still and written after it was let go.

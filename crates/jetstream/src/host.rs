@@ -17,14 +17,13 @@ use crate::actor::{StreamActor, Surroundings};
 use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
 use crate::commit::{Commit, SyncPolicy};
+use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::helpers::Helpers;
 use crate::housekeeper::Housekeeper;
 use crate::inlets::{AckInlet, FlowControlInlet};
-use crate::open::{
-    OpenError, OpenStore, StorageOptions, StreamMeta, make_folder, new_store,
-    record_stream_created, record_stream_deleted, remove_folder,
-};
+use crate::open::{OpenError, OpenStore, StorageOptions};
 use crate::paths::Paths;
+use crate::records::{record_stream_created, record_stream_deleted};
 use crate::registry::Registry;
 use crate::report::{Level, Report};
 use crate::timers::Timers;

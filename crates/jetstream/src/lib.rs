@@ -7,6 +7,7 @@ mod actor;
 mod api;
 mod checkpoint;
 mod commit;
+mod folders;
 mod helpers;
 mod host;
 mod housekeeper;
@@ -14,8 +15,10 @@ mod inlets;
 mod open;
 mod os_disk;
 mod paths;
+mod records;
 mod registry;
 mod render;
+mod replay;
 mod report;
 mod timers;
 mod usage;
@@ -23,11 +26,9 @@ mod usage;
 pub use checkpoint::{Captured, Checkpointer};
 pub use commit::SyncPolicy;
 pub use host::{JetStream, JetStreamConfig, Seams, StartError};
-pub use open::{
-    OpenError, OpenStore, OpenedStream, StorageOptions, record_stream_created,
-    record_stream_deleted,
-};
+pub use open::{OpenError, OpenStore, OpenedStream, StorageOptions};
 pub use os_disk::OsDisk;
 pub use paths::Paths;
+pub use records::{record_stream_created, record_stream_deleted};
 pub use report::{Level, Report};
 pub use usage::UsageLimits;

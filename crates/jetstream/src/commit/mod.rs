@@ -10,19 +10,23 @@
 //! | [`SyncPolicy::Always`] | the sync of their batch | yes | yes |
 //! | [`SyncPolicy::Every`] | the write of their batch | yes | what is older than the interval |
 
+mod queue;
+mod room;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everjet_routing::Turn;
 use everjet_store::{Durable, Fault, Journal, JournalBatch, Lsn};
-use everjet_stream::Effects;
-use everjet_values::{EntryIndex, StreamSequence};
 use parking_lot::{Condvar, Mutex};
 
-use crate::actor::StreamActor;
 use crate::helpers::Helpers;
 use crate::report::{Level, Report};
+
+pub(crate) use self::queue::Release;
+use self::queue::{Queue, Signal, Taking, Waiter};
+pub(crate) use self::room::Admission;
 
 /// When the journal is synced; see the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,43 +45,6 @@ const SYNC_LOOK_MIN: Duration = Duration::from_millis(5);
 const FULL_RETRY: Duration = Duration::from_millis(100);
 /// Bytes that may wait for the journal. Above it new publishes are answered with 429.
 const QUEUED_BYTES_MAX: usize = 32 << 20;
-/// Bytes that must be free on the disk for a publish to be accepted, beside what the journal owes to the streams' files: checkpoints
-/// need room to work in, those that make room by deleting too.
-const ROOM_MIN: u64 = 16 << 20;
-/// The disk is asked how much is free once in this many bytes of journal.
-const LOOK_EVERY_BYTES: u64 = 1 << 20;
-/// Free bytes at which publishes are accepted again; more than [`ROOM_MIN`], so that the gate does not flap.
-const ROOM_AGAIN: u64 = 2 * ROOM_MIN;
-
-/// Whether publishes may enter, and why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Admission {
-    /// Everything is accepted.
-    Open = 0,
-    /// The disk is full: publishes are refused until there is room.
-    Full = 1,
-    /// The journal failed: publishes are refused until the server is restarted.
-    Failed = 2,
-}
-
-/// What leaves once a batch is durable.
-pub(crate) struct Release {
-    pub(crate) actor: Arc<StreamActor>,
-    pub(crate) effects: Effects,
-    /// The last entry in this batch or an earlier one.
-    pub(crate) entry: EntryIndex,
-    /// Messages of the stream up to here are in this batch or an earlier one.
-    pub(crate) durable: StreamSequence,
-}
-
-/// A release, or a thread that waits for its batch.
-enum Waiter {
-    Stream(Release),
-    Thread(Arc<Signal>),
-    /// Records that only have to be there in the end.
-    Nobody,
-}
 
 /// What a batch is once its effects may leave.
 enum Committed {
@@ -85,37 +52,6 @@ enum Committed {
     Durable(#[expect(dead_code, reason = "the proof itself is what counts")] Durable<Lsn>),
     /// With the operating system: enough for [`SyncPolicy::Every`] only.
     Written,
-}
-
-/// What [`Commit::take_queue`] takes.
-#[derive(Clone, Copy)]
-enum Taking {
-    Everything,
-    /// Everything, unless somebody waits for a sync.
-    UnlessWanted,
-}
-
-/// A one-shot result that a thread waits for.
-#[derive(Default)]
-struct Signal {
-    result: Mutex<Option<Result<(), String>>>,
-    set: Condvar,
-}
-
-impl Signal {
-    fn tell(&self, result: Result<(), String>) {
-        *self.result.lock() = Some(result);
-        self.set.notify_all();
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    batch: JournalBatch,
-    waiters: Vec<Waiter>,
-    sync_wanted: bool,
-    oldest: Option<Instant>,
-    stopping: bool,
 }
 
 struct Writer {
@@ -193,20 +129,6 @@ impl Commit {
             helpers,
             report,
         })
-    }
-
-    /// Whether publishes may enter now.
-    pub(crate) fn admission(&self) -> Admission {
-        match self.admission.load(Ordering::Relaxed) {
-            0 => Admission::Open,
-            1 => Admission::Full,
-            _ => Admission::Failed,
-        }
-    }
-
-    /// Why the journal failed, when it did.
-    pub(crate) fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
     }
 
     /// Whether more waits for the journal than its bound allows.
@@ -411,21 +333,6 @@ impl Commit {
         self.writer.lock().journal.last_written()
     }
 
-    /// Everything that was in the journal at `written` bytes is in the streams' files now.
-    pub(crate) fn note_checkpoint(self: &Arc<Self>, written: u64) {
-        self.checkpointed_bytes.fetch_max(written, Ordering::AcqRel);
-        if self.admission() == Admission::Full {
-            let mut writer = self.writer.lock();
-            self.watch_room(&mut writer);
-        }
-    }
-
-    /// Whether the disk is full and a checkpoint would help.
-    pub(crate) fn wants_checkpoint(&self) -> bool {
-        self.admission() == Admission::Full
-            && self.checkpointed_bytes.load(Ordering::Acquire) < self.written_bytes()
-    }
-
     /// Gives back journal files that hold nothing after `through`.
     ///
     /// # Errors
@@ -560,99 +467,6 @@ impl Commit {
     fn since_sync(&self) -> Duration {
         let at = Duration::from_millis(self.synced_at_millis.load(Ordering::Acquire));
         self.started.elapsed().saturating_sub(at)
-    }
-
-    /// Opens or closes the admission by the room that is left for what is already accepted: what the journal holds and no
-    /// checkpoint has taken yet must fit into the streams' files, or the journal could never be let go.
-    fn watch_room(&self, writer: &mut Writer) {
-        let admission = self.admission();
-        let written = self.written_bytes();
-        let looked_lately = written - writer.looked_at < LOOK_EVERY_BYTES;
-        if admission == Admission::Failed
-            || (admission == Admission::Open && looked_lately && !writer.starved)
-        {
-            return;
-        }
-        writer.looked_at = written;
-        let free = (self.free_bytes)();
-        let owed = written.saturating_sub(self.checkpointed_bytes.load(Ordering::Acquire));
-        let spare = free.saturating_sub(owed);
-        match admission {
-            Admission::Open if spare < ROOM_MIN => {
-                self.admission
-                    .store(Admission::Full as u8, Ordering::Relaxed);
-                self.report.report(
-                    Level::Error,
-                    "JetStream is out of disk space: publishes are refused until there is room",
-                );
-            }
-            Admission::Full if spare >= ROOM_AGAIN => {
-                self.admission
-                    .store(Admission::Open as u8, Ordering::Relaxed);
-                self.report.report(
-                    Level::Info,
-                    "JetStream has disk space again: publishes are accepted",
-                );
-            }
-            _ => {}
-        }
-    }
-
-    fn close(&self, to: Admission, fault: &Fault) {
-        if self.admission() == Admission::Open {
-            self.admission.store(to as u8, Ordering::Relaxed);
-            self.report.report(
-                Level::Error,
-                &format!("JetStream takes no messages until the journal can be written: {fault}"),
-            );
-        }
-    }
-
-    fn fail(&self, fault: &Fault) {
-        if self.admission() != Admission::Failed {
-            self.admission
-                .store(Admission::Failed as u8, Ordering::Relaxed);
-            *self.failure.lock() = Some(fault.to_string());
-            self.report.report(
-                Level::Error,
-                &format!("the journal failed and takes no more messages until a restart: {fault}"),
-            );
-        }
-    }
-
-    /// Has the next journal file zero-filled on a helper thread before it is needed.
-    fn prepare_spare(self: &Arc<Self>, writer: &mut Writer) {
-        if writer.making_spare {
-            return;
-        }
-        let Some(job) = writer.journal.spare_job() else {
-            return;
-        };
-        writer.making_spare = true;
-        let commit = Arc::clone(self);
-        self.helpers.run(Box::new(move |_| {
-            let made = job.run();
-            let mut writer = commit.writer.lock();
-            writer.making_spare = false;
-            writer.starved = made.is_err();
-            match made {
-                Ok(spare) => {
-                    if let Err(fault) = writer.journal.install_spare(spare) {
-                        commit.report.report(
-                            Level::Warn,
-                            &format!("the next journal file is not ready: {fault}"),
-                        );
-                    }
-                }
-                Err(fault) if fault.is_full() => {}
-                // The journal goes on with files made in a hurry, and asks again.
-                Err(fault) => commit.report.report(
-                    Level::Warn,
-                    &format!("the next journal file is not ready: {fault}"),
-                ),
-            }
-            commit.watch_room(&mut writer);
-        }));
     }
 
     fn release(&self, waiters: Vec<Waiter>, outcome: Result<&Committed, &Fault>, turn: &mut Turn) {
