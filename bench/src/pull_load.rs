@@ -43,6 +43,11 @@ pub(crate) fn consume(server: &ServerProcess, length: Duration) -> Load {
         let end = kept + count;
         let mut at = 0;
         while let Some((reply, next)) = next_message(&buffer[at..end]) {
+            at += next;
+            let Some(reply) = reply else {
+                acks.extend_from_slice(b"PONG\r\n");
+                continue;
+            };
             acks.extend_from_slice(b"PUB ");
             acks.extend_from_slice(reply);
             acks.extend_from_slice(b" 0\r\n\r\n");
@@ -50,7 +55,6 @@ pub(crate) fn consume(server: &ServerProcess, length: Duration) -> Load {
             if received % BATCH == 0 {
                 acks.extend_from_slice(request.as_bytes());
             }
-            at += next;
         }
         buffer.copy_within(at..end, 0);
         kept = end - at;
@@ -69,19 +73,22 @@ pub(crate) fn consume(server: &ServerProcess, length: Duration) -> Load {
     }
 }
 
-/// The reply subject of the first whole message and where the next one starts.
+/// The reply subject of the first whole message, or `None` for a PING of the server, and where the next one starts.
 ///
 /// # Panics
-/// At anything that is not a stored message: a status would mean that the requests above are not what the server thinks.
-fn next_message(bytes: &[u8]) -> Option<(&[u8], usize)> {
+/// At anything else: a status would mean that the requests above are not what the server thinks.
+fn next_message(bytes: &[u8]) -> Option<(Option<&[u8]>, usize)> {
     let line_end = memchr(b'\n', bytes)?;
     let line = &bytes[..line_end];
+    if line == b"PING\r" {
+        return Some((None, line_end + 1));
+    }
     let fields: Vec<&[u8]> = line.splitn(5, |&byte| byte == b' ').collect();
     let [b"MSG", _subject, _sid, reply, _size] = fields.as_slice() else {
         panic!("unexpected {:?}", String::from_utf8_lossy(line));
     };
     let next = line_end + 1 + PAYLOAD + 2;
-    (bytes.len() >= next).then_some((*reply, next))
+    (bytes.len() >= next).then_some((Some(*reply), next))
 }
 
 #[cfg(test)]
@@ -96,8 +103,9 @@ mod tests {
         );
         assert_eq!(
             next_message(message.as_bytes()),
-            Some((b"$JS.ACK.x".as_slice(), message.len()))
+            Some((Some(b"$JS.ACK.x".as_slice()), message.len()))
         );
+        assert_eq!(next_message(b"PING\r\nMSG"), Some((None, 6)));
         assert_eq!(next_message(&message.as_bytes()[..message.len() - 1]), None);
         assert_eq!(next_message(b"MSG bench.js"), None);
     }

@@ -14,8 +14,6 @@ pub(crate) enum Flag {
     LogTime,
     LogTimeUtc,
     Debug,
-    Trace,
-    DebugAndTrace,
     JetStream,
     StoreDir,
     User,
@@ -109,8 +107,6 @@ pub(crate) const FLAGS: &[FlagRow] = &[
         &["D", "debug"],
         "log what happens to each connection",
     ),
-    switch(Flag::Trace, &["V", "trace"], "log the protocol"),
-    switch(Flag::DebugAndTrace, &["DV"], "both"),
     switch(Flag::JetStream, &["js", "jetstream"], "turn JetStream on"),
     option(
         Flag::StoreDir,
@@ -137,7 +133,9 @@ pub(crate) const FLAGS: &[FlagRow] = &[
 
 /// Flags of nats-server that this version does not have.
 pub(crate) const UNSUPPORTED: &[&str] = &[
+    "DV",
     "DVV",
+    "V",
     "VV",
     "client_advertise",
     "cluster",
@@ -166,6 +164,7 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "tlscert",
     "tlskey",
     "tlsverify",
+    "trace",
 ];
 
 /// The flag with this name.

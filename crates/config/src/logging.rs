@@ -2,14 +2,13 @@
 
 use crate::Entry;
 use crate::reader::Reader;
+use crate::unsupported;
 
 /// What is logged, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggingOptions {
     /// Log what happens to each connection. Default off.
     pub debug: bool,
-    /// Log the protocol. Default off.
-    pub trace: bool,
     /// Begin each line with the time. Default on.
     pub time: bool,
     /// Times are in UTC, not local. Default off.
@@ -22,7 +21,6 @@ impl Default for LoggingOptions {
     fn default() -> Self {
         Self {
             debug: false,
-            trace: false,
             time: true,
             utc: false,
             file: None,
@@ -35,9 +33,15 @@ impl LoggingOptions {
     pub(crate) fn take(&mut self, key: &str, entry: &Entry, reader: &mut Reader) -> bool {
         let option = match key {
             "debug" => &mut self.debug,
-            "trace" => &mut self.trace,
             "logtime" => &mut self.time,
             "logtime_utc" => &mut self.utc,
+            // Files that turn tracing off say nothing that is not done.
+            "trace" => {
+                if reader.boolean(entry) == Some(true) {
+                    unsupported::refuse_option(entry, reader);
+                }
+                return true;
+            }
             "log_file" | "logfile" => {
                 self.file = reader.optional_text(entry);
                 return true;

@@ -19,7 +19,6 @@ pub struct Overrides {
     log_time: Option<bool>,
     log_time_utc: Option<bool>,
     debug: Option<bool>,
-    trace: Option<bool>,
     jetstream: Option<bool>,
     store_dir: Option<String>,
     user: Option<String>,
@@ -57,7 +56,6 @@ impl Overrides {
         set(&mut options.logging.time, self.log_time);
         set(&mut options.logging.utc, self.log_time_utc);
         set(&mut options.logging.debug, self.debug);
-        set(&mut options.logging.trace, self.trace);
         self.apply_jetstream(options);
         self.apply_credentials(options)
     }
@@ -111,11 +109,6 @@ impl Overrides {
             (Flag::LogTime, Given::Switch(on)) => self.log_time = Some(on),
             (Flag::LogTimeUtc, Given::Switch(on)) => self.log_time_utc = Some(on),
             (Flag::Debug, Given::Switch(on)) => self.debug = Some(on),
-            (Flag::Trace, Given::Switch(on)) => self.trace = Some(on),
-            (Flag::DebugAndTrace, Given::Switch(on)) => {
-                self.debug = Some(on);
-                self.trace = Some(on);
-            }
             (Flag::JetStream, Given::Switch(on)) => self.jetstream = Some(on),
             (Flag::Port, Given::Number(number)) => {
                 self.port = Some(port_of(number).ok_or_else(|| port_refusal(number))?);

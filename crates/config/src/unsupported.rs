@@ -139,16 +139,20 @@ pub(crate) fn refuse(block: Block, key: &str, entry: &Entry, reader: &mut Reader
     if entry.is_variable {
         return;
     }
-    let name = &entry.key;
     if block.keys().contains(&key) {
-        reader.refuse(
-            entry,
-            format!(
-                "option {name:?} is not supported by this version of Everjet yet (known to nats-server); remove \
-                 it to start"
-            ),
-        );
+        refuse_option(entry, reader);
     } else {
-        reader.refuse(entry, format!("unknown field {name:?}"));
+        reader.refuse(entry, format!("unknown field {:?}", entry.key));
     }
+}
+
+/// Refuses an option that nats-server has and this version does not, or not with this value.
+pub(crate) fn refuse_option(entry: &Entry, reader: &mut Reader) {
+    reader.refuse(
+        entry,
+        format!(
+            "option {:?} is not supported by this version of Everjet yet (known to nats-server); remove it to start",
+            entry.key
+        ),
+    );
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use everjet_values::StreamSequence;
 
 use crate::codec::{Malformed, Reader, put_number};
-use crate::consumer::SEQUENCE_MAX;
 
 /// One change of a [`ConsumerState`](crate::ConsumerState). The time is that of the record it travels in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +30,10 @@ const ACKED_THROUGH: u64 = 2;
 const DELAYED: u64 = 3;
 const PROGRESS: u64 = 4;
 const ABANDONED: u64 = 5;
+
+/// Largest sequence in a record: what a client may name as a start ([`crate::SEQUENCE_MAX`]) leaves room below it for more messages
+/// than any disk holds, and above it the three bits of the kind.
+const READABLE_MAX: u64 = 1 << 59;
 
 /// Changes in the form of the journal, most often two bytes each.
 ///
@@ -105,7 +108,7 @@ fn read_change(reader: &mut Reader<'_>, previous: &mut u64) -> Result<Change, Ma
     let zigzag = number >> 3;
     let step = (zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed());
     *previous = previous.wrapping_add(step.cast_unsigned());
-    if *previous > SEQUENCE_MAX.0 {
+    if *previous > READABLE_MAX {
         return Err(Malformed);
     }
     let sequence = StreamSequence(*previous);
@@ -130,7 +133,7 @@ mod tests {
             Change::Delivered(StreamSequence(7)),
             Change::Delivered(StreamSequence(8)),
             Change::Acked(StreamSequence(1)),
-            Change::AckedThrough(StreamSequence(1 << 50)),
+            Change::AckedThrough(StreamSequence((1 << 56) + 7)),
             Change::Delayed(StreamSequence(3), Duration::from_secs(5)),
             Change::Progress(StreamSequence(3)),
             Change::Abandoned(StreamSequence(2)),

@@ -21,7 +21,7 @@ use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::helpers::Helpers;
 use crate::housekeeper::Housekeeper;
 use crate::inlets::{AckInlet, FlowControlInlet};
-use crate::open::{OpenError, OpenStore, StorageOptions};
+use crate::open::{OfflineStream, OpenError, OpenStore, StorageOptions};
 use crate::paths::Paths;
 use crate::records::{record_stream_created, record_stream_deleted};
 use crate::registry::Registry;
@@ -77,7 +77,8 @@ pub(crate) struct Host {
     next_stream_id: AtomicU64,
     /// A stream is neither served nor surely deleted: the journal is not given back before the next start.
     holds_journal: AtomicBool,
-    _lock: Box<dyn std::any::Any + Send + Sync>,
+    /// Keeps other servers away; given back by a stop, whoever still remembers parts of this.
+    lock: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
 }
 
 /// JetStream of one server. Stop it with [`JetStream::stop`]; dropped without, it is as after a crash.
@@ -194,12 +195,15 @@ impl JetStream {
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
             holds_journal: AtomicBool::new(false),
-            _lock: storage._lock,
+            lock: Mutex::new(Some(storage.lock)),
             seams,
         });
         let mut turn = Turn::new(seed.wrapping_add(300));
         for opened in storage.streams {
             host.serve(opened.stream, &mut turn);
+        }
+        for stream in storage.offline {
+            host.registry.add_offline(stream);
         }
         turn.flush();
         let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
@@ -249,6 +253,7 @@ impl JetStream {
         }
         self.housekeeper.stop();
         registry.close();
+        drop(self.host.lock.lock().take());
     }
 }
 
@@ -377,9 +382,35 @@ impl Host {
         Ok(())
     }
 
+    /// Deletes a stream that cannot be served; it is gone, durably, when this returns.
+    ///
+    /// # Errors
+    /// Why the deletion could not be made durable.
+    pub(crate) fn delete_offline(&self, stream: &OfflineStream) -> Result<(), String> {
+        let mut checkpointer = self.checkpointer.lock();
+        let mut batch = JournalBatch::default();
+        record_stream_deleted(&mut batch, stream.id);
+        self.commit.commit_and_wait(&mut batch)?;
+        checkpointer.forget(stream.id);
+        self.registry.remove_offline(&stream.name);
+        if let Err(fault) = remove_folder(
+            &*self.seams.disk,
+            &self.paths,
+            &stream.account,
+            &stream.name,
+        ) {
+            let text = format!(
+                "stream {} is deleted, its folder is not: {fault}",
+                stream.name
+            );
+            self.seams.report.report(Level::Error, &text);
+        }
+        Ok(())
+    }
+
     /// Whether checkpoints may give journal files back.
     pub(crate) fn may_release_journal(&self) -> bool {
-        !self.holds_journal.load(Ordering::Acquire)
+        !self.holds_journal.load(Ordering::Acquire) && !self.registry.has_offline()
     }
 
     pub(crate) fn next_stream_id(&self) -> StreamId {

@@ -26,7 +26,7 @@ mod usage;
 pub use checkpoint::{Captured, Checkpointer};
 pub use commit::SyncPolicy;
 pub use host::{JetStream, JetStreamConfig, Seams, StartError};
-pub use open::{OpenError, OpenStore, OpenedStream, StorageOptions};
+pub use open::{OfflineStream, OpenError, OpenStore, OpenedStream, StorageOptions};
 pub use os_disk::OsDisk;
 pub use paths::Paths;
 pub use records::{record_stream_created, record_stream_deleted};

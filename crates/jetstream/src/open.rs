@@ -87,6 +87,19 @@ pub struct OpenedStream {
     pub stream: Stream,
 }
 
+/// A stream that cannot be brought up to date. It is not served, so that nothing wrong is, and nothing of it is touched.
+#[derive(Clone, Debug)]
+pub struct OfflineStream {
+    /// Its number.
+    pub id: StreamId,
+    /// The account it belongs to.
+    pub account: String,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
 /// An open store.
 pub struct OpenStore {
     /// The journal, ready to be written.
@@ -97,12 +110,14 @@ pub struct OpenStore {
     pub manifest_store: ManifestStore,
     /// The manifest as it is on disk.
     pub manifest: Manifest,
-    /// Everything that exists.
+    /// The streams that can be served.
     pub streams: Vec<OpenedStream>,
+    /// The streams that cannot. As long as there is one, the journal must be kept.
+    pub offline: Vec<OfflineStream>,
     /// What was noticed, for the log.
     pub notes: Vec<(Level, String)>,
     /// Keeps other servers away until it is dropped.
-    pub(crate) _lock: Box<dyn std::any::Any + Send + Sync>,
+    pub(crate) lock: Box<dyn std::any::Any + Send + Sync>,
 }
 
 impl OpenStore {
@@ -143,7 +158,7 @@ impl OpenStore {
             .collect();
         let mut replay = Replay::new(disk, paths, options);
         for saved in &manifest.streams {
-            replay.load(saved)?;
+            replay.load(saved);
         }
         let mut failure = None;
         let (journal, report) = Journal::open(
@@ -162,21 +177,21 @@ impl OpenStore {
             return Err(error);
         }
         note_journal(disk, paths, &report, &mut notes)?;
-        replay.settle_folders()?;
-        notes.extend(std::mem::take(&mut replay.notes).into_values().flatten());
+        let replayed = replay.finish()?;
+        notes.extend(replayed.notes);
         let mut manifest = manifest;
         manifest.next_stream_id = manifest
             .next_stream_id
-            .max(StreamId(replay.highest_id.0 + 1));
-        let streams = replay.streams.into_values().collect();
+            .max(StreamId(replayed.highest_id.0 + 1));
         Ok(Self {
             journal,
             journal_bytes: report.bytes,
             manifest_store,
             manifest,
-            streams,
+            streams: replayed.streams,
+            offline: replayed.offline,
             notes,
-            _lock: lock,
+            lock,
         })
     }
 }
@@ -212,8 +227,9 @@ fn note_journal(
                 None => format!("records from {} on are lost", lost.first),
             },
         );
+        let kept = if damage.length > 0 { "; the bytes are kept in quarantine" } else { "" };
         let text = format!(
-            "journal: {} is damaged at byte {} ({} bytes): {lost}; the bytes are kept in quarantine",
+            "journal: {} is damaged at byte {} ({} bytes): {lost}{kept}",
             damage.path.display(),
             damage.offset,
             damage.length

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use everjet_api::StreamConfig;
 use everjet_routing::{Account, Sink, Subscription, WatchId};
 use everjet_store::StreamId;
-use everjet_subject::collides;
+use everjet_subject::{FilterSet, collides};
 use parking_lot::{Mutex, RwLock};
 
 use crate::actor::{StreamActor, StreamInlet};
+use crate::open::OfflineStream;
 
 /// A stream that is served.
 struct Served {
@@ -23,6 +24,8 @@ pub(crate) struct Registry {
     account: Arc<Account>,
     streams: RwLock<BTreeMap<String, Served>>,
     watches: Mutex<HashMap<(StreamId, String), WatchId>>,
+    /// Streams that exist and cannot be served, by name.
+    offline: RwLock<BTreeMap<String, OfflineStream>>,
 }
 
 impl Registry {
@@ -31,6 +34,7 @@ impl Registry {
             account,
             streams: RwLock::default(),
             watches: Mutex::default(),
+            offline: RwLock::default(),
         }
     }
 
@@ -44,6 +48,26 @@ impl Registry {
             .read()
             .get(name)
             .map(|served| Arc::clone(&served.actor))
+    }
+
+    /// The stream of that name that exists and cannot be served.
+    pub(crate) fn offline(&self, name: &str) -> Option<OfflineStream> {
+        self.offline.read().get(name).cloned()
+    }
+
+    /// Takes note of a stream that cannot be served.
+    pub(crate) fn add_offline(&self, stream: OfflineStream) {
+        self.offline.write().insert(stream.name.clone(), stream);
+    }
+
+    /// Forgets an offline stream.
+    pub(crate) fn remove_offline(&self, name: &str) {
+        self.offline.write().remove(name);
+    }
+
+    /// Whether there is a stream that cannot be served.
+    pub(crate) fn has_offline(&self) -> bool {
+        !self.offline.read().is_empty()
     }
 
     /// The configuration of a stream.
@@ -112,17 +136,13 @@ impl Registry {
 
     /// Whether a stream other than `except` stores something that `subjects` could match.
     pub(crate) fn overlaps(&self, subjects: &[String], except: &str) -> bool {
+        let ours: FilterSet = subjects.iter().map(|subject| subject.as_bytes()).collect();
         let streams = self.streams.read();
         streams
             .iter()
             .filter(|(name, _)| *name != except)
-            .any(|(_, served)| {
-                served.config.subjects.iter().any(|theirs| {
-                    subjects
-                        .iter()
-                        .any(|ours| collides(theirs.as_bytes(), ours.as_bytes()))
-                })
-            })
+            .flat_map(|(_, served)| &served.config.subjects)
+            .any(|theirs| ours.collides(theirs.as_bytes()).is_some())
     }
 
     /// Begins to serve a stream: from now on its subjects lead to it.

@@ -5,27 +5,43 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
+    Damage, Disk, Fault, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
     quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
 
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
-use crate::open::{CONSUMER_MAGIC, OpenError, OpenedStream, StorageOptions};
+use crate::open::{CONSUMER_MAGIC, OfflineStream, OpenError, OpenedStream, StorageOptions};
 use crate::paths::Paths;
 use crate::records::{STREAM_CREATED, STREAM_DELETED, StreamCreated, StreamDeleted};
 use crate::report::Level;
+
+/// A stream while the journal is read.
+struct Opening {
+    account: String,
+    name: String,
+    /// The machine, or why there is none.
+    stream: Result<Stream, String>,
+    /// What was noticed. What a later record deletes needs no mention.
+    notes: Vec<(Level, String)>,
+}
 
 /// The streams while the journal is read.
 pub(crate) struct Replay<'a> {
     disk: &'a Arc<dyn Disk>,
     paths: &'a Paths,
     options: &'a StorageOptions,
-    pub(crate) streams: BTreeMap<StreamId, OpenedStream>,
+    streams: BTreeMap<StreamId, Opening>,
     deleted: Vec<(String, String)>,
+    highest_id: StreamId,
+}
+
+/// What came of it.
+pub(crate) struct Replayed {
+    pub(crate) streams: Vec<OpenedStream>,
+    pub(crate) offline: Vec<OfflineStream>,
     pub(crate) highest_id: StreamId,
-    /// What was noticed of each stream. What a later record deletes needs no mention.
-    pub(crate) notes: BTreeMap<StreamId, Vec<(Level, String)>>,
+    pub(crate) notes: Vec<(Level, String)>,
 }
 
 impl<'a> Replay<'a> {
@@ -41,22 +57,38 @@ impl<'a> Replay<'a> {
             streams: BTreeMap::new(),
             deleted: Vec::new(),
             highest_id: StreamId::SERVER,
-            notes: BTreeMap::new(),
         }
     }
 
     /// Loads a stream as of its checkpoint.
-    pub(crate) fn load(&mut self, saved: &ManifestStream) -> Result<(), OpenError> {
+    pub(crate) fn load(&mut self, saved: &ManifestStream) {
         let mut notes = Vec::new();
-        let broken = |why: String| OpenError::Stream {
-            name: saved.name.clone(),
-            why,
-        };
+        let stream = self.load_stream(saved, &mut notes);
+        let (account, name) = (saved.account.clone(), saved.name.clone());
+        self.add(
+            saved.id,
+            Opening {
+                account,
+                name,
+                stream,
+                notes,
+            },
+        );
+    }
+
+    fn add(&mut self, id: StreamId, opening: Opening) {
+        self.highest_id = self.highest_id.max(id);
+        self.streams.insert(id, opening);
+    }
+
+    fn load_stream(
+        &self,
+        saved: &ManifestStream,
+        notes: &mut Vec<(Level, String)>,
+    ) -> Result<Stream, String> {
         let config: StreamConfig =
             serde_json::from_value(saved.config.clone()).map_err(|error| {
-                broken(format!(
-                    "its configuration in the manifest is not readable: {error}"
-                ))
+                format!("its configuration in the manifest is not readable: {error}")
             })?;
         let folder = self.paths.stream(&saved.account, &saved.name);
         let segments = SavedSegments {
@@ -64,103 +96,83 @@ impl<'a> Replay<'a> {
             last_sequence: saved.last_sequence,
             entry: saved.entry,
         };
+        let options = self.options.store;
         let (store, report) = StreamStore::open(
             Arc::clone(self.disk),
             folder,
             saved.id,
             &saved.name,
-            self.options.store,
+            options,
             &segments,
-        )?;
-        for damage in &report.damaged {
-            let range = damage.sequences.map_or_else(
-                || "no message is known to be concerned".to_owned(),
-                |(first, last)| format!("sequences {first} to {last} cannot be read"),
-            );
-            let text = format!(
-                "stream {}: {} is damaged at byte {} ({}): {range}; everything else is served",
-                saved.name,
-                damage.file.display(),
-                damage.offset,
-                damage.what
-            );
-            notes.push((Level::Error, text));
+        )
+        .map_err(|fault| fault.to_string())?;
+        notes.extend(
+            report
+                .damaged
+                .iter()
+                .map(|damage| (Level::Error, describe(&saved.name, damage))),
+        );
+        let consumers = self.load_consumers(saved, notes);
+        let (id, created, entry) = (saved.id, saved.created, saved.entry);
+        let (stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
+        for name in lost {
+            let why = "its state file holds something else, or is of a later version";
+            notes.push((
+                Level::Error,
+                format!("consumer {name} of stream {} is lost: {why}", saved.name),
+            ));
         }
+        Ok(stream)
+    }
+
+    /// The snapshots of a stream's consumers; one that cannot be read costs its consumer and nothing else.
+    fn load_consumers(
+        &self,
+        saved: &ManifestStream,
+        notes: &mut Vec<(Level, String)>,
+    ) -> Vec<ConsumerSnapshot> {
         let mut consumers = Vec::with_capacity(saved.consumers.len());
         for consumer in &saved.consumers {
-            let path = self.paths.consumer_state(
-                &saved.account,
-                &saved.name,
-                &consumer.name,
-                consumer.entry,
-            );
-            match read_checked_file(&**self.disk, &path, CONSUMER_MAGIC) {
-                Ok(Some(bytes)) => consumers.push(ConsumerSnapshot {
-                    name: consumer.name.clone(),
-                    bytes,
-                }),
-                Ok(None) => notes.push((
-                    Level::Error,
-                    format!(
-                        "consumer {} of stream {} is lost: {} is missing",
-                        consumer.name,
-                        saved.name,
-                        path.display()
-                    ),
-                )),
-                Err(fault) => {
-                    notes.push((
-                        Level::Error,
-                        format!(
-                            "consumer {} of stream {} is lost: {fault}",
-                            consumer.name, saved.name
-                        ),
-                    ));
-                    quarantine_file(&**self.disk, &self.paths.quarantine(), &path)?;
+            let name = consumer.name.clone();
+            let path =
+                self.paths
+                    .consumer_state(&saved.account, &saved.name, &name, consumer.entry);
+            let why = match read_checked_file(&**self.disk, &path, CONSUMER_MAGIC) {
+                Ok(Some(bytes)) => {
+                    consumers.push(ConsumerSnapshot { name, bytes });
+                    continue;
                 }
-            }
+                Ok(None) => format!("{} is missing", path.display()),
+                Err(fault) => {
+                    match quarantine_file(&**self.disk, &self.paths.quarantine(), &path) {
+                        Ok(kept) => format!("{fault}; the file is kept as {}", kept.display()),
+                        Err(second) => format!("{fault}; and it cannot be kept aside: {second}"),
+                    }
+                }
+            };
+            notes.push((
+                Level::Error,
+                format!("consumer {name} of stream {} is lost: {why}", saved.name),
+            ));
         }
-        let stream = Stream::recover(
-            saved.id,
-            config,
-            saved.created,
-            store,
-            &consumers,
-            saved.entry,
-        )
-        .map_err(|error| broken(format!("{error:?}")))?;
-        self.highest_id = self.highest_id.max(saved.id);
-        self.notes.insert(saved.id, notes);
-        self.streams.insert(
-            saved.id,
-            OpenedStream {
-                id: saved.id,
-                account: saved.account.clone(),
-                name: saved.name.clone(),
-                stream,
-            },
-        );
-        Ok(())
+        consumers
     }
 
     pub(crate) fn record(&mut self, record: &JournalRecord<'_>) -> Result<(), OpenError> {
         if record.stream == StreamId::SERVER {
             return self.server_record(record.kind, record.body);
         }
-        // Records of a stream that a later record deletes, or that was deleted before the checkpoint, concern nobody.
-        let Some(opened) = self.streams.get_mut(&record.stream) else {
+        // Records of a stream that was deleted before the checkpoint concern nobody.
+        let Some(opening) = self.streams.get_mut(&record.stream) else {
             return Ok(());
         };
-        opened
-            .stream
-            .replay(record.entry, record.kind, record.body)
-            .map_err(|error| OpenError::Stream {
-                name: opened.name.clone(),
-                why: format!(
-                    "journal record {} (entry {}): {error:?}",
-                    record.lsn, record.entry
-                ),
-            })
+        // A stream that cannot be brought up to date may be deleted by a later record: what comes of it is seen at the end.
+        if let Ok(stream) = &mut opening.stream
+            && let Err(error) = stream.replay(record.entry, record.kind, record.body)
+        {
+            opening.stream = Err(format!("journal record {}: {error}", record.lsn));
+        }
+        Ok(())
     }
 
     fn server_record(&mut self, kind: u8, body: &[u8]) -> Result<(), OpenError> {
@@ -171,37 +183,15 @@ impl<'a> Replay<'a> {
         match kind {
             STREAM_CREATED => {
                 let created: StreamCreated = serde_json::from_slice(body).map_err(unreadable)?;
-                self.highest_id = self.highest_id.max(created.id);
                 if !self.streams.contains_key(&created.id) {
-                    let store = new_store(
-                        self.disk,
-                        self.paths,
-                        self.options,
-                        created.id,
-                        &created.account,
-                        &created.name,
-                    )?;
-                    let stream = Stream::create(created.id, created.config, created.created, store);
-                    let StreamCreated {
-                        id, account, name, ..
-                    } = created;
-                    self.streams.insert(
-                        id,
-                        OpenedStream {
-                            id,
-                            account,
-                            name,
-                            stream,
-                        },
-                    );
+                    self.create(created);
                 }
                 Ok(())
             }
             STREAM_DELETED => {
                 let deleted: StreamDeleted = serde_json::from_slice(body).map_err(unreadable)?;
-                self.notes.remove(&deleted.id);
-                if let Some(opened) = self.streams.remove(&deleted.id) {
-                    self.deleted.push((opened.account, opened.name));
+                if let Some(opening) = self.streams.remove(&deleted.id) {
+                    self.deleted.push((opening.account, opening.name));
                 }
                 Ok(())
             }
@@ -214,31 +204,97 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Removes the folders of deleted streams and makes those of the others.
-    pub(crate) fn settle_folders(&self) -> Result<(), Fault> {
+    fn create(&mut self, created: StreamCreated) {
+        let StreamCreated {
+            id,
+            account,
+            name,
+            created,
+            config,
+        } = created;
+        let stream = new_store(self.disk, self.paths, self.options, id, &account, &name)
+            .map(|store| Stream::create(id, config, created, store))
+            .map_err(|fault| fault.to_string());
+        self.add(
+            id,
+            Opening {
+                account,
+                name,
+                stream,
+                notes: Vec::new(),
+            },
+        );
+    }
+
+    /// Removes the folders of deleted streams, makes those of the others, and says which streams there are.
+    pub(crate) fn finish(self) -> Result<Replayed, Fault> {
         for (account, name) in &self.deleted {
             let lives = self
                 .streams
                 .values()
-                .any(|opened| opened.account == *account && opened.name == *name);
+                .any(|opening| opening.account == *account && opening.name == *name);
             if !lives {
                 remove_folder(&**self.disk, self.paths, account, name)?;
             }
         }
-        for opened in self.streams.values() {
-            let info = opened.stream.config();
-            make_folder(
-                &**self.disk,
-                self.paths,
-                &StreamMeta {
-                    id: opened.id,
-                    account: opened.account.clone(),
-                    name: opened.name.clone(),
-                    created: opened.stream.created(),
-                    config: info.clone(),
-                },
-            )?;
+        let mut replayed = Replayed {
+            streams: Vec::new(),
+            offline: Vec::new(),
+            highest_id: self.highest_id,
+            notes: Vec::new(),
+        };
+        for (id, opening) in self.streams {
+            let Opening {
+                account,
+                name,
+                stream,
+                notes,
+            } = opening;
+            replayed.notes.extend(notes);
+            match stream {
+                Ok(stream) => {
+                    let meta = StreamMeta {
+                        id,
+                        account: account.clone(),
+                        name: name.clone(),
+                        created: stream.created(),
+                        config: stream.config().clone(),
+                    };
+                    make_folder(&**self.disk, self.paths, &meta)?;
+                    replayed.streams.push(OpenedStream {
+                        id,
+                        account,
+                        name,
+                        stream,
+                    });
+                }
+                Err(why) => {
+                    let text = format!(
+                        "stream {name} is offline: {why}; its files and the journal are kept, other streams are served"
+                    );
+                    replayed.notes.push((Level::Error, text));
+                    replayed.offline.push(OfflineStream {
+                        id,
+                        account,
+                        name,
+                        why,
+                    });
+                }
+            }
         }
-        Ok(())
+        Ok(replayed)
     }
+}
+
+fn describe(stream: &str, damage: &Damage) -> String {
+    let range = damage.sequences.map_or_else(
+        || "no message is known to be concerned".to_owned(),
+        |(first, last)| format!("sequences {first} to {last} cannot be read"),
+    );
+    format!(
+        "stream {stream}: {} is damaged at byte {} ({}): {range}; everything else is served",
+        damage.file.display(),
+        damage.offset,
+        damage.what
+    )
 }

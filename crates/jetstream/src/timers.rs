@@ -20,6 +20,16 @@ struct Schedule {
 }
 
 impl Schedule {
+    /// Puts `stream` at `at`, wherever it was before; whether nothing is due earlier.
+    fn put(&mut self, at: Timestamp, stream: StreamId, actor: Weak<StreamActor>) -> bool {
+        self.remove(stream);
+        let next = self.due.first_key_value();
+        let is_earliest = next.is_none_or(|((first, _), _)| at < *first);
+        self.times.insert(stream, at);
+        self.due.insert((at, stream), actor);
+        is_earliest
+    }
+
     fn remove(&mut self, stream: StreamId) -> Option<Weak<StreamActor>> {
         let at = self.times.remove(&stream)?;
         self.due.remove(&(at, stream))
@@ -56,16 +66,11 @@ impl Timers {
 
     /// Wakes `actor` at `at` or soon after, instead of at the time asked for before.
     pub(crate) fn schedule(&self, at: Timestamp, actor: &Arc<StreamActor>) {
-        let mut schedule = self.schedule.lock();
-        schedule.remove(actor.id);
-        let earliest = schedule
-            .due
-            .first_key_value()
-            .is_none_or(|((first, _), _)| at < *first);
-        schedule.times.insert(actor.id, at);
-        schedule.due.insert((at, actor.id), Arc::downgrade(actor));
-        drop(schedule);
-        if earliest {
+        let is_earliest = self
+            .schedule
+            .lock()
+            .put(at, actor.id, Arc::downgrade(actor));
+        if is_earliest {
             self.changed.notify_one();
         }
     }
@@ -99,5 +104,32 @@ impl Timers {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_nanos(nanos)
+    }
+
+    #[test]
+    fn a_stream_has_one_entry_at_the_last_time_it_asked_for() {
+        let mut schedule = Schedule::default();
+        let (restless, patient) = (StreamId(1), StreamId(2));
+        assert!(schedule.put(at(500), patient, Weak::new()));
+        for near in 0..1_000 {
+            schedule.put(at(1_000_000 + near), restless, Weak::new());
+            let is_earliest = schedule.put(at(near), restless, Weak::new());
+            assert_eq!(is_earliest, near < 500, "{near}");
+            assert_eq!((schedule.due.len(), schedule.times.len()), (2, 2), "{near}");
+        }
+        let due: Vec<_> = schedule.due.keys().copied().collect();
+        assert_eq!(due, [(at(500), patient), (at(999), restless)]);
+        assert!(schedule.remove(restless).is_some());
+        assert!(schedule.remove(restless).is_none());
+        assert_eq!((schedule.due.len(), schedule.times.len()), (1, 1));
     }
 }

@@ -11,8 +11,6 @@ use parking_lot::Mutex;
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// A protocol line that came or went.
-    Trace,
     /// For those who look for a cause.
     Debug,
     /// What an operator expects to see.
@@ -28,7 +26,6 @@ pub enum LogLevel {
 impl LogLevel {
     const fn tag(self) -> &'static str {
         match self {
-            Self::Trace => "TRC",
             Self::Debug => "DBG",
             Self::Info => "INF",
             Self::Warn => "WRN",

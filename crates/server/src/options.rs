@@ -20,10 +20,6 @@ const FILE_STORE_MAX: u64 = 1 << 40;
 /// # Errors
 /// An option that cannot be used on this machine.
 pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, ServerError> {
-    if options.logging.trace {
-        let text = "protocol tracing (trace, -V) is not supported by this version of Everjet yet; remove it to start";
-        return Err(ServerError::Option(text.to_owned()));
-    }
     let limits = &options.limits;
     let mut builder = ServerBuilder {
         host: options.listen.host.clone(),

@@ -8,13 +8,10 @@ use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
-use crate::checks::{HEADERS_MAX, MESSAGE_ID};
+use crate::checks::{HEADERS_MAX, MESSAGE_ID, SUBJECT_MAX};
 use crate::command::Command;
 use crate::state::StreamState;
 use crate::{limits, purge};
-
-/// Longest subject that the store takes.
-const SUBJECT_MAX: usize = 65_535;
 
 /// A message that left the stream, for those who count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use everjet_api::{
     Retention, StreamConfig, check_stream_name, strip_level_metadata,
 };
 use everjet_consumer::SEQUENCE_MAX;
-use everjet_subject::{collides, is_subset, is_valid_filter};
+use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
@@ -255,16 +255,31 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
 }
 
 fn check_subjects(config: &StreamConfig) -> Result<(), ApiError> {
-    let mut rest = config.subjects.as_slice();
-    while let Some((subject, others)) = rest.split_first() {
+    let overlap = first_overlap(&config.subjects);
+    for (position, subject) in config.subjects.iter().enumerate() {
         check_filter(config, subject)?;
-        let overlaps = |other: &&String| collides(subject.as_bytes(), other.as_bytes());
-        if let Some(other) = others.iter().find(overlaps) {
+        if let Some((_, other)) = overlap.filter(|(first, _)| *first == position) {
             return invalid(&format!("subject {subject:?} overlaps with {other:?}"));
         }
-        rest = others;
     }
     Ok(())
+}
+
+/// Where the first subject stands that overlaps with a later one, and the first such later one: the pair that the error
+/// names. Goes backwards, so that the set holds the later ones.
+fn first_overlap(subjects: &[String]) -> Option<(usize, &str)> {
+    let mut later = FilterSet::new();
+    let mut first = None;
+    for (position, subject) in subjects.iter().enumerate().rev() {
+        if later.insert(subject.as_bytes()).is_err() {
+            first = Some(position);
+        }
+    }
+    let position = first?;
+    let (subject, others) = subjects.get(position..)?.split_first()?;
+    let overlaps = |other: &&String| collides(subject.as_bytes(), other.as_bytes());
+    let other = others.iter().find(overlaps)?;
+    Some((position, other))
 }
 
 fn check_filter(config: &StreamConfig, subject: &str) -> Result<(), ApiError> {
@@ -460,6 +475,65 @@ mod tests {
             10133,
             "replicas count cannot be negative",
         );
+    }
+
+    /// Compared pair by pair, these took half a minute.
+    #[test]
+    fn very_many_subjects_are_checked_at_once() {
+        let mut config = read("{}");
+        config.subjects = (0..20_000)
+            .map(|n| match n % 4 {
+                0 => format!("orders.{n}"),
+                1 => format!("orders.*.{n}"),
+                2 => format!("{n}.>"),
+                _ => format!("{n}.*"),
+            })
+            .collect();
+        assert!(normalise_config(config.clone(), false, &ServerLimits::default()).is_ok());
+        for (added, text) in [
+            ("8.9.10", None),
+            (
+                "orders.4",
+                Some(r#"subject "orders.4" overlaps with "orders.4""#),
+            ),
+            (
+                "orders.*",
+                Some(r#"subject "orders.0" overlaps with "orders.*""#),
+            ),
+            ("*.x", Some(r#"subject "2.>" overlaps with "*.x""#)),
+            (">.x", Some("invalid subject")),
+        ] {
+            let mut config = config.clone();
+            config.subjects.push(added.to_owned());
+            let checked = normalise_config(config, false, &ServerLimits::default());
+            let found = checked.err().map(|error| error.description);
+            assert_eq!(found.as_deref(), text, "{added}");
+        }
+    }
+
+    #[test]
+    fn the_first_pair_that_overlaps_is_named() {
+        for (json, text) in [
+            (
+                r#"{"subjects":["x","a.b","y","a.c","a.*","y"]}"#,
+                r#"subject "a.b" overlaps with "a.*""#,
+            ),
+            (
+                r#"{"subjects":["a.*","b","b","a.2","a.1"]}"#,
+                r#"subject "a.*" overlaps with "a.2""#,
+            ),
+            (r#"{"subjects":["a b","c","c"]}"#, "invalid subject"),
+            (
+                r#"{"subjects":["c","c","a b"]}"#,
+                r#"subject "c" overlaps with "c""#,
+            ),
+            (
+                r#"{"subjects":["a.>","a..b"]}"#,
+                r#"subject "a.>" overlaps with "a..b""#,
+            ),
+        ] {
+            check_refused(json, 10052, text);
+        }
     }
 
     #[test]

@@ -30,4 +30,4 @@ pub use consumers::CreateConsumer;
 pub use everjet_consumer::{Outgoing, Sends};
 pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};
-pub use recovery::{ConsumerSnapshot, RecoverError, ReplayError, StreamCheckpoint};
+pub use recovery::{ConsumerSnapshot, ReplayError, StreamCheckpoint};

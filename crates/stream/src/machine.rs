@@ -66,6 +66,8 @@ pub struct Stream {
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
     expiry_not_before: Timestamp,
+    /// The entry of the checkpoint this stream came from.
+    pub(crate) recovered_at: EntryIndex,
     /// Records that were made when no [`Output`] was at hand.
     pub(crate) carried: JournalBatch,
     pub(crate) removals: Vec<Removal>,
@@ -324,6 +326,7 @@ impl Stream {
             state,
             gathered: Gathered::default(),
             expiry_not_before: Timestamp::UNSET,
+            recovered_at: EntryIndex::ZERO,
             carried: JournalBatch::default(),
             removals: Vec::new(),
         }

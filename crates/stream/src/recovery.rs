@@ -31,16 +31,6 @@ pub struct StreamCheckpoint {
     pub consumers: Vec<ConsumerSnapshot>,
 }
 
-/// Why a stream cannot be had from its checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecoverError {
-    /// The snapshot of a consumer is damaged or of a later version.
-    Snapshot {
-        /// The consumer.
-        consumer: String,
-    },
-}
-
 /// Why a journal record cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayError {
@@ -60,12 +50,30 @@ pub enum ReplayError {
     },
 }
 
+impl std::fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gap { expected, found } => {
+                write!(
+                    f,
+                    "the record of entry {expected} is missing, entry {found} came instead"
+                )
+            }
+            Self::Malformed { entry, kind } => write!(
+                f,
+                "the record of entry {entry} (kind {kind}) does not fit: it is damaged, or of a later version"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
 impl Stream {
-    /// A stream as it was at a checkpoint. Message ids inside the duplicate window are read from the messages, which
-    /// may read from disk.
-    ///
-    /// # Errors
-    /// [`RecoverError::Snapshot`]: leave that snapshot out to go on without the consumer.
+    /// A stream as it was at a checkpoint, and the consumers whose snapshots are damaged or of a later version: they are lost,
+    /// and records about them are passed over. Message ids inside the duplicate window are read from the messages, which may read
+    /// from disk.
+    #[must_use]
     pub fn recover(
         id: StreamId,
         config: StreamConfig,
@@ -73,16 +81,19 @@ impl Stream {
         store: StreamStore,
         consumers: &[ConsumerSnapshot],
         entry: EntryIndex,
-    ) -> Result<Self, RecoverError> {
+    ) -> (Self, Vec<String>) {
         let mut state = StreamState::new(id, config, created, store, entry);
+        let mut lost = Vec::new();
         for snapshot in consumers {
             let consumer = Consumer::decode(&snapshot.bytes).ok();
-            let consumer = consumer.filter(|consumer| consumer.name == snapshot.name);
-            state.add_consumer(consumer.ok_or_else(|| RecoverError::Snapshot {
-                consumer: snapshot.name.clone(),
-            })?);
+            match consumer.filter(|consumer| consumer.name == snapshot.name) {
+                Some(consumer) => state.add_consumer(consumer),
+                None => lost.push(snapshot.name.clone()),
+            }
         }
-        Ok(Self::of(state))
+        let mut stream = Self::of(state);
+        stream.recovered_at = entry;
+        (stream, lost)
     }
 
     /// Applies a record of the journal. Records that the checkpoint holds already are left out.
@@ -102,11 +113,27 @@ impl Stream {
         }
         let malformed = |_| ReplayError::Malformed { entry, kind };
         let command = Command::decode(kind, body).map_err(malformed)?;
+        if self.is_about_a_lost_consumer(&command) {
+            self.state.entry = entry;
+            return Ok(());
+        }
         self.removals.clear();
         self.state
             .apply(entry, &command, &mut self.removals)
             .map_err(malformed)?;
         Ok(())
+    }
+
+    /// Whether a record concerns a consumer that was there at the checkpoint and has no snapshot any more.
+    fn is_about_a_lost_consumer(&self, command: &Command<'_>) -> bool {
+        match command {
+            Command::ConsumerChanged { consumer, .. }
+            | Command::ConsumerUpdated { consumer, .. }
+            | Command::ConsumerDeleted { consumer } => {
+                consumer.0 <= self.recovered_at.0 && !self.state.consumers.contains_key(consumer)
+            }
+            _ => false,
+        }
     }
 
     /// The stream at its last entry. The store's segments must be taken before anything else changes.

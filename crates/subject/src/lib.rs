@@ -1,5 +1,6 @@
-//! Subjects and filters: which are valid, what matches, and the two structures that answer it for many at once:
-//! [`FilterTree`] (many filters, match one subject) and [`SubjectTable`] (many subjects, match one filter).
+//! Subjects and filters: which are valid, what matches, and the structures that answer it for many at once:
+//! [`FilterTree`] (many filters, match one subject), [`SubjectTable`] (many subjects, match one filter) and [`FilterSet`]
+//! (many filters, collide with one filter).
 //!
 //! A subject is a sequence of tokens between dots, compared byte by byte. A filter is a subject in which a whole token
 //! `*` stands for any one token and a whole last token `>` for one token or more; inside a longer token both are
@@ -7,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod filter;
+mod filter_set;
 mod table;
 mod tree;
 
 pub use filter::{
     collides, has_wildcards, is_subset, is_valid_filter, is_valid_literal, matches, tokens,
 };
+pub use filter_set::FilterSet;
 pub use table::{SubjectId, SubjectTable};
 pub use tree::FilterTree;

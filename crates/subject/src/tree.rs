@@ -246,13 +246,13 @@ impl<T> Default for FilterTree<T> {
     }
 }
 
-const ROOT: u32 = 0;
+pub(crate) const ROOT: u32 = 0;
 /// No node.
-const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// What leads from a node to a child: a token of a filter.
 #[derive(Clone, Copy, Debug)]
-enum Step<B> {
+pub(crate) enum Step<B> {
     Literal(B),
     /// `*`
     Any,
@@ -261,7 +261,7 @@ enum Step<B> {
 }
 
 impl<B> Step<B> {
-    fn map<C>(self, convert: impl FnOnce(B) -> C) -> Step<C> {
+    pub(crate) fn map<C>(self, convert: impl FnOnce(B) -> C) -> Step<C> {
         match self {
             Self::Literal(token) => Step::Literal(convert(token)),
             Self::Any => Step::Any,
@@ -270,7 +270,7 @@ impl<B> Step<B> {
     }
 }
 
-fn next_step(rest: &[u8]) -> (Step<&[u8]>, Option<&[u8]>) {
+pub(crate) fn next_step(rest: &[u8]) -> (Step<&[u8]>, Option<&[u8]>) {
     match split_token(rest) {
         (b"*", after) => (Step::Any, after),
         (b">", None) => (Step::Tail, None),
@@ -317,7 +317,7 @@ impl<T> Node<T> {
     }
 }
 
-fn hash_edge(hasher: &RandomState, parent: u32, token: &[u8]) -> u64 {
+pub(crate) fn hash_edge(hasher: &RandomState, parent: u32, token: &[u8]) -> u64 {
     let mut state = hasher.build_hasher();
     state.write_u32(parent);
     state.write(token);

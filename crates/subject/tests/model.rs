@@ -1,6 +1,8 @@
-//! The tree and the table against a list and `matches`, with seeded random subjects and filters over few tokens.
+//! The tree and the table against a list and `matches`, the set against a list and `collides`, with seeded random subjects and filters over few tokens.
 
-use everjet_subject::{FilterTree, SubjectId, SubjectTable, is_valid_filter, matches};
+use everjet_subject::{
+    FilterSet, FilterTree, SubjectId, SubjectTable, collides, is_valid_filter, matches,
+};
 
 /// A splitmix64 sequence: the same seed gives the same test.
 struct Random(u64);
@@ -172,4 +174,32 @@ fn a_table_of_many_subjects_keeps_them_apart() {
     let mut found = 0;
     table.for_each_match(b"$KV.*.>", |_| found += 1);
     assert_eq!(found, 200_000);
+}
+
+fn check_set(seed: u64, alphabet: &[&str]) {
+    let mut random = Random(seed);
+    for _ in 0..1_000 {
+        let mut set = FilterSet::new();
+        let mut list: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..=random.below(30) {
+            let filter = random.dotted(alphabet);
+            let shown = String::from_utf8_lossy(&filter);
+            let expected = list.iter().any(|held| collides(held, &filter));
+            let found = set.collides(&filter);
+            assert_eq!(found.is_some(), expected, "{shown} with {list:?}");
+            if let Some(found) = &found {
+                assert!(list.contains(found) && collides(found, &filter), "{shown}");
+            }
+            assert_eq!(set.insert(&filter).err(), found, "{shown}");
+            list.push(filter);
+        }
+    }
+}
+
+#[test]
+fn the_set_agrees_with_collides() {
+    check_set(1, &["a", "b", "c", "d", "e", "f", "*"]);
+    check_set(2, &["a", "b", "c", "*", ">"]);
+    // Empty tokens, and wildcards inside longer tokens.
+    check_set(3, &["", "a", "*", ">", "a*", ">a"]);
 }

@@ -34,7 +34,7 @@ impl Table {
         let format = std::env::var("NATS_TABLE_FORMAT").unwrap_or_default();
         let text = match format.as_str() {
             "csv" => self.separated(csv_cell, ","),
-            "tsv" => self.separated(|cell| cell.replace(['\t', '\n'], " "), "\t"),
+            "tsv" => self.separated(tsv_cell, "\t"),
             "md" | "markdown" => self.markdown(),
             _ => self.boxed(),
         };
@@ -82,8 +82,9 @@ impl Table {
         text
     }
 
+    /// Column names and rows, without the title: programs read this.
     fn separated(&self, cell: impl Fn(&str) -> String, separator: &str) -> String {
-        let mut text = format!("{}\n", cell(&self.title));
+        let mut text = String::new();
         for line in self.lines() {
             let cells: Vec<String> = line.iter().map(|text| cell(text)).collect();
             text.push_str(&cells.join(separator));
@@ -106,10 +107,15 @@ impl Table {
 }
 
 fn csv_cell(cell: &str) -> String {
-    if cell.contains([',', '"', '\n']) {
+    if cell.contains([',', '"', '\n', '\r']) {
         return format!("\"{}\"", cell.replace('"', "\"\""));
     }
     cell.to_owned()
+}
+
+/// TSV has no quotes: what would end a cell becomes a blank.
+fn tsv_cell(cell: &str) -> String {
+    cell.replace(['\t', '\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -141,7 +147,11 @@ mod tests {
     fn other_formats_quote_what_they_must() {
         assert_eq!(
             table("T").separated(csv_cell, ","),
-            "T\nName,Messages\nORDERS,\"57,000\"\n"
+            "Name,Messages\nORDERS,\"57,000\"\n"
+        );
+        assert_eq!(
+            table("T").separated(tsv_cell, "\t"),
+            "Name\tMessages\nORDERS\t57,000\n"
         );
         assert_eq!(
             table("T").markdown(),

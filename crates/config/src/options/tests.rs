@@ -237,7 +237,11 @@ fn names_logs_and_files() {
         "nats.conf:1:1: server name cannot contain spaces",
     );
     check("debug: yes", |options| options.logging.debug = true);
-    check("trace: true", |options| options.logging.trace = true);
+    check("trace: false", |_| {});
+    refused(
+        "trace: 1",
+        "nats.conf:1:1: \"trace\" needs true or false, not a whole number",
+    );
     check("logtime: off", |options| options.logging.time = false);
     check("logtime_utc: true", |options| options.logging.utc = true);
     for key in ["log_file", "logfile"] {
@@ -465,6 +469,10 @@ fn every_key_that_is_not_built_is_refused_by_name() {
         }
     }
     refused(
+        "port: 1\n  Trace: on",
+        "nats.conf:2:3: option \"Trace\" is not supported by this version of Everjet yet (known to nats-server); remove it to start",
+    );
+    refused(
         "Cluster { name: x }",
         "nats.conf:1:1: option \"Cluster\" is not supported by this version of Everjet yet (known to nats-server); remove it to start",
     );
@@ -484,9 +492,10 @@ fn unknown_keys_are_refused_unless_they_are_variables() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     refused(
-        "port: x\nfoo: 1\ndebug: 2",
+        "port: x\nfoo: 1\ntrace: true\ndebug: 2",
         "nats.conf:1:1: \"port\" needs a whole number, not a text\nnats.conf:2:1: unknown field \"foo\"\nnats.conf:3:1: \
-         \"debug\" needs true or false, not a whole number",
+         option \"trace\" is not supported by this version of Everjet yet (known to nats-server); remove it to \
+         start\nnats.conf:4:1: \"debug\" needs true or false, not a whole number",
     );
 }
 

@@ -60,10 +60,13 @@ struct Call<'a> {
 impl Call<'_> {
     /// The stream of that name.
     fn stream(&self, name: &str) -> Result<Arc<StreamActor>, ApiError> {
-        self.host
-            .registry
+        let registry = &self.host.registry;
+        registry
             .find(name)
-            .ok_or_else(|| ErrorCode::StreamNotFound.error())
+            .ok_or_else(|| match registry.offline(name) {
+                Some(stream) => ErrorCode::StreamOfflineReason.because(stream.why),
+                None => ErrorCode::StreamNotFound.error(),
+            })
     }
 
     /// Runs `work`, which changes the stream; its answer leaves when the change is durable.
@@ -94,13 +97,16 @@ impl Call<'_> {
         work: impl FnOnce(&mut Stream, Timestamp) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
         let (kind, reply) = (self.kind, &self.request.reply);
-        let failed = self.host.commit.failure().is_some();
+        let commit = &self.host.commit;
+        let waits_in_vain = commit.failure().is_some() || commit.is_stuck();
         let worked = actor.with(self.turn, |stream, now, output| {
-            let body = render_response(kind, Ok(work(stream, now)?));
-            // After the journal failed nothing more becomes durable, and reading goes on with what there is.
-            if failed || actor.is_durable(stream) {
-                return Ok(Answer::Now(body));
+            let result = work(stream, now);
+            // While nothing more becomes durable, reading goes on with what there is.
+            if waits_in_vain || actor.is_durable(stream) {
+                return result.map(|answer| Answer::Now(render_response(kind, Ok(answer))));
             }
+            // That something is gone may be as little durable as that it is there.
+            let body = render_response(kind, result.as_ref());
             output.effects.respond(reply, body);
             Ok(Answer::WithEffects)
         });

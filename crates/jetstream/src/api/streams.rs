@@ -31,6 +31,9 @@ impl Call<'_> {
                 })
             });
         }
+        if let Some(stream) = self.host.registry.offline(name) {
+            return Err(ErrorCode::StreamOfflineReason.because(stream.why));
+        }
         self.check_subjects(&config)?;
         self.check_resources(&config)?;
         let actor = self
@@ -116,6 +119,12 @@ impl Call<'_> {
 
     pub(super) fn delete_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
         self.expect_empty()?;
+        if let Some(stream) = self.host.registry.offline(name) {
+            self.host
+                .delete_offline(&stream)
+                .map_err(|why| journal_failed(&why))?;
+            return Ok(self.answer(SuccessResponse::DONE));
+        }
         let actor = self.stream(name)?;
         self.host
             .delete(&actor, self.turn)

@@ -60,7 +60,7 @@ struct Writer {
     waiters: Vec<Waiter>,
     /// A helper thread is zero-filling the next file.
     making_spare: bool,
-    /// The next file could not be made: the disk is full.
+    /// The next file could not be made; said once.
     starved: bool,
     /// [`Commit::written_bytes`] when the disk was last asked how much is free.
     looked_at: u64,

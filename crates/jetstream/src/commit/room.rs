@@ -130,7 +130,7 @@ impl Commit {
             let made = job.run();
             let mut writer = commit.writer.lock();
             writer.making_spare = false;
-            writer.starved = made.is_err();
+            let starved_before = std::mem::replace(&mut writer.starved, made.is_err());
             match made {
                 Ok(spare) => {
                     if let Err(fault) = writer.journal.install_spare(spare) {
@@ -140,7 +140,7 @@ impl Commit {
                         );
                     }
                 }
-                Err(fault) if fault.is_full() => {}
+                Err(fault) if fault.is_full() || starved_before => {}
                 // The journal goes on with files made in a hurry, and asks again.
                 Err(fault) => commit.report.report(
                     Level::Warn,

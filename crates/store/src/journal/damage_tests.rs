@@ -27,11 +27,11 @@ fn sample(sealed: bool) -> (SimDisk, Vec<Seen>) {
     (disk, seen)
 }
 
-/// The LSNs a report names as lost.
+/// The LSNs a report names as lost; of those without an end the first ones.
 fn lost(report: &JournalReport) -> Vec<u64> {
     let ranges = report.damage.iter().filter_map(|damage| damage.lost);
     ranges
-        .flat_map(|lost| lost.first.0..=lost.last.unwrap().0)
+        .flat_map(|lost| lost.first.0..=lost.last.map_or(lost.first.0 + 100, |last| last.0))
         .collect()
 }
 

@@ -14,7 +14,8 @@
 //! | 44 | … | zero |
 //! | 4096 | … | records, one after the other |
 //!
-//! A prepared file is called `<…>.spare`, one in preparation `<…>.new`. The generation only grows, by a step that cannot be
+//! A prepared file is called `<…>.spare`, one in preparation `<…>.new`; its length and its header are durable before it is
+//! renamed to `.wal`. The generation only grows, by a step that cannot be
 //! guessed from outside.
 
 use std::path::{Path, PathBuf};
@@ -41,24 +42,14 @@ pub(super) struct Header {
     pub(super) synced: Lsn,
 }
 
-/// What a header turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HeaderState {
-    /// It belongs to the file.
-    Valid(Header),
-    /// Zeros, or what the file was before it was used again: a crash kept the header from the disk.
-    Absent,
-    /// Neither.
-    Damaged,
-}
-
 /// A journal file that exists.
 #[derive(Clone, Debug)]
 pub(super) struct WalFile {
     pub(super) path: PathBuf,
     pub(super) generation: u64,
     pub(super) length: u64,
-    pub(super) header: HeaderState,
+    /// `None` when it is damaged: it was durable before the file got its name, so no crash keeps it from the disk.
+    pub(super) header: Option<Header>,
     /// The first LSN as the header or, failing that, the first record says.
     pub(super) first: Option<Lsn>,
 }
@@ -76,20 +67,17 @@ impl Header {
         bytes
     }
 
-    /// Reads the header of the file at `path`, which by its name has this `generation`.
+    /// Reads the header of the file at `path`, which by its name has this `generation`; `None` when that fails a check.
     fn decode(
         bytes: &[u8; FIELDS_BYTES],
         generation: u64,
         path: &Path,
-    ) -> Result<HeaderState, Fault> {
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(HeaderState::Absent);
-        }
+    ) -> Result<Option<Self>, Fault> {
         let field = |at| number(bytes, at).map_or(0, u64::from_le_bytes);
         let version = number(bytes, 8).map_or(0, u32::from_le_bytes);
         let checksum = number(bytes, 40).map_or(0, u32::from_le_bytes);
         if !bytes.starts_with(&MAGIC) || checksum != crc32c(&bytes[..40]) {
-            return Ok(HeaderState::Damaged);
+            return Ok(None);
         }
         if version != VERSION {
             return Err(Fault::NewerFormat {
@@ -98,10 +86,7 @@ impl Header {
                 supported: VERSION,
             });
         }
-        if field(16) != generation {
-            return Ok(HeaderState::Absent);
-        }
-        Ok(HeaderState::Valid(Self {
+        Ok((field(16) == generation).then_some(Self {
             generation,
             first: Lsn(field(24)),
             synced: Lsn(field(32)),
@@ -122,8 +107,8 @@ impl WalFile {
         }
         let header = Header::decode(&fields, generation, &path)?;
         let first = match header {
-            HeaderState::Valid(header) => Some(header.first),
-            HeaderState::Absent | HeaderState::Damaged => {
+            Some(header) => Some(header.first),
+            None => {
                 let mut start = [0; 4];
                 let present = length >= HEADER_BYTES + HEAD_BYTES as u64;
                 if present {
@@ -187,13 +172,13 @@ mod tests {
             let state = Header::decode(bytes, generation, Path::new("x")).unwrap();
             assert_eq!(state, expected);
         };
-        check(&bytes, 5, HeaderState::Valid(header));
-        check(&bytes, 6, HeaderState::Absent);
-        check(&[0; FIELDS_BYTES], 5, HeaderState::Absent);
+        check(&bytes, 5, Some(header));
+        check(&bytes, 6, None);
+        check(&[0; FIELDS_BYTES], 5, None);
         for bit in 0..FIELDS_BYTES * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            check(&damaged, 5, HeaderState::Damaged);
+            check(&damaged, 5, None);
         }
     }
 

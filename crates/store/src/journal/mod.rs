@@ -14,6 +14,8 @@ mod options;
 mod record;
 mod recovery;
 mod report;
+#[cfg(test)]
+mod ruin_tests;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,7 @@ pub use spare::{Spare, SpareJob};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
 use crate::identity::{Lsn, StreamId};
-use file::{HEADER_BYTES, Header, HeaderState, WalFile, generation_after, path_of};
+use file::{HEADER_BYTES, Header, WalFile, generation_after, path_of};
 use found::Found;
 
 /// The journal of a store directory. It has one owner at a time; the commit threads take turns.
@@ -90,7 +92,8 @@ impl Journal {
         disk.create_dir_all(dir).map_err(Fault::create(dir))?;
         let found = Found::look(&*disk, dir, &options)?;
         let from = from.max(Lsn::FIRST);
-        let (next, mut report) = recovery::recover(&*disk, &found.files, from, visit)?;
+        let shortest = options.shortest_file_bytes();
+        let (next, mut report) = recovery::recover(&*disk, &found.files, shortest, from, visit)?;
         if found.files.is_empty() && from > Lsn::FIRST {
             report.damage.push(JournalDamage {
                 path: dir.to_owned(),
@@ -330,7 +333,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Begins the file that [`Journal::provide_files`] has put first.
+    /// Begins the file that [`Journal::provide_files`] has put first. Its length and its header are durable before it gets its
+    /// name: a start can then tell a file that was damaged from one that a crash has left behind.
     fn begin_file(&mut self) -> Result<(), Fault> {
         let spare = self
             .ready
@@ -348,6 +352,7 @@ impl Journal {
             .file
             .write_all_at(&header.encode(), 0)
             .map_err(Fault::write(&spare.path))?;
+        spare.file.sync().map_err(Fault::sync(&spare.path))?;
         self.disk
             .rename(&spare.path, &path)
             .map_err(Fault::rename(&path))?;
@@ -355,7 +360,7 @@ impl Journal {
             path: path.clone(),
             generation,
             length: spare.length,
-            header: HeaderState::Valid(header),
+            header: Some(header),
             first: Some(self.next),
         });
         self.current = Some(Current {

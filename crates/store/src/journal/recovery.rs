@@ -5,13 +5,16 @@
 //! has cut. Where the chain breaks otherwise, later records decide: each says up to where everything was durable when it was
 //! written. If that covers the missing record it is damage, reported and skipped; if not, the write never reached the disk
 //! whole, nobody was told it did, and the journal ends there.
+//!
+//! A file gets its name after its length and header are durable. One that is too short, or has neither its header nor a record,
+//! was therefore damaged later, and what it held cannot be known: everything from the break on is then reported as lost.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::file::{HEADER_BYTES, HeaderState, WalFile};
+use super::file::{HEADER_BYTES, WalFile};
 use super::record::{self, GENERATION_AT, JournalRecord, Stored};
 use super::report::{JournalDamage, JournalReport, LostRecords, TornTail};
 use crate::disk::{Disk, OpenMode, read_exact_at};
@@ -22,10 +25,11 @@ use crate::identity::Lsn;
 pub(super) type Visit<'v> = dyn FnMut(JournalRecord<'_>) -> Result<(), Fault> + 'v;
 
 /// Visits the records of `files` (ascending by generation) from `from` on; returns the position the next record gets.
-/// What was visited is durable afterwards.
+/// What was visited is durable afterwards. No sound file is shorter than `shortest`.
 pub(super) fn recover(
     disk: &dyn Disk,
     files: &[WalFile],
+    shortest: u64,
     from: Lsn,
     visit: &mut Visit<'_>,
 ) -> Result<(Lsn, JournalReport), Fault> {
@@ -33,6 +37,7 @@ pub(super) fn recover(
     let mut walk = Walk {
         disk,
         chapters: &chapters,
+        shortest,
         from,
         visit,
         expected: from,
@@ -75,10 +80,24 @@ fn chapters(files: &[WalFile], from: Lsn) -> Vec<Chapter<'_>> {
 impl Chapter<'_> {
     /// Everything up to here was durable when the file was begun.
     fn proof(&self) -> Lsn {
-        match self.file.header {
-            HeaderState::Valid(header) => header.synced,
-            HeaderState::Absent | HeaderState::Damaged => Lsn::ZERO,
+        self.file.header.map_or(Lsn::ZERO, |header| header.synced)
+    }
+
+    /// Whether nothing of the file counts, as later files take all its positions.
+    fn is_void(&self) -> bool {
+        self.file.first.is_some_and(|first| first >= self.limit)
+    }
+
+    /// Whether less is left of the file than any crash can leave, so that nobody knows which records it had.
+    fn is_ruin(&self, disk: &dyn Disk, shortest: u64) -> Result<bool, Fault> {
+        if self.is_void() {
+            return Ok(false);
         }
+        if self.file.length < shortest {
+            return Ok(true);
+        }
+        let records_at = usize::try_from(HEADER_BYTES).expect("a small constant");
+        Ok(self.file.header.is_none() && self.load(disk)?.search(records_at, Lsn::ZERO).is_none())
     }
 
     fn load(&self, disk: &dyn Disk) -> Result<Loaded<'_>, Fault> {
@@ -139,13 +158,15 @@ enum Proof {
 }
 
 /// Where the chain broke.
-struct Gap {
+struct Gap<'a> {
     path: PathBuf,
     offset: u64,
     /// To the end of the file, until a later record in the same file is found.
     length: u64,
     /// Whether the bytes look like the beginning of a record.
     begun: bool,
+    /// Files since the break that hold less than any crash can have left of them.
+    ruins: Vec<&'a WalFile>,
 }
 
 /// Whether records after a gap count.
@@ -157,6 +178,7 @@ enum After {
 struct Walk<'a, 'v> {
     disk: &'a dyn Disk,
     chapters: &'a [Chapter<'a>],
+    shortest: u64,
     from: Lsn,
     visit: &'a mut Visit<'v>,
     /// The position of the next record of the chain.
@@ -184,17 +206,18 @@ impl<'a> Walk<'a, '_> {
         let mut gap = None;
         let chapters = self.chapters;
         for (index, chapter) in chapters.iter().enumerate() {
-            if chapter
-                .file
-                .first
-                .is_some_and(|first| first >= chapter.limit)
-            {
+            if chapter.is_void() {
                 continue;
             }
             self.report.files += 1;
             let loaded = chapter.load(self.disk)?;
             if let After::Stop = self.read_chapter(index, &loaded, &mut gap)? {
-                return Ok(());
+                return self.report_ruins(&chapters[index..]);
+            }
+            if let Some(gap) = &mut gap
+                && chapter.is_ruin(self.disk, self.shortest)?
+            {
+                gap.ruins.push(chapter.file);
             }
         }
         if let Some(gap) = gap {
@@ -203,11 +226,34 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
+    /// Reports the ruins among the files from the one on where reading has stopped.
+    fn report_ruins(&mut self, chapters: &[Chapter<'_>]) -> Result<(), Fault> {
+        for chapter in chapters {
+            if chapter.is_ruin(self.disk, self.shortest)? {
+                self.report_ruin(chapter.file, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports a whole file as damaged and the positions from the expected one on as lost.
+    fn report_ruin(&mut self, file: &WalFile, last: Option<Lsn>) {
+        self.report.damage.push(JournalDamage {
+            path: file.path.clone(),
+            offset: 0,
+            length: file.length,
+            lost: Some(LostRecords {
+                first: self.expected.max(self.from),
+                last,
+            }),
+        });
+    }
+
     fn read_chapter(
         &mut self,
         index: usize,
         loaded: &Loaded<'_>,
-        gap: &mut Option<Gap>,
+        gap: &mut Option<Gap<'a>>,
     ) -> Result<After, Fault> {
         let visited_before = self.report.records;
         let mut at = usize::try_from(HEADER_BYTES).expect("a small constant");
@@ -229,6 +275,7 @@ impl<'a> Walk<'a, '_> {
                             offset: at as u64,
                             length: (loaded.bytes.len().saturating_sub(at)) as u64,
                             begun: loaded.is_begun(at),
+                            ruins: Vec::new(),
                         });
                     }
                     let Some((found, stored)) = loaded.search(at, self.expected) else {
@@ -248,9 +295,7 @@ impl<'a> Walk<'a, '_> {
             self.accept(index, at as u64, &stored)?;
             at += stored.length;
         }
-        if self.report.records > visited_before
-            && loaded.chapter.file.header == HeaderState::Damaged
-        {
+        if self.report.records > visited_before && loaded.chapter.file.header.is_none() {
             self.report.damage.push(JournalDamage {
                 path: loaded.chapter.file.path.clone(),
                 offset: 0,
@@ -290,12 +335,13 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Judges a break of the chain, `next` being the first valid record behind it.
-    fn close_gap(&mut self, gap: Gap, next: Option<Lsn>) -> After {
+    fn close_gap(&mut self, gap: Gap<'_>, next: Option<Lsn>) -> After {
         let Gap {
             path,
             offset,
             length,
             begun,
+            ruins,
         } = gap;
         // Records before `from` are not needed any more, whatever became of them. They may well be missing for a good reason:
         // a checkpoint can take the place of records that were never synced.
@@ -305,20 +351,26 @@ impl<'a> Walk<'a, '_> {
             return After::Continue;
         }
         let is_damage = self.proven >= first;
+        let last = self.proven.min(first_found.previous());
+        let is_closed = is_damage && last.next() == first_found;
+        for ruin in &ruins {
+            self.report_ruin(ruin, is_closed.then_some(last));
+        }
         if is_damage {
-            let last = self.proven.min(first_found.previous());
-            let lost = Some(LostRecords {
-                first,
-                last: Some(last),
-            });
-            self.report.damage.push(JournalDamage {
-                path: path.clone(),
-                offset,
-                length,
-                lost,
-            });
+            if ruins.is_empty() || begun {
+                let lost = Some(LostRecords {
+                    first,
+                    last: Some(last),
+                });
+                self.report.damage.push(JournalDamage {
+                    path: path.clone(),
+                    offset,
+                    length,
+                    lost,
+                });
+            }
             self.expected = last.next();
-            if self.expected == first_found {
+            if is_closed {
                 return After::Continue;
             }
         }
@@ -326,7 +378,7 @@ impl<'a> Walk<'a, '_> {
             Proof::Complete { records_behind } => records_behind,
             Proof::FromThePast => 0,
         };
-        if next.is_some() || (begun && !is_damage) {
+        if ruins.is_empty() && (next.is_some() || (begun && !is_damage)) {
             self.report.torn = Some(TornTail {
                 path,
                 offset,

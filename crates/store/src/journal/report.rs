@@ -33,7 +33,8 @@ pub struct TornTail {
     pub records: u64,
 }
 
-/// Records that were durable and are damaged or missing. Records behind them were visited all the same.
+/// Records that were or may have been durable and are damaged or missing. What can be read behind them was visited all the same.
+/// Several files that were lost together name the same positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalDamage {
     /// The file that fails its check, or after which a file is missing.

@@ -110,8 +110,10 @@ impl Driver {
                 assert!(report.damaged.is_empty(), "{report:?}");
                 let config = checkpoint.config.clone();
                 let (consumers, entry) = (&checkpoint.consumers, checkpoint.entry);
-                Stream::recover(ID, config, self.created, store, consumers, entry)
-                    .expect("a sound checkpoint")
+                let (stream, lost) =
+                    Stream::recover(ID, config, self.created, store, consumers, entry);
+                assert!(lost.is_empty(), "{lost:?}");
+                stream
             }
         };
         self.journal = open_journal(&self.disk, |record| {

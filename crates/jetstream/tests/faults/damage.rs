@@ -1,0 +1,199 @@
+//! Damage costs what is damaged and nothing else, and deletions and odd requests are no damage.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use everjet_routing::{ConnectionId, Destination, OutBatch, Piece, Sink, Subscription};
+use serde_json::json;
+
+use crate::rig::{Rig, consumer_config, eventually, stream_config, wait_until};
+use crate::seams::error_of;
+
+/// The files below `folder` whose names end like this.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A rig with the stream `S`, a message, the durable consumer `c`, and a checkpoint of all that.
+fn with_checkpoint() -> Rig {
+    let mut rig = Rig::with_stream();
+    rig.store("s.x", "first");
+    let created = rig.ask(
+        "$JS.API.CONSUMER.CREATE.S.c",
+        consumer_config("c", "explicit"),
+    );
+    assert_eq!(error_of(&created), None, "{created}");
+    wait_until("a checkpoint", || !files(rig.folder(), ".state").is_empty());
+    rig
+}
+
+/// A client's connection that keeps what it gets.
+#[derive(Default)]
+struct Client(Mutex<Vec<u8>>);
+
+impl Destination for Client {
+    fn id(&self) -> ConnectionId {
+        ConnectionId(1)
+    }
+
+    fn supports_headers(&self) -> bool {
+        true
+    }
+
+    fn deliver(&self, rendered: &mut OutBatch) {
+        let mut got = self.0.lock().unwrap();
+        for piece in rendered.pieces() {
+            match piece {
+                Piece::Inline(bytes) => got.extend_from_slice(bytes),
+                Piece::Shared(bytes, range) => got.extend_from_slice(&bytes[range]),
+            }
+        }
+        rendered.clear();
+    }
+}
+
+impl Client {
+    /// The acknowledgement subject of the first message.
+    fn ack(&self) -> Option<String> {
+        let got = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
+        got.split([' ', '\r'])
+            .find(|word| word.starts_with("$JS.ACK."))
+            .map(str::to_owned)
+    }
+}
+
+/// Has a message delivered and its acknowledgement confirmed.
+fn consume(rig: &mut Rig) {
+    let client = Arc::new(Client::default());
+    let sink = Sink::Connection(Arc::clone(&client) as _);
+    let inbox = Arc::new(Subscription::new(b"_PULL", None, b"1", sink));
+    rig.account.subscribe(Arc::clone(&inbox));
+    rig.request_for("$JS.API.CONSUMER.MSG.NEXT.S.c", "_PULL");
+    let ack = eventually("a delivery", || client.ack());
+    rig.ask(&ack, "");
+    rig.account.unsubscribe(&inbox);
+}
+
+#[test]
+fn a_stream_deleted_just_before_a_kill_is_gone_and_the_others_are_served() {
+    let mut rig = with_checkpoint();
+    rig.store("s.x", "second");
+    consume(&mut rig);
+    let other = rig.ask("$JS.API.STREAM.CREATE.T", stream_config("T", "t.>", "file"));
+    assert_eq!(error_of(&other), None, "{other}");
+    let deleted = rig.ask("$JS.API.STREAM.DELETE.S", "");
+    assert_eq!(deleted["success"], true, "{deleted}");
+
+    let mut rig = rig.killed();
+    assert_eq!(rig.stream_names(), json!(["T"]));
+    assert_eq!(rig.log.errors(), Vec::<String>::new());
+    rig.create_stream();
+    assert_eq!(rig.store("s.x", "new"), 1);
+}
+
+#[test]
+fn a_purge_up_to_an_absurd_sequence_leaves_a_stream_that_works_after_a_kill() {
+    let mut rig = with_checkpoint();
+    let purged = rig.ask(
+        "$JS.API.STREAM.PURGE.S",
+        json!({ "seq": 1_u64 << 61 }).to_string(),
+    );
+    assert_eq!(purged["success"], true, "{purged}");
+    let sequence = rig.store("s.x", "after");
+    rig.store("s.x", "and more");
+    consume(&mut rig);
+
+    let mut rig = rig.killed();
+    assert_eq!(rig.log.errors(), Vec::<String>::new());
+    assert_eq!(rig.state()["first_seq"], sequence);
+    assert_eq!(rig.store("s.x", "later"), sequence + 2);
+}
+
+#[test]
+fn a_damaged_consumer_file_costs_the_consumer_and_not_the_stream() {
+    let mut rig = with_checkpoint();
+    rig.store("s.x", "second");
+    // Its records in the journal are about a consumer that cannot be had any more.
+    consume(&mut rig);
+
+    let mut rig = rig.killed_with(|folder| {
+        for path in files(folder, ".state") {
+            fs::write(path, b"not a consumer").unwrap();
+        }
+    });
+    assert_eq!(rig.state()["messages"], 2);
+    assert_eq!(rig.state()["consumer_count"], 0);
+    let errors = rig.log.errors();
+    assert!(
+        errors
+            .iter()
+            .any(|line| line.contains("consumer c of stream S is lost")),
+        "{errors:?}"
+    );
+    assert_eq!(rig.store("s.x", "third"), 3);
+}
+
+#[test]
+fn a_damaged_record_takes_its_stream_offline_until_it_is_deleted() {
+    let mut rig = with_checkpoint();
+    let other = rig.ask("$JS.API.STREAM.CREATE.T", stream_config("T", "t.>", "file"));
+    assert_eq!(error_of(&other), None, "{other}");
+    // In one go, so that no checkpoint takes some of it.
+    for number in 0..3 {
+        rig.store("s.x", format!("marked-{number}"));
+    }
+    rig.store("t.x", "sound");
+
+    let mut rig = rig.killed_with(|folder| {
+        let mut hits = 0;
+        for path in files(folder, ".wal") {
+            let mut bytes = fs::read(&path).unwrap();
+            if let Some(at) = bytes.windows(8).position(|window| window == b"marked-1") {
+                bytes[at] ^= 1;
+                fs::write(&path, bytes).unwrap();
+                hits += 1;
+            }
+        }
+        assert_eq!(hits, 1, "the record is in the journal");
+    });
+    let info = rig.ask("$JS.API.STREAM.INFO.S", "");
+    assert_eq!(error_of(&info), Some(10_194), "{info}");
+    let created = rig.ask("$JS.API.STREAM.CREATE.S", stream_config("S", "s.>", "file"));
+    assert_eq!(
+        error_of(&created),
+        Some(10_194),
+        "nothing is put over it: {created}"
+    );
+    let errors = rig.log.errors();
+    assert!(
+        errors
+            .iter()
+            .any(|line| line.contains("stream S is offline")),
+        "{errors:?}"
+    );
+    assert_eq!(rig.store("t.x", "next"), 2);
+
+    // Kept over further starts, until somebody decides.
+    let mut rig = rig.killed();
+    assert_eq!(
+        error_of(&rig.ask("$JS.API.STREAM.INFO.S", "")),
+        Some(10_194)
+    );
+    let deleted = rig.ask("$JS.API.STREAM.DELETE.S", "");
+    assert_eq!(deleted["success"], true, "{deleted}");
+    rig.create_stream();
+    assert_eq!(rig.store("s.x", "new"), 1);
+    let mut rig = rig.killed();
+    assert_eq!(rig.stream_names(), json!(["S", "T"]));
+}

@@ -1,0 +1,18 @@
+//! What JetStream does when its disk is full, slow or failing, and when a load never pauses.
+//!
+//! A [`rig::Rig`] is a whole JetStream over the operating system's disk, with a hook before every operation. Nothing here waits for a
+//! fixed time: what must happen is waited for, and what must not happen has had its chance once something later has happened.
+
+mod answers;
+mod checkpoints;
+mod creation;
+mod damage;
+mod disk;
+mod failed_sync;
+mod full_disk;
+mod limits;
+mod passing_errors;
+mod rig;
+mod seams;
+mod stopping;
+mod threads;

@@ -1,0 +1,259 @@
+//! A whole JetStream with an account, an inbox, a log and a disk that can fail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use everjet_jetstream::{
+    JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
+};
+use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
+use everjet_values::SeededEntropy;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::disk::{Faults, FaultyDisk};
+use crate::seams::{Inbox, Log, Wall, error_of, sequence_of};
+
+/// How long anything may take that must happen.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+/// How often the tests look.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Small, so that tests fill many of them.
+pub(crate) const JOURNAL_FILE_BYTES: u64 = 1 << 16;
+
+/// Looks until there is something, and returns it.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < SOON, "{what} did not happen");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Looks until it is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    eventually(what, || is_so().then_some(()));
+}
+
+pub(crate) struct Rig {
+    pub(crate) account: Arc<Account>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) log: Arc<Log>,
+    jetstream: Option<JetStream>,
+    folder: Arc<TempDir>,
+    turn: Turn,
+    asked: u32,
+}
+
+impl Rig {
+    /// A JetStream on an empty disk that syncs before it acknowledges.
+    pub(crate) fn new() -> Self {
+        Self::with_policy(SyncPolicy::Always)
+    }
+
+    pub(crate) fn with_policy(sync: SyncPolicy) -> Self {
+        Self::start(Arc::new(tempfile::tempdir().unwrap()), sync)
+    }
+
+    /// As [`Rig::new`], with the stream `S` for `s.>`.
+    pub(crate) fn with_stream() -> Self {
+        let mut rig = Self::new();
+        rig.create_stream();
+        rig
+    }
+
+    fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
+        static STARTS: AtomicU64 = AtomicU64::new(1);
+        let seed = STARTS.fetch_add(1, Ordering::Relaxed);
+        let (account, faults) = (Account::new("$G"), Faults::none());
+        let (inbox, log) = (Arc::<Inbox>::default(), Arc::<Log>::default());
+        let sink = Sink::Local(Arc::clone(&inbox) as _);
+        account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
+        let mut storage = StorageOptions::default();
+        storage.journal.file_bytes = JOURNAL_FILE_BYTES;
+        storage.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
+        let config = JetStreamConfig {
+            store_dir: folder.path().to_owned(),
+            sync,
+            server_name: "rig".to_owned(),
+            strict: true,
+            limits: UsageLimits::default(),
+            storage,
+        };
+        let seams = Seams {
+            clock: Arc::<Wall>::default(),
+            entropy: Arc::new(SeededEntropy::new(seed)),
+            disk: Arc::new(FaultyDisk(Arc::clone(&faults))),
+            report: Arc::clone(&log) as _,
+        };
+        let jetstream = JetStream::start(config, seams, &account).unwrap();
+        Self {
+            account,
+            faults,
+            inbox,
+            log,
+            jetstream: Some(jetstream),
+            folder,
+            turn: Turn::new(seed),
+            asked: 0,
+        }
+    }
+
+    /// The store directory.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What is served after a kill at this moment.
+    pub(crate) fn killed(&self) -> Self {
+        self.killed_with(|_| {})
+    }
+
+    /// What is served after a kill at this moment and damage to the files.
+    pub(crate) fn killed_with(&self, damage: impl FnOnce(&Path)) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        self.faults.copy_as_killed(self.folder.path(), copy.path());
+        damage(copy.path());
+        Self::start(Arc::new(copy), SyncPolicy::Always)
+    }
+
+    /// What is served after [`Rig::stop`] and a start on the same disk, without faults.
+    pub(crate) fn started_again(self) -> Self {
+        assert!(self.jetstream.is_none(), "stopped before");
+        Self::start(Arc::clone(&self.folder), SyncPolicy::Always)
+    }
+
+    /// Stops; fails when that takes long.
+    pub(crate) fn stop(&mut self) {
+        let jetstream = self.jetstream.take().expect("running");
+        let stopping = std::thread::spawn(move || jetstream.stop());
+        wait_until("the end of stop()", || stopping.is_finished());
+        stopping.join().unwrap();
+    }
+
+    /// Publishes without a reply.
+    pub(crate) fn publish(&mut self, subject: &str, payload: &[u8]) {
+        self.publish_for(subject, "", payload);
+    }
+
+    /// Publishes with a reply subject of its own, and returns that.
+    pub(crate) fn send(&mut self, subject: &str, payload: impl AsRef<[u8]>) -> String {
+        self.asked += 1;
+        let reply = format!("_INBOX.{}", self.asked);
+        self.publish_for(subject, &reply, payload.as_ref());
+        reply
+    }
+
+    /// Sends an empty request whose answer goes to `reply`.
+    pub(crate) fn request_for(&mut self, subject: &str, reply: &str) {
+        self.publish_for(subject, reply, b"");
+    }
+
+    /// The answer to what was sent.
+    pub(crate) fn answer(&self, reply: &str) -> Value {
+        eventually("an answer", || self.inbox.first(reply))
+    }
+
+    /// Sends and waits for the answer.
+    pub(crate) fn ask(&mut self, subject: &str, payload: impl AsRef<[u8]>) -> Value {
+        let reply = self.send(subject, payload);
+        let what = format!("an answer to {subject:.40}");
+        eventually(&what, || self.inbox.first(&reply))
+    }
+
+    /// Publishes a message that must be acknowledged, and returns its sequence.
+    pub(crate) fn store(&mut self, subject: &str, payload: impl AsRef<[u8]>) -> u64 {
+        let answer = self.ask(subject, payload);
+        sequence_of(&answer).unwrap_or_else(|| panic!("not stored: {answer}"))
+    }
+
+    /// Publishes until one is acknowledged.
+    pub(crate) fn store_eventually(&mut self, subject: &str) -> u64 {
+        eventually("an acknowledged publish", || {
+            sequence_of(&self.ask(subject, "m"))
+        })
+    }
+
+    pub(crate) fn create_stream(&mut self) {
+        let answer = self.ask("$JS.API.STREAM.CREATE.S", stream_config("S", "s.>", "file"));
+        assert_eq!(error_of(&answer), None, "{answer}");
+    }
+
+    /// The state of `S` as STREAM.INFO tells it.
+    pub(crate) fn state(&mut self) -> Value {
+        let mut answer = self.ask("$JS.API.STREAM.INFO.S", "");
+        assert_eq!(error_of(&answer), None, "{answer}");
+        answer["state"].take()
+    }
+
+    /// Message `sequence` of `S`; its subject, or the code of the error.
+    pub(crate) fn subject_of(&mut self, sequence: u64) -> Result<String, u64> {
+        let request = json!({ "seq": sequence }).to_string();
+        let answer = self.ask("$JS.API.STREAM.MSG.GET.S", request);
+        let subject = answer["message"]["subject"].as_str().map(str::to_owned);
+        subject.ok_or_else(|| error_of(&answer).unwrap_or_default())
+    }
+
+    pub(crate) fn stream_names(&mut self) -> Value {
+        self.ask("$JS.API.STREAM.NAMES", "")["streams"].take()
+    }
+
+    pub(crate) fn stream_count(&self) -> usize {
+        self.jetstream.as_ref().expect("running").stream_count()
+    }
+
+    fn publish_for(&mut self, subject: &str, reply: &str, payload: &[u8]) {
+        publish(&mut self.turn, &self.account, subject, reply, payload);
+        self.turn.flush();
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.faults.clear();
+        if self.jetstream.is_some() && !std::thread::panicking() {
+            self.stop();
+        }
+    }
+}
+
+/// Stages one message.
+pub(crate) fn publish(
+    turn: &mut Turn,
+    account: &Arc<Account>,
+    subject: &str,
+    reply: &str,
+    payload: &[u8],
+) {
+    let message = Message {
+        subject: subject.as_bytes(),
+        reply: reply.as_bytes(),
+        headers: b"",
+        payload,
+    };
+    turn.publish(account, Origin::SERVER, &message);
+}
+
+/// The body of STREAM.CREATE.
+pub(crate) fn stream_config(name: &str, subject: &str, storage: &str) -> String {
+    json!({ "name": name, "subjects": [subject], "storage": storage, "max_msgs": -1 }).to_string()
+}
+
+/// The body of CONSUMER.CREATE on `S`.
+pub(crate) fn consumer_config(name: &str, ack_policy: &str) -> String {
+    let config = json!({ "name": name, "durable_name": name, "ack_policy": ack_policy });
+    json!({ "stream_name": "S", "config": config }).to_string()
+}
+
+/// The name of a file.
+pub(crate) fn name_of(path: &Path) -> &str {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+}
