@@ -218,6 +218,10 @@ impl Commit {
 
     fn drive_lazily(self: &Arc<Self>, turn: &mut Turn) {
         loop {
+            // Most runs leave nothing, those that this very loop causes among them: they must not wake a commit thread.
+            if self.queue.lock().waiters.is_empty() {
+                return;
+            }
             let (Some(mut writer), Some(order)) = (self.writer.try_lock(), self.order.try_lock())
             else {
                 // Somebody writes, perhaps this very thread further out; a commit thread takes what they do not see.
