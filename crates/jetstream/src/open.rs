@@ -227,7 +227,11 @@ fn note_journal(
                 None => format!("records from {} on are lost", lost.first),
             },
         );
-        let kept = if damage.length > 0 { "; the bytes are kept in quarantine" } else { "" };
+        let kept = if damage.length > 0 {
+            "; the bytes are kept in quarantine"
+        } else {
+            ""
+        };
         let text = format!(
             "journal: {} is damaged at byte {} ({} bytes): {lost}{kept}",
             damage.path.display(),
