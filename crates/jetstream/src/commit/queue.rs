@@ -28,7 +28,7 @@ pub(super) enum Waiter {
     Nobody,
 }
 
-/// What [`Commit::take_queue`] takes.
+/// What a writer takes from the queue.
 #[derive(Clone, Copy)]
 pub(super) enum Taking {
     Everything,
