@@ -10,6 +10,8 @@ use everjet_values::StreamSequence;
 pub struct Ledger {
     /// Whether its creation was acknowledged.
     pub created: bool,
+    /// Whether its deletion was asked for and not answered.
+    pub deleting: bool,
     /// Payload of every message that was ever sent and given a sequence, acknowledged or not.
     pub sent: BTreeMap<u64, Vec<u8>>,
     /// Sequences whose PubAck arrived.

@@ -10,6 +10,7 @@ use everjet_api::{
 };
 use everjet_jetstream::{
     Captured, Checkpointer, OpenStore, Paths, StorageOptions, record_stream_created,
+    record_stream_deleted,
 };
 use everjet_store::{
     Disk, Fault, Journal, JournalBatch, JournalOptions, StoreOptions, StreamId, StreamStore,
@@ -164,10 +165,10 @@ impl World {
     /// # Errors
     /// [`Crashed`] as soon as the disk is cut.
     pub fn work(&mut self, steps: u64) -> Result<(), Crashed> {
-        while self.actors.len() < usize::try_from(self.options.streams).unwrap_or(usize::MAX) {
-            self.create_stream()?;
-        }
         for _ in 0..steps {
+            while self.actors.len() < usize::try_from(self.options.streams).unwrap_or(usize::MAX) {
+                self.create_stream()?;
+            }
             let ids: Vec<StreamId> = self.actors.keys().copied().collect();
             let Some(id) = ids.get(self.below(ids.len() as u64)).copied() else {
                 return Ok(());
@@ -181,7 +182,8 @@ impl World {
                 60..=74 => self.acknowledge(id),
                 75..=76 => self.purge(id),
                 77..=79 => self.delete_message(id),
-                80..=81 => self.create_consumer(id),
+                80 => self.create_consumer(id),
+                81 => self.delete_stream(id)?,
                 82..=83 => self.now = self.now.plus(Duration::from_secs(31)),
                 84..=87 => self.checkpoint()?,
                 _ => self.commit()?,
@@ -228,8 +230,12 @@ impl World {
         // The ledger knows the stream from now on: whether it exists after a cut is open until the record is durable.
         self.ledgers.entry(name.clone()).or_default();
         self.batch.append(&mut record);
-        self.commit()?;
         let folder = Paths::new(Path::new(STORE_DIR)).stream(ACCOUNT, &name);
+        self.disk
+            .shared()
+            .create_dir_all(&folder)
+            .map_err(|_| Crashed)?;
+        self.commit()?;
         let store = StreamStore::on_disk(
             self.disk.shared(),
             folder,
@@ -249,6 +255,31 @@ impl World {
         );
         self.ledgers.entry(name).or_default().created = true;
         Ok(())
+    }
+
+    /// Deletes a stream as the server does: the record, then the folder. Whether it exists after a cut in between is open.
+    fn delete_stream(&mut self, id: StreamId) -> Result<(), Crashed> {
+        let Some(actor) = self.actors.remove(&id) else {
+            return Ok(());
+        };
+        let name = actor.stream.config().name.clone();
+        self.ledgers.entry(name.clone()).or_default().deleting = true;
+        let mut record = JournalBatch::default();
+        record_stream_deleted(&mut record, id);
+        self.batch.append(&mut record);
+        self.commit()?;
+        // Acknowledged: a stream of this name is another one from now on.
+        self.ledgers.remove(&name);
+        self.checkpointer.forget(id);
+        let folder = Paths::new(Path::new(STORE_DIR)).stream(ACCOUNT, &name);
+        let disk = self.disk.shared();
+        if let Err(error) = disk.remove_dir_all(&folder)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(Crashed);
+        }
+        let streams = folder.parent().expect("a stream's folder has one above it");
+        disk.sync_dir(streams).map_err(|_| Crashed)
     }
 
     fn publish(&mut self, id: StreamId) {
@@ -508,6 +539,14 @@ impl World {
     }
 
     fn check(&self) -> Result<(), String> {
+        for actor in self.actors.values() {
+            let name = &actor.stream.config().name;
+            if !self.ledgers.contains_key(name) {
+                return Err(format!(
+                    "stream {name} is back after its deletion was acknowledged"
+                ));
+            }
+        }
         for (name, ledger) in &self.ledgers {
             let actor = self
                 .actors
@@ -522,7 +561,9 @@ impl World {
                         return Err(format!("stream {name}: the consumer is lost"));
                     }
                 }
-                None if ledger.created => return Err(format!("stream {name} is lost")),
+                None if ledger.created && !ledger.deleting => {
+                    return Err(format!("stream {name} is lost"));
+                }
                 None => {}
             }
         }
@@ -550,6 +591,10 @@ impl World {
                         .push((sequence, subject.expect("one of the subjects")));
                 }
             }
+        }
+        for ledger in self.ledgers.values_mut() {
+            ledger.created &= !ledger.deleting;
+            ledger.deleting = false;
         }
         self.ledgers.retain(|name, ledger| {
             ledger.created

@@ -180,6 +180,11 @@ impl OpenStore {
         let replayed = replay.finish()?;
         notes.extend(replayed.notes);
         let mut manifest = manifest;
+        // What the journal deleted must not come back with the next manifest, which lets the deletion's record go.
+        manifest.streams.retain(|listed| {
+            replayed.streams.iter().any(|stream| stream.id == listed.id)
+                || replayed.offline.iter().any(|stream| stream.id == listed.id)
+        });
         manifest.next_stream_id = manifest
             .next_stream_id
             .max(StreamId(replayed.highest_id.0 + 1));
