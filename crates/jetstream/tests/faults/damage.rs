@@ -98,6 +98,12 @@ fn a_stream_deleted_just_before_a_kill_is_gone_and_the_others_are_served() {
     let mut rig = rig.killed();
     assert_eq!(rig.stream_names(), json!(["T"]));
     assert_eq!(rig.log.errors(), Vec::<String>::new());
+    // Nor does it come back once a checkpoint has let the record of its deletion go.
+    rig.store("t.x", "m");
+    rig.stop();
+    let mut rig = rig.started_again();
+    assert_eq!(rig.stream_names(), json!(["T"]));
+    assert_eq!(rig.log.errors(), Vec::<String>::new());
     rig.create_stream();
     assert_eq!(rig.store("s.x", "new"), 1);
 }
