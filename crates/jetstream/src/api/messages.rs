@@ -1,7 +1,8 @@
 //! Calls about single messages.
 
 use everjet_api::{
-    ApiError, MsgDeleteRequest, MsgGetRequest, MsgGetResponse, StoredMessage, SuccessResponse,
+    ApiError, ErrorCode, MsgDeleteRequest, MsgGetRequest, MsgGetResponse, StoredMessage,
+    SuccessResponse,
 };
 use everjet_values::StreamSequence;
 
@@ -11,8 +12,18 @@ impl Call<'_> {
     pub(super) fn get_message(&mut self, stream: &str) -> Result<Answer, ApiError> {
         let request: MsgGetRequest = self.body()?;
         let actor = self.stream(stream)?;
+        // `read` answers then without waiting, but a payload shown must still be there after a crash.
+        let unsettled = actor.is_on_disk() && self.nothing_becomes_durable();
         self.read(&actor, |stream, _| {
+            let durable = stream.durable();
             let message = stream.message(&request)?;
+            if unsettled && message.sequence > durable {
+                let text = format!(
+                    "message {} is not durable: the journal failed or is stuck, see the log",
+                    message.sequence
+                );
+                return Err(ErrorCode::StreamStoreFailed.because(text));
+            }
             Ok(MsgGetResponse {
                 message: StoredMessage {
                     subject: String::from_utf8_lossy(message.subject()).into_owned(),

@@ -90,6 +90,11 @@ impl Call<'_> {
         worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
     }
 
+    /// The journal failed or a write to it does not return: who waits for it waits in vain.
+    pub(super) fn nothing_becomes_durable(&self) -> bool {
+        self.host.commit.failure().is_some() || self.host.commit.is_stuck()
+    }
+
     /// Runs `work`, which only looks. What it tells of is durable when the answer leaves.
     fn read<T: Serialize>(
         &mut self,
@@ -97,8 +102,7 @@ impl Call<'_> {
         work: impl FnOnce(&mut Stream, Timestamp) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
         let (kind, reply) = (self.kind, &self.request.reply);
-        let commit = &self.host.commit;
-        let waits_in_vain = commit.failure().is_some() || commit.is_stuck();
+        let waits_in_vain = self.nothing_becomes_durable();
         let worked = actor.with(self.turn, |stream, now, output| {
             let result = work(stream, now);
             // While nothing more becomes durable, reading goes on with what there is.

@@ -28,6 +28,11 @@ fn publishes_are_refused_and_reads_answered() {
         (None, &"S".into())
     );
     assert_eq!(rig.subject_of(1).as_deref(), Ok("s.durable"));
+    assert_eq!(
+        rig.subject_of(2),
+        Err(10_077),
+        "what is not durable is not shown"
+    );
     let names = rig.ask("$JS.API.CONSUMER.NAMES.S", "");
     assert_eq!(
         (error_of(&names), &names["consumers"]),
