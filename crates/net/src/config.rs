@@ -5,16 +5,27 @@ use std::time::Duration;
 
 use everjet_conn::{ClientLimits, ServerFacts};
 
-/// Configuration of the listener for clients and its reactors.
+use crate::OpeningPlan;
+
+/// One address that is listened on.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// Where to listen; port 0 takes a free one, see [`Network::local_addrs`](crate::Network::local_addrs).
+    pub address: SocketAddr,
+    /// How its connections begin.
+    pub plan: OpeningPlan,
+}
+
+/// Configuration of the listeners and their reactors.
 #[derive(Clone, Debug)]
 pub struct NetConfig {
-    /// Where to listen; port 0 takes a free one, see [`Network::local_addr`](crate::Network::local_addr).
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listeners: Vec<ListenerConfig>,
     /// Number of reactor threads; 0 for one per core.
     pub reactors: usize,
     /// Rules of client connections.
     pub limits: ClientLimits,
-    /// What INFO says; its `port` is replaced by the one that is listened on.
+    /// What INFO says; its `port` is replaced by that of the first listener.
     pub facts: ServerFacts,
     /// Most connections at a time; `None` for no limit (`max_connections`).
     pub connections_max: Option<usize>,
@@ -25,11 +36,14 @@ pub struct NetConfig {
 }
 
 impl NetConfig {
-    /// The defaults of nats-server for everything but the address and the facts.
+    /// One listener for plain clients, and the defaults of nats-server for everything but the facts.
     #[must_use]
     pub fn new(listen: SocketAddr, facts: ServerFacts) -> Self {
         Self {
-            listen,
+            listeners: vec![ListenerConfig {
+                address: listen,
+                plan: OpeningPlan::default(),
+            }],
             reactors: 0,
             limits: ClientLimits::default(),
             facts,

@@ -1,6 +1,6 @@
 //! A connection as its reactor keeps it, and how bytes become actions.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,15 +10,25 @@ use everjet_routing::{
 };
 use everjet_values::Timestamp;
 use everjet_wire::{Decoded, decode};
-use mio::net::TcpStream;
 
 use crate::events::ConnectionFacts;
+use crate::opening::Opening;
 use crate::outbound::Outbound;
+use crate::socket::Socket;
 use crate::subscription_table::SubscriptionTable;
 
 /// An incomplete frame up to this size is copied in front of what is read next; a larger one is gathered in its own
 /// buffer, so that a slow sender of large messages does not make the server copy them again and again.
 const COPIED_MAX: usize = 16 * 1024;
+
+/// Bytes from the wire that a layer gets at a time. What is left of them when its share of the turn is used up is kept.
+const WIRE_READ_MAX: usize = 64 * 1024;
+
+/// Plain bytes that are stepped at a time when they come through a layer.
+const PLAIN_STEP_BYTES: usize = 64 * 1024;
+
+/// Plain bytes of one turn that come through a layer: what is inflated must not hold up the others.
+const PLAIN_TURN_BYTES: usize = 1024 * 1024;
 
 /// What one thread lends to the connections it steps.
 pub(crate) struct Workbench {
@@ -32,7 +42,7 @@ pub(crate) struct Workbench {
 
 /// What a connection's owner keeps of it.
 pub(crate) struct Connection {
-    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) socket: Arc<Socket>,
     pub(crate) peer: SocketAddr,
     pub(crate) client: Client,
     pub(crate) outbound: Arc<Outbound>,
@@ -42,6 +52,12 @@ pub(crate) struct Connection {
     partial: Vec<u8>,
     /// Bytes of the whole frame, when its control line has told; else 0.
     needed: usize,
+    /// Whether a layer is between the socket and the protocol.
+    layered: bool,
+    /// What comes before the greeting; `None` when the client was greeted.
+    pub(crate) opening: Option<Opening>,
+    /// Bytes from the wire, possibly none, with which the layer goes on before anything more is read.
+    held: Option<Vec<u8>>,
     /// The peer closed its sending side: read until the end shows.
     pub(crate) read_closed: bool,
     /// Whether the reactor has it on its list of connections to read from.
@@ -67,10 +83,11 @@ pub(crate) enum Reading {
 
 impl Connection {
     pub(crate) fn new(
-        socket: Arc<TcpStream>,
+        socket: Arc<Socket>,
         peer: SocketAddr,
         client: Client,
         outbound: Arc<Outbound>,
+        opening: Option<Opening>,
         now: Timestamp,
     ) -> Self {
         let mut connection = Self {
@@ -82,6 +99,9 @@ impl Connection {
             origin: Origin::SERVER,
             partial: Vec::new(),
             needed: 0,
+            layered: opening.is_some(),
+            opening,
+            held: None,
             read_closed: false,
             listed: false,
             timer_at: now,
@@ -96,7 +116,9 @@ impl Connection {
     pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
         // The buffer leaves the bench while frames borrow from it.
         let mut buffer = std::mem::take(&mut bench.buffer);
-        let reading = if self.partial.len() <= COPIED_MAX && self.needed <= buffer.len() {
+        let reading = if self.layered {
+            self.read_through_layer(now, bench, &mut buffer)
+        } else if self.partial.len() <= COPIED_MAX && self.needed <= buffer.len() {
             self.read_behind_partial(now, bench, &mut buffer)
         } else {
             self.read_into_partial(now, bench, &mut buffer)
@@ -112,6 +134,13 @@ impl Connection {
             bench.turn.send_raw(&destination, &bench.out);
             bench.out.clear();
         }
+    }
+
+    /// Speaks first: whatever comes before the protocol is done.
+    pub(crate) fn greet(&mut self, bench: &mut Workbench) {
+        self.opening = None;
+        self.client.greeting(&mut bench.out);
+        self.send_answers(bench);
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -136,7 +165,7 @@ impl Connection {
         let held = self.partial.len();
         buffer[..held].copy_from_slice(&self.partial);
         let room = buffer.len() - held;
-        let count = match received((&*self.socket).read(&mut buffer[held..])) {
+        let count = match received(self.socket.read(&mut buffer[held..])) {
             Ok(count) => count,
             Err(reading) => return reading,
         };
@@ -161,7 +190,7 @@ impl Connection {
             0 => buffer.len(),
             missing => missing.min(buffer.len()),
         };
-        let count = match received((&*self.socket).read(&mut buffer[..room])) {
+        let count = match received(self.socket.read(&mut buffer[..room])) {
             Ok(count) => count,
             Err(reading) => return reading,
         };
@@ -176,6 +205,79 @@ impl Connection {
             }
         }
         self.after(count == room)
+    }
+
+    /// Bytes that something stands for on the wire: decoded piece by piece, so that neither memory nor the turn is theirs.
+    fn read_through_layer(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+        buffer: &mut [u8],
+    ) -> Reading {
+        let held = self.held.take();
+        // Behind bytes that were held back there may be more by now.
+        let mut filled = true;
+        let mut wire = if let Some(held) = &held {
+            &held[..]
+        } else {
+            let room = WIRE_READ_MAX.min(buffer.len());
+            let count = match received(self.socket.read(&mut buffer[..room])) {
+                Ok(count) => count,
+                Err(reading) => return reading,
+            };
+            self.client.on_data(now);
+            filled = count == room;
+            &buffer[..count]
+        };
+        let mut plain = Vec::new();
+        let mut total = 0;
+        loop {
+            plain.clear();
+            let decoded = self
+                .outbound
+                .decode(&mut wire, &mut plain, PLAIN_STEP_BYTES);
+            if self.opening.is_some() && self.outbound.is_ready() {
+                self.greet(bench);
+            }
+            total += plain.len();
+            if let Err(close) = self.step_plain(now, bench, &plain) {
+                return Reading::Ended(close.reason);
+            }
+            if let Err(reason) = decoded {
+                return Reading::Ended(reason);
+            }
+            if plain.len() < PLAIN_STEP_BYTES {
+                return self.after(filled);
+            }
+            if total >= PLAIN_TURN_BYTES {
+                self.held = Some(wire.to_vec());
+                return Reading::More;
+            }
+        }
+    }
+
+    /// Takes plain bytes that came through a layer.
+    fn step_plain(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+        plain: &[u8],
+    ) -> Result<(), Close> {
+        if plain.is_empty() {
+            return Ok(());
+        }
+        if self.partial.is_empty() {
+            let used = self.step(now, bench, plain)?;
+            self.keep(&plain[used..]);
+            return Ok(());
+        }
+        self.partial.extend_from_slice(plain);
+        if self.partial.len() >= self.needed {
+            let bytes = std::mem::take(&mut self.partial);
+            let used = self.step(now, bench, &bytes)?;
+            self.keep(&bytes[used..]);
+        }
+        Ok(())
     }
 
     /// Keeps the beginning of a frame, with a buffer of the size it needs, or gives the buffer back.

@@ -10,16 +10,20 @@
 mod config;
 mod connection;
 mod events;
+mod layer;
 mod listener;
 mod mailbox;
 mod network;
+mod opening;
 mod outbound;
 mod pending;
 mod reactor;
 mod slots;
+mod socket;
 mod subscription_table;
 mod timers;
 
-pub use config::NetConfig;
+pub use config::{ListenerConfig, NetConfig};
 pub use events::{ConnectionFacts, Events};
 pub use network::Network;
+pub use opening::OpeningPlan;

@@ -2,17 +2,24 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_values::Timestamp;
 use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::opening::OpeningPlan;
 
 /// Connections that the operating system holds before they are accepted.
 const BACKLOG: i32 = 4096;
 
 /// Connections accepted per turn; the rest waits for the next one.
 const ACCEPTS_PER_TURN: usize = 256;
+
+/// Tokens from here on are listeners; connections are below, the waker is above all of them.
+const TOKENS_FROM: usize = usize::MAX - 1024;
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -39,16 +46,19 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The listening socket with its memory of trouble.
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+    socket: TcpListener,
+    /// How its connections begin.
+    pub(crate) plan: Arc<OpeningPlan>,
     backoff: Backoff,
     /// Whether connections may be waiting: the poller tells only of new ones.
-    pub(crate) ready: bool,
+    ready: bool,
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener) -> Self {
+    pub(crate) fn new(socket: TcpListener, plan: OpeningPlan) -> Self {
         Self {
             socket,
+            plan: Arc::new(plan),
             backoff: Backoff::default(),
             ready: false,
         }
@@ -90,8 +100,54 @@ impl Listener {
     }
 
     /// When to call [`Self::accept`] although the poller says nothing.
-    pub(crate) fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
+    fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
         self.ready.then(|| self.backoff.next_try(now))
+    }
+}
+
+/// The listeners of one reactor. Their order gives their tokens.
+#[derive(Default)]
+pub(crate) struct Listeners(Vec<Listener>);
+
+impl Listeners {
+    /// Registers the listeners with the reactor's poller.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn register(mut listeners: Vec<Listener>, registry: &Registry) -> io::Result<Self> {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            let token = Token(TOKENS_FROM + index);
+            registry.register(&mut listener.socket, token, Interest::READABLE)?;
+        }
+        Ok(Self(listeners))
+    }
+
+    /// Notes that connections are waiting, if the token is a listener's. Returns whether it is.
+    pub(crate) fn on_ready(&mut self, token: Token) -> bool {
+        let Some(index) = token.0.checked_sub(TOKENS_FROM) else {
+            return false;
+        };
+        if let Some(listener) = self.0.get_mut(index) {
+            listener.ready = true;
+        }
+        true
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Listener> {
+        self.0.iter_mut()
+    }
+
+    /// When to accept although the poller says nothing.
+    pub(crate) fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
+        self.0
+            .iter()
+            .filter_map(|listener| listener.next_try(now))
+            .min()
+    }
+
+    /// Closes all of them.
+    pub(crate) fn close(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use everjet_conn::CloseReason;
 use everjet_routing::ConnectionId;
 use everjet_values::Timestamp;
 use mio::Waker;
-use mio::net::TcpStream;
 use parking_lot::Mutex;
+
+use crate::opening::OpeningPlan;
+use crate::socket::Socket;
 
 /// What other threads want of a reactor.
 #[derive(Debug)]
@@ -28,8 +31,10 @@ pub(crate) enum Mail {
 /// A connection between accept and its reactor.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     pub(crate) peer: SocketAddr,
+    /// How it begins.
+    pub(crate) plan: Arc<OpeningPlan>,
     /// Whether there is room for it; if not it is told so and closed.
     pub(crate) admitted: bool,
 }

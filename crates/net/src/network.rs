@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use everjet_routing::Account;
 use everjet_values::{Clock, Entropy};
-use mio::{Interest, Poll, Waker};
+use mio::{Poll, Waker};
 use parking_lot::Mutex;
 
-use crate::listener::{Listener, bind};
+use crate::listener::{Listener, Listeners, bind};
 use crate::mailbox::{Mail, Mailbox};
-use crate::reactor::{LISTENER, Reactor, Shared, WAKER};
+use crate::reactor::{Reactor, Shared, WAKER};
 use crate::{Events, NetConfig};
 
 /// How long a shutdown waits for clients that are slow to take what is pending for them.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// The listener for clients with its reactors. Dropping it shuts it down.
+/// The listeners with their reactors. Dropping it shuts it down.
 pub struct Network {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
@@ -39,10 +39,17 @@ impl Network {
         entropy: &dyn Entropy,
         events: Arc<dyn Events>,
     ) -> io::Result<Self> {
-        let mut socket = bind(config.listen)?;
-        let address = socket.local_addr()?;
+        let mut addresses = Vec::new();
+        let mut listeners = Vec::new();
+        for listener in config.listeners {
+            let socket = bind(listener.address)?;
+            addresses.push(socket.local_addr()?);
+            listeners.push(Listener::new(socket, listener.plan));
+        }
         let mut facts = config.facts;
-        facts.info.port = address.port();
+        if let Some(first) = addresses.first() {
+            facts.info.port = first.port();
+        }
         let count = match config.reactors {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,
@@ -54,9 +61,7 @@ impl Network {
             .iter()
             .map(|poll| Ok(Arc::new(Mailbox::new(Waker::new(poll.registry(), WAKER)?))))
             .collect::<io::Result<Vec<_>>>()?;
-        polls[0]
-            .registry()
-            .register(&mut socket, LISTENER, Interest::READABLE)?;
+        let mut listeners = Some(Listeners::register(listeners, polls[0].registry())?);
         let shared = Arc::new(Shared {
             limits: Arc::new(config.limits),
             facts: Arc::new(facts),
@@ -71,14 +76,14 @@ impl Network {
             last_id: AtomicU64::new(0),
         });
         let network = Self {
-            address,
+            addresses,
             shared: shared.clone(),
             threads: Mutex::new(Vec::with_capacity(count)),
         };
-        let mut listener = Some(Listener::new(socket));
         for (index, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let seed = entropy.next_u64();
-            let reactor = Reactor::new(shared.clone(), mailbox, poll, listener.take(), seed);
+            let own = listeners.take().unwrap_or_default();
+            let reactor = Reactor::new(shared.clone(), mailbox, poll, own, seed);
             let thread = std::thread::Builder::new()
                 .name(format!("reactor-{index}"))
                 .spawn(move || reactor.run())?;
@@ -87,7 +92,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Closes the listener: no connection is accepted any more.
+    /// Closes the listeners: no connection is accepted any more.
     ///
     /// # Errors
     /// The reactor could not be woken; it follows with its next event.
@@ -118,10 +123,10 @@ impl Network {
         result
     }
 
-    /// The address that is listened on, with its real port.
+    /// The addresses that are listened on, with their real ports, in the order of the configuration.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Number of open connections.

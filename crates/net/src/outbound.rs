@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use everjet_conn::CloseReason;
 use everjet_routing::{ConnectionId, Destination, OutBatch};
-use mio::net::TcpStream;
 use parking_lot::Mutex;
 
+use crate::layer::Layer;
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::pending::{PendingQueue, write_batch};
+use crate::socket::Socket;
 
 /// The outgoing side of a connection.
 ///
@@ -27,7 +28,9 @@ pub(crate) struct Outbound {
 
 struct State {
     /// `None` when the connection is closed, so that a remembered subscription does not keep the socket open.
-    socket: Option<Arc<TcpStream>>,
+    socket: Option<Arc<Socket>>,
+    /// What turns the bytes of the text protocol into those of the socket; `None` when they are the same.
+    layer: Option<Box<dyn Layer>>,
     pending: PendingQueue,
     /// Whether the owner watches the write deadline.
     watched: bool,
@@ -48,7 +51,8 @@ impl Outbound {
     pub(crate) fn new(
         place: Place,
         owner: Arc<Mailbox>,
-        socket: Arc<TcpStream>,
+        socket: Arc<Socket>,
+        layer: Option<Box<dyn Layer>>,
         pending_max: usize,
     ) -> Self {
         Self {
@@ -59,6 +63,7 @@ impl Outbound {
             closed: AtomicBool::new(false),
             state: Mutex::new(State {
                 socket: Some(socket),
+                layer,
                 pending: PendingQueue::default(),
                 watched: false,
             }),
@@ -97,18 +102,74 @@ impl Outbound {
         state.watched
     }
 
+    /// Turns bytes from the wire into plain ones, as [`Layer::decode`] says; what the layer answers is written. Only for
+    /// connections with a layer.
+    ///
+    /// # Errors
+    /// The connection ends for this reason.
+    pub(crate) fn decode(
+        &self,
+        wire: &mut &[u8],
+        plain: &mut Vec<u8>,
+        plain_max: usize,
+    ) -> Result<(), CloseReason> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let Some(layer) = &mut state.layer else {
+            *wire = &[];
+            return Ok(());
+        };
+        let mut answer = Vec::new();
+        let result = layer.decode(wire, plain, plain_max, &mut answer);
+        if !answer.is_empty() {
+            let mail = self.write(state, &OutBatch::from(answer));
+            drop(guard);
+            self.tell_owner(mail);
+        }
+        result
+    }
+
+    /// Whether the layer's handshake is done, if there is a layer.
+    pub(crate) fn is_ready(&self) -> bool {
+        let state = self.state.lock();
+        state.layer.as_ref().is_none_or(|layer| layer.is_ready())
+    }
+
+    /// Writes the layer's last words, unless the connection is cut already.
+    pub(crate) fn finish(&self, reason: CloseReason) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let mut words = Vec::new();
+        if let Some(layer) = &mut state.layer {
+            layer.finish(reason, &mut words);
+        }
+        if !words.is_empty() {
+            // The connection ends anyway: nobody has to be told.
+            self.write(state, &OutBatch::from(words));
+        }
+    }
+
     /// Forgets the socket and what is pending. Later deliveries are dropped.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let mut state = self.state.lock();
         state.socket = None;
+        state.layer = None;
         state.pending.clear();
     }
 
     /// Writes or queues the bytes, and returns what the owner is to be told.
-    fn append(&self, rendered: &OutBatch) -> Option<Mail> {
+    fn append(&self, rendered: &mut OutBatch) -> Option<Mail> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        if let Some(layer) = &mut state.layer {
+            encode(&mut **layer, rendered);
+        }
+        self.write(state, rendered)
+    }
+
+    /// As [`Self::append`], for bytes as they go to the socket.
+    fn write(&self, state: &mut State, rendered: &OutBatch) -> Option<Mail> {
         let socket = state.socket.as_ref()?;
         let written = if state.pending.is_empty() {
             match write_batch(&**socket, rendered) {
@@ -127,6 +188,13 @@ impl Outbound {
         }
         let told = std::mem::replace(&mut state.watched, true);
         (!told).then_some(Mail::Stalled(self.place))
+    }
+
+    fn tell_owner(&self, mail: Option<Mail>) {
+        if let Some(mail) = mail {
+            // A reactor that cannot be woken reads its mail at its next event, and a cut socket is one.
+            let _ = self.owner.post(mail);
+        }
     }
 
     /// Cuts the connection from the thread that wrote to it; the owner frees the rest.
@@ -151,14 +219,29 @@ impl Destination for Outbound {
     }
 
     fn deliver(&self, rendered: &mut OutBatch) {
-        if let Some(mail) = self.append(rendered) {
-            // A reactor that cannot be woken reads its mail at its next event, and a cut socket is one.
-            let _ = self.owner.post(mail);
-        }
+        let mail = self.append(rendered);
+        self.tell_owner(mail);
         rendered.clear();
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
+}
+
+/// Replaces plain bytes by what stands for them on the wire.
+fn encode(layer: &mut dyn Layer, rendered: &mut OutBatch) {
+    let mut wire = Vec::with_capacity(rendered.len() + 64);
+    match rendered.as_inline() {
+        Some(bytes) => layer.encode(bytes, &mut wire),
+        None => {
+            // One run of bytes makes fewer units of the layer than many small ones.
+            let mut plain = Vec::with_capacity(rendered.len());
+            for piece in rendered.pieces() {
+                plain.extend_from_slice(piece.as_bytes());
+            }
+            layer.encode(&plain, &mut wire);
+        }
+    }
+    *rendered = OutBatch::from(wire);
 }

@@ -1,6 +1,6 @@
 //! A reactor: one thread, its connections, and their turns.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,14 +11,16 @@ use everjet_routing::{Account, ConnectionId, Turn};
 use everjet_values::{Clock, Timestamp};
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Interest, Poll, Token};
+use mio::{Poll, Token};
 
 use crate::connection::{Connection, Reading, Workbench};
 use crate::events::Events;
-use crate::listener::Listener;
+use crate::listener::Listeners;
 use crate::mailbox::{Accepted, Mail, Mailbox, Place};
+use crate::opening::{Opening, OpeningPlan};
 use crate::outbound::{Flushed, Outbound};
 use crate::slots::{Lingering, Slots};
+use crate::socket::Socket;
 use crate::timers::Timers;
 
 /// What one read may bring; shared by all connections of the reactor.
@@ -37,7 +39,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 16;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
-pub(crate) const LISTENER: Token = Token(usize::MAX - 1);
 
 /// What all reactors share.
 pub(crate) struct Shared {
@@ -59,7 +60,7 @@ pub(crate) struct Reactor {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
     poll: Poll,
-    listener: Option<Listener>,
+    listeners: Listeners,
     /// The reactor that gets the next accepted connection.
     next_reactor: usize,
     slots: Slots,
@@ -78,7 +79,7 @@ impl Reactor {
         shared: Arc<Shared>,
         mailbox: Arc<Mailbox>,
         poll: Poll,
-        listener: Option<Listener>,
+        listeners: Listeners,
         seed: u64,
     ) -> Self {
         let bench = Workbench {
@@ -91,7 +92,7 @@ impl Reactor {
             shared,
             mailbox,
             poll,
-            listener,
+            listeners,
             next_reactor: 0,
             slots: Slots::default(),
             readable: Vec::new(),
@@ -146,8 +147,7 @@ impl Reactor {
         if !self.readable.is_empty() {
             return Some(Duration::ZERO);
         }
-        let listener = self.listener.as_ref();
-        let retry = listener.and_then(|listener| listener.next_try(now));
+        let retry = self.listeners.next_try(now);
         let due = [self.timers.next(), retry, self.stop_at];
         let next = due.into_iter().flatten().min()?;
         Some(next.since(now))
@@ -165,9 +165,9 @@ impl Reactor {
                     self.timers.set(deadline, place);
                 }
             }
-            Mail::StopAccepting => self.listener = None,
+            Mail::StopAccepting => self.listeners.close(),
             Mail::Shutdown(deadline) => {
-                self.listener = None;
+                self.listeners.close();
                 self.stop_at = Some(deadline);
             }
         }
@@ -177,10 +177,7 @@ impl Reactor {
         if event.token() == WAKER {
             return;
         }
-        if event.token() == LISTENER {
-            if let Some(listener) = &mut self.listener {
-                listener.ready = true;
-            }
+        if self.listeners.on_ready(event.token()) {
             return;
         }
         let slot = event.token().0;
@@ -217,22 +214,32 @@ impl Reactor {
     }
 
     fn accept(&mut self, now: Timestamp) {
-        let Some(mut listener) = self.listener.take() else {
-            return;
-        };
-        let result = listener.accept(now, |socket, peer| self.place(socket, peer, now));
-        self.listener = Some(listener);
-        if let Err(error) = result {
-            self.shared.events.accept_failed(&error);
+        let mut listeners = std::mem::take(&mut self.listeners);
+        for listener in listeners.iter_mut() {
+            let plan = listener.plan.clone();
+            let result = listener.accept(now, |socket, peer| {
+                self.place(socket, peer, plan.clone(), now);
+            });
+            if let Err(error) = result {
+                self.shared.events.accept_failed(&error);
+            }
         }
+        self.listeners = listeners;
     }
 
     /// Gives an accepted connection to the reactor whose turn it is.
-    fn place(&mut self, socket: TcpStream, peer: SocketAddr, now: Timestamp) {
+    fn place(
+        &mut self,
+        socket: TcpStream,
+        peer: SocketAddr,
+        plan: Arc<OpeningPlan>,
+        now: Timestamp,
+    ) {
         let count = self.shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
         let accepted = Accepted {
-            socket,
+            socket: Socket::Tcp(socket),
             peer,
+            plan,
             admitted: self.shared.connections_max.is_none_or(|max| count <= max),
         };
         let mailbox = self.shared.mailboxes[self.next_reactor].clone();
@@ -248,16 +255,11 @@ impl Reactor {
         let Accepted {
             mut socket,
             peer,
+            plan,
             admitted,
         } = accepted;
         let slot = self.slots.vacant();
-        let registered = socket.set_nodelay(true).and_then(|()| {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.poll.registry();
-            registry.register(&mut socket, Token(slot), interest)
-        });
-        if let Err(error) = registered {
-            // The peer is gone already, or there is no memory for one more.
+        if let Err(error) = socket.register(self.poll.registry(), Token(slot)) {
             self.shared.connections.fetch_sub(1, Ordering::AcqRel);
             self.shared.events.accept_failed(&error);
             return;
@@ -265,10 +267,16 @@ impl Reactor {
         let id = ConnectionId(self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let place = Place { slot, id };
         let socket = Arc::new(socket);
+        let layer = plan.layer();
+        let opening = layer.as_ref().map(|_| Opening {
+            deadline: now.plus(plan.handshake_timeout),
+            reason: CloseReason::ReadError,
+        });
         let outbound = Arc::new(Outbound::new(
             place,
             self.mailbox.clone(),
             socket.clone(),
+            layer,
             self.shared.pending_max,
         ));
         let client = Client::new(
@@ -280,15 +288,24 @@ impl Reactor {
             },
             now,
         );
-        let mut connection = Connection::new(socket, peer, client, outbound, now);
+        let mut connection = Connection::new(socket, peer, client, outbound, opening, now);
         self.shared.events.opened(connection.facts());
-        connection.client.greeting(&mut self.bench.out);
+        if opening.is_none() {
+            connection.greet(&mut self.bench);
+        }
         if !admitted {
             let close = connection.client.refuse_connection(&mut self.bench.out);
             self.ending.push((place, close.reason));
+            if opening.is_some() {
+                // There is nobody yet who could read the reason.
+                self.bench.out.clear();
+            }
         }
         connection.send_answers(&mut self.bench);
-        connection.timer_at = connection.client.next_timer();
+        connection.timer_at = match opening {
+            Some(opening) => opening.deadline,
+            None => connection.client.next_timer(),
+        };
         self.timers.set(connection.timer_at, place);
         self.slots.put(connection);
     }
@@ -306,9 +323,9 @@ impl Reactor {
             slot,
             id: connection.id(),
         };
-        // A CONNECT may bring the machine's time forward: what is set then would come too late.
+        // The end of the opening or a CONNECT may bring the time forward: what is set then would come too late.
         let next = connection.client.next_timer();
-        if next < connection.timer_at {
+        if connection.opening.is_none() && next < connection.timer_at {
             connection.timer_at = next;
             self.timers.set(next, place);
         }
@@ -344,6 +361,10 @@ impl Reactor {
         let Some(connection) = self.slots.at(place) else {
             return;
         };
+        if let Some(opening) = connection.opening {
+            self.ending.push((place, opening.reason));
+            return;
+        }
         let result = connection.client.on_timer(now, &mut self.bench.out);
         connection.send_answers(&mut self.bench);
         if let Err(close) = result {
@@ -403,8 +424,9 @@ impl Reactor {
     }
 
     /// Frees everything of a connection but its socket.
-    fn end(&mut self, slot: usize, reason: CloseReason) -> Option<Arc<TcpStream>> {
+    fn end(&mut self, slot: usize, reason: CloseReason) -> Option<Arc<Socket>> {
         let mut connection = self.slots.take(slot)?;
+        connection.outbound.finish(reason);
         connection.outbound.close();
         let subscriptions = connection.subscriptions.take();
         self.shared.account.unsubscribe_all(&subscriptions);
@@ -436,7 +458,7 @@ fn is_told(reason: CloseReason) -> bool {
 }
 
 /// Reads what the peer still sends, a bounded amount. Returns whether the peer is done too.
-fn read_away(mut socket: &TcpStream, buffer: &mut [u8]) -> bool {
+fn read_away(socket: &Socket, buffer: &mut [u8]) -> bool {
     for _ in 0..LINGER_READS_MAX {
         match socket.read(buffer) {
             Ok(0) => return true,

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use everjet_routing::ConnectionId;
 use everjet_values::Timestamp;
-use mio::net::TcpStream;
 
 use crate::connection::Connection;
 use crate::mailbox::Place;
+use crate::socket::Socket;
 
 /// The slots of one reactor. A slot is given to another connection only after it was released.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Slots {
 /// A connection that is closed for everybody but the socket: what the peer still sends is read away.
 pub(crate) struct Lingering {
     pub(crate) id: ConnectionId,
-    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) socket: Arc<Socket>,
     pub(crate) until: Timestamp,
 }
 

@@ -81,7 +81,7 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        let socket = TcpStream::connect(self.network.local_addr()).expect("the server listens");
+        let socket = TcpStream::connect(self.network.local_addrs()[0]).expect("the server listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         socket.set_write_timeout(Some(PATIENCE)).expect("a socket");
         socket.set_nodelay(true).expect("a socket");
@@ -439,7 +439,7 @@ fn shutdown_sends_what_is_pending_and_closes_everything() {
     assert_eq!(server.next_closing(), CloseReason::ServerShutdown);
     assert_eq!(server.network.connection_count(), 0);
     assert_eq!(server.account.subscription_count(), 0);
-    assert!(TcpStream::connect(server.network.local_addr()).is_err());
+    assert!(TcpStream::connect(server.network.local_addrs()[0]).is_err());
 }
 
 #[test]

@@ -110,6 +110,16 @@ impl OutBatch {
     }
 }
 
+impl From<Vec<u8>> for OutBatch {
+    /// A batch of bytes that are not copied.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            inline: bytes,
+            ..Self::default()
+        }
+    }
+}
+
 impl<'a> Piece<'a> {
     /// The bytes of the run.
     #[must_use]

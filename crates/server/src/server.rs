@@ -6,7 +6,7 @@ use std::sync::Arc;
 use everjet_api::{API_LEVEL, NATS_VERSION};
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
-use everjet_net::{NetConfig, Network};
+use everjet_net::{ListenerConfig, NetConfig, Network, OpeningPlan};
 use everjet_routing::Account;
 use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
@@ -91,7 +91,10 @@ impl Server {
             account: GLOBAL_ACCOUNT.to_owned(),
         };
         let net = NetConfig {
-            listen,
+            listeners: vec![ListenerConfig {
+                address: listen,
+                plan: OpeningPlan::default(),
+            }],
             reactors: builder.reactors,
             limits: builder.limits,
             facts,
@@ -115,7 +118,7 @@ impl Server {
                 });
             }
         };
-        let address = network.local_addr();
+        let address = network.local_addrs()[0];
         say(&format!(
             "Listening for client connections on {}:{}",
             builder.host,
