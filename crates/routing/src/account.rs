@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use crate::generations::{Generations, Stamp};
 use crate::interest::{Interest, InterestWatcher, Notice, WatchId};
 use crate::matches::Matches;
-use crate::{ConnectionId, Subscription};
+use crate::{ConnectionId, Mappings, Subscription};
 
 /// Subscriptions removed under one hold of the lock when a connection goes, so that publishers get through in between.
 const REMOVALS_PER_HOLD: usize = 256;
@@ -24,18 +24,33 @@ pub struct Account {
     id: u64,
     interest: RwLock<Interest>,
     generations: Generations,
+    /// `None` when there are none, which is all that a publish asks then. Fixed for the account's life: threads remember
+    /// what they make of subjects.
+    mappings: Option<Box<Mappings>>,
 }
 
 impl Account {
-    /// An account without subscriptions.
+    /// An account without subscriptions and mappings.
     #[must_use]
     pub fn new(name: &str) -> Arc<Self> {
+        Self::make(name, None)
+    }
+
+    /// An account without subscriptions, in which the subjects of clients are mapped.
+    #[must_use]
+    pub fn with_mappings(name: &str, mappings: Mappings) -> Arc<Self> {
+        let mappings = Some(mappings).filter(|mappings| !mappings.is_empty());
+        Self::make(name, mappings.map(Box::new))
+    }
+
+    fn make(name: &str, mappings: Option<Box<Mappings>>) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             name: name.into(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             interest: RwLock::new(Interest::new()),
             generations: Generations::new(),
+            mappings,
         })
     }
 
@@ -116,6 +131,11 @@ impl Account {
     #[must_use]
     pub fn subscription_count(&self) -> usize {
         self.interest.read().len()
+    }
+
+    /// What subjects of clients are mapped by, if any.
+    pub(crate) fn mappings(&self) -> Option<&Mappings> {
+        self.mappings.as_deref()
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -135,6 +135,6 @@ impl Entry {
 }
 
 /// Whether a subject is of a kind that hardly ever comes twice: remembering it would only push out the others.
-fn is_unique(subject: &[u8]) -> bool {
+pub(crate) fn is_unique(subject: &[u8]) -> bool {
     subject.starts_with(b"_INBOX.") || subject.starts_with(b"$JS.ACK.")
 }

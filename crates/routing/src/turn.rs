@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::mapper::Mapper;
 use crate::matches::Matches;
 use crate::memo::Memo;
 use crate::random::Random;
 use crate::staging::{ConnectionStaging, Consignment, LocalStaging, SharedBody};
 use crate::subscription::Admission;
-use crate::{Account, Destination, Message, Origin, Sink, Subscription};
+use crate::{Account, Destination, Mappings, Message, Origin, Sink, Subscription};
 
 /// The 503 answer up to the subject of the request.
 const NO_RESPONDERS: &[u8] = b"NATS/1.0 503\r\nNats-Subject: ";
@@ -16,6 +17,7 @@ const NO_RESPONDERS: &[u8] = b"NATS/1.0 503\r\nNats-Subject: ";
 /// matches stay in it.
 pub struct Turn {
     memo: Memo,
+    mapper: Mapper,
     staging: Staging,
     /// Subscriptions that took their last message and are to be removed.
     ended: Vec<Arc<Subscription>>,
@@ -49,6 +51,7 @@ impl Turn {
     pub fn new(seed: u64) -> Self {
         Self {
             memo: Memo::new(),
+            mapper: Mapper::new(!seed),
             staging: Staging {
                 random: Random::new(seed),
                 connections: ConnectionStaging::new(),
@@ -61,7 +64,7 @@ impl Turn {
     }
 
     /// Stages a message for everybody in the account who wants its subject, and returns how many that are: each plain
-    /// subscription, and one member of each queue group.
+    /// subscription, and one member of each queue group. What a connection publishes is mapped before ([`Mappings`]).
     ///
     /// Much staged for one connection may be delivered at once; the rest waits for [`Self::flush`].
     pub fn publish(
@@ -70,7 +73,12 @@ impl Turn {
         origin: Origin,
         message: &Message<'_>,
     ) -> usize {
-        self.publish_to(account, origin, message.subject, message)
+        match account.mappings() {
+            Some(mappings) if origin.connection.is_some() => {
+                self.publish_mapped(account, mappings, origin, message)
+            }
+            _ => self.publish_to(account, origin, message.subject, message),
+        }
     }
 
     /// As [`Self::publish`], for a message that travels to another subject than the one it shows: a consumer's delivery
@@ -94,6 +102,32 @@ impl Turn {
         staged
     }
 
+    #[inline(never)]
+    fn publish_mapped(
+        &mut self,
+        account: &Arc<Account>,
+        mappings: &Mappings,
+        origin: Origin,
+        message: &Message<'_>,
+    ) -> usize {
+        let mut buffer = self.mapper.lend_buffer();
+        let mapped = self
+            .mapper
+            .map(account.id(), mappings, message.subject, &mut buffer);
+        let staged = mapped.map_or(0, |subject| {
+            let mapped = Message {
+                subject,
+                ..*message
+            };
+            self.publish_to(account, origin, subject, &mapped)
+        });
+        if staged == 0 && origin.wants_no_responders && !message.reply.is_empty() {
+            self.mapper.note_unanswered(message.subject, mapped);
+        }
+        self.mapper.return_buffer(buffer);
+        staged
+    }
+
     /// Stages protocol bytes for one connection without matching, in order with what is published to it.
     pub fn send_raw(&mut self, destination: &Arc<dyn Destination>, bytes: &[u8]) {
         let connections = &mut self.staging.connections;
@@ -114,7 +148,8 @@ impl Turn {
     /// Stages the 503 answer to a request that nobody took, when the publisher asked for such answers and has a plain
     /// subscription that `reply` matches. It does not count as a delivery of that subscription.
     ///
-    /// The answer is what nats-server sends: status 503 without a description, and the subject of the request.
+    /// The answer is what nats-server sends: status 503 without a description, and the subject of the request, which for the
+    /// request that was just published is the mapped one.
     pub fn answer_no_responders(
         &mut self,
         account: &Account,
@@ -129,6 +164,7 @@ impl Turn {
             return;
         };
         if let Sink::Connection(destination) = subscription.sink() {
+            let subject = self.mapper.shown(subject);
             let headers = [NO_RESPONDERS, subject, b"\r\n\r\n"].concat();
             let message = Message {
                 subject: reply,
@@ -143,6 +179,7 @@ impl Turn {
     /// Delivers what is staged: once to every connection, then once to every receiver inside the server; what those
     /// stage is delivered too, until nothing is left.
     pub fn flush(&mut self) {
+        self.mapper.forget_unanswered();
         self.rounds = 0;
         loop {
             self.staging.connections.flush();

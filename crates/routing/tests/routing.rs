@@ -1,5 +1,7 @@
 //! Turns, accounts and what connections get, with destinations that only write down what they are given.
 
+mod mappings;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::transform::identity_destination;
+use crate::transform::{identity_destination, source_takes};
 use crate::{SubjectTransform, TransformError, is_valid_filter};
 
 /// The sum of all weights, in percent.
@@ -101,6 +101,12 @@ impl SubjectMapping {
     #[must_use]
     pub fn source(&self) -> &[u8] {
         &self.source
+    }
+
+    /// Whether it maps the subject, as [`SubjectTransform::apply`] understands it.
+    #[must_use]
+    pub fn applies_to(&self, subject: &[u8]) -> bool {
+        source_takes(&self.source, subject)
     }
 
     /// The destinations for a server of this cluster.

@@ -1,5 +1,7 @@
 //! The tree and the table against a list and `matches`, the set against a list and `collides`, with seeded random subjects and filters over few tokens.
 
+mod transforms;
+
 use everjet_subject::{
     FilterSet, FilterTree, SubjectId, SubjectTable, collides, is_valid_filter, matches,
 };

@@ -33,7 +33,7 @@ use crate::filter::tokens;
 /// The first letter of each word of a function's name may be upper case, and there may be blanks around name and numbers.
 /// A count of zero, below zero or not below the token's length leaves the token whole; a wildcard index below 1 stands for
 /// the first token of the subject; a modulus of zero gives 0. Bytes are cut without regard to UTF-8. All of this is what
-/// nats-server does (`tests/transforms.txt`).
+/// nats-server does (`tests/transforms/values.txt`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectTransform {
     source: Box<[u8]>,
@@ -145,7 +145,7 @@ impl SubjectTransform {
     /// Whether [`Self::apply`] takes the subject.
     #[must_use]
     pub fn applies_to(&self, subject: &[u8]) -> bool {
-        Places::find(&self.source, subject).is_some()
+        source_takes(&self.source, subject)
     }
 
     /// Whether a subject always becomes the same: no `random` in the destination.
@@ -184,6 +184,11 @@ pub fn identity_destination(filter: &[u8]) -> Vec<u8> {
     }
     destination.pop();
     destination
+}
+
+/// Whether a transform with this source takes the subject.
+pub(crate) fn source_takes(source: &[u8], subject: &[u8]) -> bool {
+    Places::find(source, subject).is_some()
 }
 
 /// What is to know about a source or destination before its tokens are looked into.

@@ -16,7 +16,7 @@ fn bytes(field: &str) -> Vec<u8> {
 
 #[test]
 fn subjects_become_what_nats_server_makes_of_them() {
-    let rows = include_str!("transforms.txt").lines();
+    let rows = include_str!("values.txt").lines();
     let mut checked = 0;
     for row in rows.filter(|row| !row.starts_with('#')) {
         let fields: Vec<Vec<u8>> = row.split('\t').map(bytes).collect();
