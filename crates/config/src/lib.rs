@@ -16,6 +16,7 @@ mod jetstream;
 mod limits;
 mod listen;
 mod logging;
+mod mappings;
 mod options;
 mod overrides;
 mod parser;

@@ -1,7 +1,10 @@
 //! All options together.
 
+use everjet_subject::SubjectMapping;
+
 use crate::authorization::AuthorizationOptions;
 use crate::jetstream::{JetStreamBlock, JetStreamOptions};
+use crate::mappings;
 use crate::reader::Reader;
 use crate::unsupported::{self, Block};
 use crate::{
@@ -27,6 +30,8 @@ pub struct Options {
     pub files: FileOptions,
     /// Who may connect.
     pub authorization: AuthorizationOptions,
+    /// Where messages of clients go instead of their subject, in the order in which they apply. Default nowhere.
+    pub mappings: Vec<SubjectMapping>,
     /// JetStream; `None` when it is off, which is the default.
     pub jetstream: Option<JetStreamOptions>,
     /// Folder of the store when it is set while JetStream is off; `-js` turns it on.
@@ -95,8 +100,18 @@ impl Options {
             "server_name" => self.server_name = server_name(entry, reader),
             "authorization" => self.authorization.take(entry, reader),
             "jetstream" => jetstream.take(entry, reader),
+            "mappings" | "maps" => self.take_mappings(entry, reader),
             "store_dir" | "storedir" => jetstream.take_store_dir(entry, reader),
             key => unsupported::refuse(Block::Top, key, entry, reader),
+        }
+    }
+
+    /// Reads the block, which has two names: written twice, it is not said which mappings come first.
+    fn take_mappings(&mut self, entry: &Entry, reader: &mut Reader) {
+        if self.mappings.is_empty() {
+            self.mappings = mappings::read(entry, reader);
+        } else {
+            reader.refuse(entry, "mappings and maps are one block: write it once");
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everjet_values::{parse_duration, parse_size};
 
-use crate::{ConfigError, Entry, Kind};
+use crate::{ConfigError, Entry, Kind, Position};
 
 /// Collects what is wrong while options are read.
 #[derive(Debug, Default)]
@@ -16,7 +16,12 @@ pub(crate) struct Reader {
 impl Reader {
     /// Notes that `entry` is wrong.
     pub(crate) fn refuse(&mut self, entry: &Entry, text: impl Into<String>) {
-        self.errors.push(ConfigError::at(&entry.position, text));
+        self.refuse_at(&entry.position, text);
+    }
+
+    /// Notes that what stands at `position` is wrong.
+    pub(crate) fn refuse_at(&mut self, position: &Position, text: impl Into<String>) {
+        self.errors.push(ConfigError::at(position, text));
     }
 
     /// Notes that `entry` has a value of the wrong kind.

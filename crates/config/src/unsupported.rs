@@ -52,8 +52,6 @@ const TOP: &[&str] = &[
     "log_size_limit",
     "logfile_max_num",
     "logfile_size_limit",
-    "mappings",
-    "maps",
     "max_closed_clients",
     "max_traced_msg_len",
     "monitor_port",

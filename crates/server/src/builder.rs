@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+use everjet_subject::SubjectMapping;
 use everjet_values::Clock;
 
 use crate::seams::OsClock;
@@ -35,6 +36,7 @@ pub struct ServerBuilder {
     pub(crate) pending_max: usize,
     pub(crate) write_deadline: Duration,
     pub(crate) reactors: usize,
+    pub(crate) mappings: Vec<SubjectMapping>,
     pub(crate) jetstream: Option<JetStreamChoice>,
     pub(crate) log: Arc<Log>,
 }
@@ -50,6 +52,7 @@ impl Default for ServerBuilder {
             pending_max: 64 << 20,
             write_deadline: Duration::from_secs(10),
             reactors: 0,
+            mappings: Vec::new(),
             jetstream: None,
             log: Arc::new(Log::silent()),
         }
@@ -122,6 +125,14 @@ impl ServerBuilder {
     #[must_use]
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.limits.payload_max = bytes;
+        self
+    }
+
+    /// Lets messages that clients publish go to another subject. Of several mappings the first that matches a message counts,
+    /// as with the block `mappings` of the configuration.
+    #[must_use]
+    pub fn mapping(mut self, mapping: SubjectMapping) -> Self {
+        self.mappings.push(mapping);
         self
     }
 

@@ -26,6 +26,7 @@ pub mod cli;
 pub use builder::ServerBuilder;
 pub use error::ServerError;
 pub use everjet_jetstream::SyncPolicy;
+pub use everjet_subject::{MapDestination, MappingError, SubjectMapping};
 pub use log::{Log, LogLevel, LogOptions};
 pub use server::Server;
 

@@ -38,6 +38,7 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
         connections_max: Some(size(limits.max_connections)),
         pending_max: size(limits.max_pending),
         write_deadline: limits.write_deadline,
+        mappings: options.mappings.clone(),
         log: Arc::new(log),
         ..ServerBuilder::default()
     };

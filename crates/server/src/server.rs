@@ -7,7 +7,7 @@ use everjet_api::{API_LEVEL, NATS_VERSION};
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
 use everjet_net::{ListenerConfig, NetConfig, Network, OpeningPlan};
-use everjet_routing::Account;
+use everjet_routing::{Account, Mappings};
 use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
 
@@ -59,7 +59,9 @@ impl Server {
         say(&format!("  Version:  {NATS_VERSION} (Everjet {VERSION})"));
         say(&format!("  Name:     {name}"));
         say(&format!("  ID:       {id}"));
-        let account = Account::new(GLOBAL_ACCOUNT);
+        // A server that is not part of a cluster.
+        let mappings = Mappings::new(builder.mappings.clone(), None);
+        let account = Account::with_mappings(GLOBAL_ACCOUNT, mappings);
         let listen = builder.address()?;
         let jetstream = match &builder.jetstream {
             Some(choice) => {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use everjet_server::{Server, ServerError, SyncPolicy};
+use everjet_server::{Server, ServerError, SubjectMapping, SyncPolicy};
 
 /// A bare client: what is sent and the lines that come back.
 struct Client {
@@ -198,5 +198,20 @@ fn credentials_are_asked_for() {
         assert!(lines[0].contains("\"auth_required\":true"), "{lines:?}");
         assert_eq!(lines[1], expected);
     }
+    server.stop();
+}
+
+#[test]
+fn messages_of_clients_are_mapped_as_the_builder_says() {
+    let mapping = SubjectMapping::to("orders.*.*", "$2.orders.$1").expect("a valid mapping");
+    let server = Server::builder()
+        .host("127.0.0.1")
+        .port(0)
+        .mapping(mapping)
+        .start()
+        .expect("the server starts");
+    let mut client = Client::connect(&server);
+    client.send("SUB > 1\r\nPUB orders.new.eu 0\r\n\r\n");
+    assert_eq!(client.line(), "MSG eu.orders.new 1 0");
     server.stop();
 }

@@ -28,9 +28,11 @@ pub(crate) const LAYERS: [(&str, u8); 21] = [
 ];
 
 /// Edges within a layer. `values` is the floor of layer 0 and free for all.
-const SIDEWAYS: [(&str, &str); 6] = [
+const SIDEWAYS: [(&str, &str); 7] = [
     // API subjects and stream configurations are checked as subjects.
     ("api", "subject"),
+    // Subjects in a configuration are checked where they stand.
+    ("config", "subject"),
     // A consumer reads what a stream stores.
     ("consumer", "store"),
     // A stream owns its store and its consumers.
