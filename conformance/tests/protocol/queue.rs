@@ -85,6 +85,95 @@ fn members_of_one_connection_are_members_like_others() {
 }
 
 #[test]
+fn members_that_come_first_get_no_more_than_the_last() {
+    // Chi-square of 8 members: 7 degrees of freedom, above 40 once in a million runs.
+    let received = spread(8_000, 8);
+    let square = |share: &usize| i64::try_from(*share).expect("small").pow(2);
+    let chi_square = received.iter().map(square).sum::<i64>() / 1_000 - 8_000;
+    assert!(chi_square < 40, "{received:?}");
+}
+
+#[test]
+fn when_a_member_takes_no_more_the_next_one_gets_the_message() {
+    let server = ServerProcess::start("");
+    let mut client = RawClient::ready(server.port());
+    client.send(b"SUB work workers 1\r\nUNSUB 1 5\r\nSUB work workers 2\r\n");
+    client.send("PUB work 0\r\n\r\n".repeat(200).as_bytes());
+    let sids: Vec<String> = (0..200).map(|_| client.message().sid).collect();
+    client.expect_quiet();
+    assert_eq!(sids.iter().filter(|sid| *sid == "1").count(), 5);
+}
+
+#[test]
+fn a_message_passes_over_members_of_a_publisher_without_echo() {
+    check(
+        r#"
+        A> CONNECT {"verbose":false,"echo":false,"headers":true,"no_responders":true}
+        A> SUB work workers 1
+        A> SUB work workers 2
+        A> SUB inbox 3
+        B> CONNECT {"verbose":false}
+        B> SUB work workers 4
+        B> PING
+        B< PONG
+        A> PUB work 1
+        A> a
+        A> PUB work 1
+        A> b
+        A> PUB work 1
+        A> c
+        B< MSG work 4 1
+        B< a
+        B< MSG work 4 1
+        B< b
+        B< MSG work 4 1
+        B< c
+        B> UNSUB 4
+        B> PING
+        B< PONG
+        # Nobody else is left, and its own members do not count as listeners.
+        A> PUB work inbox 1
+        A> d
+        A< HMSG inbox 3 36 36
+        A< NATS/1.0 503
+        A< Nats-Subject: work
+        A<
+        A<
+        "#,
+    );
+}
+
+#[test]
+fn the_members_of_a_connection_that_ended_are_gone() {
+    let server = ServerProcess::start("");
+    let mut publisher = RawClient::ready(server.port());
+    publisher.send(b"SUB inbox 1\r\n");
+    let mut stays = RawClient::ready(server.port());
+    stays.send(b"SUB work workers 1\r\n");
+    stays.expect_quiet();
+    let mut goes = RawClient::ready(server.port());
+    goes.send(b"SUB work workers 1\r\nSUB only workers 2\r\n");
+    goes.expect_quiet();
+    drop(goes);
+    // The server has noticed when nobody is left on the subject that only that connection had.
+    loop {
+        publisher.send(b"PUB only inbox 0\r\n\r\nPING\r\n");
+        let line = publisher.line();
+        if line == "PONG" {
+            continue;
+        }
+        assert!(line.starts_with("HMSG inbox 1 "), "{line}");
+        while publisher.line() != "PONG" {}
+        break;
+    }
+    publisher.send("PUB work 0\r\n\r\n".repeat(100).as_bytes());
+    for _ in 0..100 {
+        assert_eq!(stays.message().subject, "work");
+    }
+    stays.expect_quiet();
+}
+
+#[test]
 fn a_group_is_named_together_with_its_subject() {
     check(
         r#"
