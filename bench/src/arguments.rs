@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::rows::{self, Row};
+use crate::rows::{self, Group, Row};
 
 /// What `--help` prints.
 pub(crate) const USAGE: &str = "\
@@ -12,9 +12,11 @@ usage: everjet-bench compare --ours PATH --reference PATH [options]
 
   --ours PATH        the server executable to measure
   --reference PATH   the server executable to measure it against
-  --rows A,B,...     only these rows (default: all; `rows` lists them)
-  --pairs N          pairs of runs a row (default 5, at most 100)
-  --seconds S        length of a run, 0.2 to 30 (default 2.5)
+  --group NAME       core, jetstream or all (default: all)
+  --rows A,B,...     only these rows (`rows` lists them)
+  --pairs N          pairs of runs a row, at most 100 (default: as `rows` says)
+  --seconds S        length of a run, 0.2 to 30 (default: as `rows` says)
+  --write PAGE       puts the table of each group into this Markdown file, between its two marker lines; not with --rows
 
 Store directories are made under TMPDIR: it should be on the disk that matters, not in memory.
 ";
@@ -28,13 +30,34 @@ pub(crate) enum Invocation {
 }
 
 /// A comparison to run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Options {
     pub(crate) ours: PathBuf,
     pub(crate) reference: PathBuf,
     pub(crate) rows: Vec<&'static Row>,
-    pub(crate) pairs: usize,
-    pub(crate) length: Duration,
+    /// The page that gets the tables.
+    pub(crate) write: Option<PathBuf>,
+    pairs: Option<usize>,
+    length: Option<Duration>,
+}
+
+impl Options {
+    /// How many pairs of runs a row gets.
+    pub(crate) fn pairs(&self, row: &Row) -> usize {
+        self.pairs.unwrap_or(row.pairs)
+    }
+
+    /// How long a run of the row is.
+    pub(crate) fn length(&self, row: &Row) -> Duration {
+        self.length
+            .unwrap_or_else(|| Duration::from_secs_f64(row.seconds))
+    }
+
+    /// The groups that have a row here.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Group> {
+        let has = |group| self.rows.iter().any(|row| row.group == group);
+        Group::ALL.into_iter().filter(move |group| has(*group))
+    }
 }
 
 /// Reads the arguments after the program's name.
@@ -45,10 +68,8 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
         Some("-h" | "--help" | "help") => return Ok(Invocation::Help),
         other => return Err(format!("unknown command {:?}", other.unwrap_or_default())),
     }
-    let (mut ours, mut reference) = (None, None);
-    let mut selected: Vec<&'static Row> = rows::ALL.iter().collect();
-    let mut pairs = 5;
-    let mut length = Duration::from_millis(2_500);
+    let (mut ours, mut reference, mut rows, mut groups) = (None, None, None, None);
+    let mut options = Options::default();
     while let Some(name) = arguments.next() {
         if name == "-h" || name == "--help" {
             return Ok(Invocation::Help);
@@ -59,19 +80,42 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
         match name.as_str() {
             "--ours" => ours = Some(PathBuf::from(value)),
             "--reference" => reference = Some(PathBuf::from(value)),
-            "--rows" => selected = value.split(',').map(row).collect::<Result<_, _>>()?,
-            "--pairs" => pairs = number(&name, &value, 1.0, 100.0)? as usize,
-            "--seconds" => length = Duration::from_secs_f64(number(&name, &value, 0.2, 30.0)?),
+            "--group" => groups = Some(group(&value)?),
+            "--rows" => rows = Some(value.split(',').map(row).collect::<Result<_, _>>()?),
+            "--pairs" => options.pairs = Some(number(&name, &value, 1.0, 100.0)? as usize),
+            "--seconds" => {
+                options.length = Some(Duration::from_secs_f64(number(&name, &value, 0.2, 30.0)?));
+            }
+            "--write" => options.write = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {name}")),
         }
     }
-    Ok(Invocation::Compare(Options {
-        ours: ours.ok_or("--ours is missing")?,
-        reference: reference.ok_or("--reference is missing")?,
-        rows: selected,
-        pairs,
-        length,
-    }))
+    options.ours = ours.ok_or("--ours is missing")?;
+    options.reference = reference.ok_or("--reference is missing")?;
+    options.rows = match (rows, groups) {
+        (Some(_), Some(_)) => return Err("--rows and --group exclude each other".to_owned()),
+        (Some(_), None) if options.write.is_some() => {
+            return Err("--write wants whole groups, not --rows".to_owned());
+        }
+        (Some(rows), None) => rows,
+        (None, groups) => {
+            let groups = groups.unwrap_or(&Group::ALL);
+            let rows = rows::ALL.iter();
+            rows.filter(|row| groups.contains(&row.group)).collect()
+        }
+    };
+    Ok(Invocation::Compare(options))
+}
+
+fn group(name: &str) -> Result<&'static [Group], String> {
+    match name {
+        "core" => Ok(&[Group::Core]),
+        "jetstream" => Ok(&[Group::JetStream]),
+        "all" => Ok(&Group::ALL),
+        _ => Err(format!(
+            "no group {name:?}; there are core, jetstream and all"
+        )),
+    }
 }
 
 fn row(name: &str) -> Result<&'static Row, String> {
@@ -92,11 +136,15 @@ fn number(name: &str, value: &str, min: f64, max: f64) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    fn check(line: &str, expected: Result<(usize, usize), &str>) {
+    /// Number of rows, and pairs and seconds of the first one.
+    fn check(line: &str, expected: Result<(usize, usize, f64), &str>) {
         let got = parse(line.split_whitespace().map(str::to_owned));
         match (got, expected) {
-            (Ok(Invocation::Compare(options)), Ok((rows, pairs))) => {
-                assert_eq!((options.rows.len(), options.pairs), (rows, pairs), "{line}");
+            (Ok(Invocation::Compare(options)), Ok(expected)) => {
+                let first = options.rows[0];
+                let seconds = options.length(first).as_secs_f64();
+                let got = (options.rows.len(), options.pairs(first), seconds);
+                assert_eq!(got, expected, "{line}");
             }
             (Err(error), Err(text)) => assert!(error.contains(text), "{line}: {error}"),
             (got, _) => panic!("{line}: {got:?}"),
@@ -105,22 +153,36 @@ mod tests {
 
     #[test]
     fn the_command_line_is_checked() {
-        check("compare --ours a --reference b", Ok((rows::ALL.len(), 5)));
-        check(
-            "compare --ours a --reference b --rows core-1to1,js-sync-lazy --pairs 3",
-            Ok((2, 3)),
-        );
+        const BOTH: &str = "compare --ours a --reference b";
+        let check_options = |options: &str, expected| check(&format!("{BOTH} {options}"), expected);
+        check_options("", Ok((22, 5, 1.5)));
+        check_options("--group core", Ok((17, 5, 1.5)));
+        check_options("--group jetstream --write page.md", Ok((5, 5, 2.5)));
+        check_options("--group all --seconds 0.5", Ok((22, 5, 0.5)));
+        check_options("--rows core-idle,js-sync-lazy", Ok((2, 2, 1.5)));
+        check_options("--rows core-idle --pairs 3", Ok((1, 3, 1.5)));
+        check_options("--rows nope", Err("no row \"nope\""));
+        check_options("--group nope", Err("no group \"nope\""));
+        check_options("--rows core-idle --group core", Err("exclude"));
+        check_options("--rows core-idle --write a", Err("whole groups"));
+        check_options("--pairs 0", Err("--pairs wants a number"));
+        check_options("--wat 1", Err("unknown option --wat"));
         check("compare --ours a", Err("--reference is missing"));
-        check(
-            "compare --ours a --reference b --rows nope",
-            Err("no row \"nope\""),
-        );
-        check(
-            "compare --ours a --reference b --pairs 0",
-            Err("--pairs wants a number"),
-        );
         check("compare --ours", Err("--ours needs a value"));
-        check("compare --wat 1", Err("unknown option --wat"));
         check("", Err("unknown command"));
+    }
+
+    #[test]
+    fn groups_follow_from_the_rows() {
+        let only = |names: &[&str]| Options {
+            rows: names.iter().filter_map(|name| row(name).ok()).collect(),
+            ..Options::default()
+        };
+        let check = |names: &[&str], expected: &[Group]| {
+            assert_eq!(only(names).groups().collect::<Vec<_>>(), expected);
+        };
+        check(&["js-sync-lazy"], &[Group::JetStream]);
+        check(&["js-sync-lazy", "core-idle"], &Group::ALL);
+        check(&[], &[]);
     }
 }

@@ -1,12 +1,14 @@
 //! Interleaved pairs of runs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use everjet_conformance::ServerProcess;
 
 use crate::arguments::Options;
 use crate::machine;
-use crate::rows::{Load, Row};
+use crate::outcome::Outcome;
+use crate::rows::Row;
 
 /// A pair whose halves met a machine this much faster or slower is run again.
 const SPEED_RATIO_MAX: f64 = 1.5;
@@ -14,10 +16,10 @@ const SPEED_RATIO_MAX: f64 = 1.5;
 const ATTEMPTS: usize = 3;
 
 /// One run of each server, close together in time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pair {
-    pub(crate) ours: Load,
-    pub(crate) reference: Load,
+    pub(crate) ours: Outcome,
+    pub(crate) reference: Outcome,
 }
 
 /// The pairs of one row.
@@ -31,6 +33,8 @@ pub(crate) struct Series {
 
 /// Runs all rows; the order within pairs alternates: A B, B A, A B, ...
 pub(crate) fn run(options: &Options) -> Vec<Series> {
+    // Before the first server starts: it inherits the limit.
+    machine::raise_open_files();
     let rows = options.rows.iter();
     rows.map(|row| {
         let mut series = Series {
@@ -38,8 +42,9 @@ pub(crate) fn run(options: &Options) -> Vec<Series> {
             pairs: Vec::new(),
             dropped: 0,
         };
-        for index in 0..options.pairs {
-            eprintln!("{}: pair {} of {}", row.name, index + 1, options.pairs);
+        let pairs = options.pairs(row);
+        for index in 0..pairs {
+            eprintln!("{}: pair {} of {pairs}", row.name, index + 1);
             let pair = one_pair(options, row, index % 2 == 1, &mut series.dropped);
             series.pairs.push(pair);
         }
@@ -49,47 +54,37 @@ pub(crate) fn run(options: &Options) -> Vec<Series> {
 }
 
 fn one_pair(options: &Options, row: &Row, reversed: bool, dropped: &mut usize) -> Pair {
+    let length = options.length(row);
     let mut attempt = 1;
     loop {
-        let (first, second) = match reversed {
-            false => (&options.ours, &options.reference),
-            true => (&options.reference, &options.ours),
+        let run = |server: &Path, who| one_run(server, who, row, length);
+        let ours = || run(&options.ours, "ours");
+        let reference = || run(&options.reference, "reference");
+        let (ours, reference) = if reversed {
+            let first = reference();
+            (ours(), first)
+        } else {
+            (ours(), reference())
         };
-        let (speed_first, first) = one_run(first, row, options);
-        let (speed_second, second) = one_run(second, row, options);
-        let ratio = speed_first / speed_second;
+        let ratio = ours.0 / reference.0;
         let comparable = (1.0 / SPEED_RATIO_MAX..=SPEED_RATIO_MAX).contains(&ratio);
         if !comparable && attempt < ATTEMPTS {
             attempt += 1;
             *dropped += 1;
             continue;
         }
-        return match reversed {
-            false => Pair {
-                ours: first,
-                reference: second,
-            },
-            true => Pair {
-                ours: second,
-                reference: first,
-            },
+        return Pair {
+            ours: ours.1,
+            reference: reference.1,
         };
     }
 }
 
-fn one_run(executable: &Path, row: &Row, options: &Options) -> (f64, Load) {
-    let who = if executable == options.ours {
-        "ours"
-    } else {
-        "reference"
-    };
+/// The machine's speed just before, and the outcome.
+fn one_run(executable: &Path, who: &str, row: &Row, length: Duration) -> (f64, Outcome) {
     let server = ServerProcess::start_with(executable, row.config, &[]);
     let speed = machine::speed();
-    let load = (row.run)(&server, options.length);
-    eprintln!(
-        "  {who:<9} {:>10.0}/s {:>8.3} us CPU each",
-        load.rate(),
-        load.cpu_each_us()
-    );
-    (speed, load)
+    let outcome = (row.run)(&server, length);
+    eprintln!("  {who:<9} {}", outcome.describe());
+    (speed, outcome)
 }

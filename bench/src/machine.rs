@@ -4,6 +4,8 @@ use std::fs;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Kernel clock ticks a second in /proc: 100 on every Linux platform Rust supports.
 const TICKS_PER_SECOND: u64 = 100;
 
@@ -22,6 +24,36 @@ fn ticks(stat: &str) -> Option<u64> {
     let user: u64 = fields.next()?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
     Some(user + system)
+}
+
+/// Resident memory of a process in bytes, its share of what it has in common with others included.
+///
+/// # Panics
+/// When the system does not say.
+pub(crate) fn resident_bytes(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+    let rollup = rollup.expect("the memory of our own child can be read");
+    pss(&rollup).expect("the system accounts for shared pages") * 1_024
+}
+
+/// The `Pss` line of `/proc/<pid>/smaps_rollup`, in KiB.
+fn pss(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// Lets this process, and the servers it starts from now on, have as many files open as the system allows; returns how many.
+pub(crate) fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.unwrap_or(u64::MAX)
 }
 
 /// How many rounds of a fixed computation fit into 50 ms: the speed a neighbour leaves us right now.
@@ -63,6 +95,14 @@ mod tests {
         let stat = "71 (a (b) c) S 1 71 71 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 1 0";
         assert_eq!(ticks(stat), Some(175));
         assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn the_proportional_share_is_read() {
+        let rollup = "5581-7ffe [rollup]\nRss:   1234 kB\nPss:    900 kB\nPss_Dirty: 7 kB\n";
+        assert_eq!(pss(rollup), Some(900));
+        assert_eq!(pss("Rss: 1 kB\n"), None);
+        assert!(resident_bytes(std::process::id()) > 1 << 16);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use memchr::memchr;
 
 use crate::connection::{open, read, write};
 use crate::machine::cpu_time;
-use crate::rows::{Load, PAYLOAD};
+use crate::outcome::Load;
+use crate::rows::PAYLOAD;
 use crate::stream_load::fill;
 
 /// Messages a pull request asks for; two requests are under way at any time.

@@ -1,19 +1,4 @@
-//! Medians and ranges.
-
-use crate::comparison::Pair;
-use crate::rows::Load;
-
-impl Load {
-    /// Messages a second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.messages as f64 / self.elapsed.as_secs_f64().max(1e-9)
-    }
-
-    /// Microseconds of the server's processor time a message.
-    pub(crate) fn cpu_each_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / (self.messages as f64).max(1.0)
-    }
-}
+//! Medians, ranges and percentiles.
 
 /// Median, least and greatest of some numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,9 +8,9 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
-/// The spread of `value` over the pairs; there must be one at least.
-pub(crate) fn spread(pairs: &[Pair], value: impl Fn(&Pair) -> f64) -> Spread {
-    let mut values: Vec<f64> = pairs.iter().map(value).collect();
+/// The spread of some values; there must be one at least.
+pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> Spread {
+    let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     let median = match values.len() % 2 {
@@ -39,51 +24,66 @@ pub(crate) fn spread(pairs: &[Pair], value: impl Fn(&Pair) -> f64) -> Spread {
     }
 }
 
+/// Latencies of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Latencies(Vec<u32>);
+
+impl Latencies {
+    /// Takes one, to the nanosecond; above four seconds they are all the same.
+    pub(crate) fn record(&mut self, latency: std::time::Duration) {
+        let nanoseconds = u32::try_from(latency.as_nanos()).unwrap_or(u32::MAX);
+        self.0.push(nanoseconds);
+    }
+
+    /// Number of latencies.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value in microseconds that `percent` of the latencies do not exceed: the nearest rank, so it is one that occurred.
+    /// There must be one at least.
+    pub(crate) fn percentile_us(&mut self, percent: f64) -> f64 {
+        self.0.sort_unstable();
+        let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
+        f64::from(self.0[rank.clamp(1, self.0.len()) - 1]) / 1e3
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn pair(ours: u64, reference: u64) -> Pair {
-        let load = |messages| Load {
-            messages,
-            elapsed: Duration::from_secs(2),
-            cpu: Duration::from_secs(1),
-        };
-        Pair {
-            ours: load(ours),
-            reference: load(reference),
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two_middle_ones() {
+        fn check(values: &[f64], median: f64, min: f64, max: f64) {
+            let expected = Spread { median, min, max };
+            assert_eq!(spread(values.iter().copied()), expected, "{values:?}");
         }
+        check(&[1.0], 1.0, 1.0, 1.0);
+        check(&[4.0, 1.0, 3.0], 3.0, 1.0, 4.0);
+        check(&[4.0, 1.0], 2.5, 1.0, 4.0);
     }
 
     #[test]
-    fn the_median_of_ratios_is_taken_pair_by_pair() {
-        let ratio = |pair: &Pair| pair.ours.rate() / pair.reference.rate();
-        let odd = spread(&[pair(10, 10), pair(40, 10), pair(30, 10)], ratio);
-        assert_eq!(
-            odd,
-            Spread {
-                median: 3.0,
-                min: 1.0,
-                max: 4.0
+    fn percentiles_are_latencies_that_occurred() {
+        fn check(nanoseconds: &[u64], percent: f64, expected_us: f64) {
+            let mut latencies = Latencies::default();
+            for &value in nanoseconds {
+                latencies.record(Duration::from_nanos(value));
             }
-        );
-        let even = spread(&[pair(10, 10), pair(40, 10)], ratio);
-        assert_eq!(
-            even,
-            Spread {
-                median: 2.5,
-                min: 1.0,
-                max: 4.0
-            }
-        );
-    }
-
-    #[test]
-    fn rates_and_costs_have_their_units() {
-        let load = pair(1_000_000, 1).ours;
-        assert!((load.rate() - 500_000.0).abs() < 1e-6);
-        assert!((load.cpu_each_us() - 1.0).abs() < 1e-9);
+            assert_eq!(latencies.len(), nanoseconds.len());
+            let got = latencies.percentile_us(percent);
+            assert!((got - expected_us).abs() < 1e-9, "{percent} %: {got}");
+        }
+        let hundred: Vec<u64> = (1..=100).rev().map(|value| value * 1_000).collect();
+        check(&hundred, 50.0, 50.0);
+        check(&hundred, 99.0, 99.0);
+        check(&hundred, 100.0, 100.0);
+        check(&[7_000], 50.0, 7.0);
+        check(&[7_000], 99.0, 7.0);
+        check(&[1_000, 2_000, 3_000], 50.0, 2.0);
+        check(&[60_000_000_000], 50.0, f64::from(u32::MAX) / 1e3);
     }
 }

@@ -7,7 +7,8 @@ use memchr::{memchr_iter, memmem};
 
 use crate::connection::{open, read, write};
 use crate::machine::cpu_time;
-use crate::rows::{Load, PAYLOAD};
+use crate::outcome::Load;
+use crate::rows::PAYLOAD;
 
 const WARM_UP: Duration = Duration::from_millis(200);
 
