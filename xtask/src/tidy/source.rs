@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Folders that are not part of the repository.
+/// What is not part of the repository. `.git` is a file in a further work tree.
 const SKIPPED: [&str; 4] = [".git", "target", "node_modules", "results"];
 
 /// A text file.
@@ -35,13 +35,16 @@ impl Tree {
             for entry in fs::read_dir(&path).map_err(fault)? {
                 let entry = entry.map_err(fault)?;
                 let name = entry.file_name().to_string_lossy().into_owned();
+                if SKIPPED.contains(&name.as_str()) {
+                    continue;
+                }
                 let path = if folder.is_empty() {
                     name.clone()
                 } else {
                     format!("{folder}/{name}")
                 };
                 let kind = entry.file_type().map_err(fault)?;
-                if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+                if kind.is_dir() {
                     folders.push(path);
                 } else if kind.is_file() {
                     let bytes = fs::read(entry.path()).map_err(fault)?;
