@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod instructions;
 mod process;
 mod test;
 mod tidy;
@@ -12,10 +13,12 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [--all]                everything CI runs: tidy, format, lints, documentation, all tests, the official clients
-                              (--all: a missing Python or Node is an error, not a notice)
+  test [--all]                everything CI runs: tidy, format, lints, documentation, all tests, the official clients,
+                              instruction counts (--all: a missing Python, Node or valgrind is an error, not a notice)
   tidy                        layers, file sizes, unsafe code, names that do not belong
   clients                     installs the official clients of Python and Node under target/clients
+  instructions [--record]     counts the instructions of the hot paths under valgrind and compares them with
+                              bench/instructions.txt (--record: writes them there)
   conformance PATH [ARGS]     runs the black-box suites that nats-server must pass too against the nats-server at PATH
 ";
 
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         ["test"] => test::everything(&root, test::Missing::Notice),
         ["test", "--all"] => test::everything(&root, test::Missing::Error),
         ["clients"] => clients::install(&root, clients::Language::ALL),
+        ["instructions"] => count_instructions(&root, instructions::Mode::Compare),
+        ["instructions", "--record"] => count_instructions(&root, instructions::Mode::Record),
         ["conformance", reference, rest @ ..] => {
             test::conformance(&root, Path::new(reference), rest)
         }
@@ -42,6 +47,16 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn count_instructions(root: &Path, mode: instructions::Mode) -> Result<(), String> {
+    match instructions::count(root, mode)? {
+        instructions::Outcome::Done => Ok(()),
+        instructions::Outcome::OtherArchitecture(recorded) => {
+            println!("NOT RUN: instruction counts; those of {recorded} are recorded");
+            Ok(())
         }
     }
 }

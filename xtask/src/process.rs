@@ -1,6 +1,7 @@
 //! Running other programs.
 
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whether a program can be started at all.
@@ -11,6 +12,31 @@ pub(crate) fn exists(program: &str) -> bool {
         .stderr(Stdio::null())
         .status();
     probe.is_ok_and(|status| status.success())
+}
+
+/// The cargo that runs us, in the workspace.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let program = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    command
+}
+
+/// What a command prints on both outputs, errors last.
+///
+/// # Errors
+/// It cannot be started, or it fails.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let text = describe(command);
+    let output = command
+        .output()
+        .map_err(|error| format!("{text}: {error}"))?;
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    match output.status.success() {
+        true => Ok(printed),
+        false => Err(format!("{text}: {}\n{printed}", output.status)),
+    }
 }
 
 /// Runs a command with our own input and output.

@@ -1,16 +1,16 @@
 //! Everything CI runs, in one go.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use crate::clients::{self, Language};
-use crate::process::{exists, run, run_watched};
+use crate::instructions;
+use crate::process::{cargo, exists, run, run_watched};
 use crate::tidy;
 
-/// What a missing Python or Node is.
+/// What a missing Python, Node or valgrind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// Said at the end; its tests are left out.
+    /// Said at the end; what needs it is left out.
     Notice,
     /// A failure.
     Error,
@@ -54,6 +54,9 @@ pub(crate) fn everything(root: &Path, missing: Missing) -> Result<(), String> {
             "not installed: {absent:?}; the runs of the official clients need them"
         ));
     }
+    if missing == Missing::Error && !instructions::is_available() {
+        return Err("not installed: valgrind; the instruction counts need it".to_owned());
+    }
     clients::install(root, &present)?;
     // The black-box suites run the binaries, which `cargo test` alone does not promise to build.
     run(cargo(root).args([
@@ -70,11 +73,30 @@ pub(crate) fn everything(root: &Path, missing: Missing) -> Result<(), String> {
         cargo(root).args(["test", "--doc", "--workspace", "--quiet"]),
         |line| counted.read(line),
     );
+    let instructions = count_instructions(root);
     println!("\n{counted}");
     for language in absent {
         println!("NOT RUN: the {language:?} client; install {language:?} and run this again");
     }
-    tests.and(documented)
+    if let Ok(Some(reason)) = &instructions {
+        println!("NOT RUN: instruction counts; {reason}");
+    }
+    tests.and(documented).and(instructions.map(drop))
+}
+
+/// Compares the instruction counts with the recorded ones; the reason if that is not possible here.
+fn count_instructions(root: &Path) -> Result<Option<String>, String> {
+    if !instructions::is_available() {
+        return Ok(Some("install valgrind and run this again".to_owned()));
+    }
+    Ok(
+        match instructions::count(root, instructions::Mode::Compare)? {
+            instructions::Outcome::Done => None,
+            instructions::Outcome::OtherArchitecture(recorded) => {
+                Some(format!("those of {recorded} are recorded"))
+            }
+        },
+    )
 }
 
 /// Runs the suites that count only if nats-server passes them against the nats-server at `reference`.
@@ -133,14 +155,6 @@ fn run_tests(root: &Path, absent: &[Language], counted: &mut Counts) -> Result<(
         }
     }
     run_watched(&mut command, |line| counted.read(line))
-}
-
-/// The cargo that runs us, in the workspace.
-fn cargo(root: &Path) -> Command {
-    let program = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-    let mut command = Command::new(program);
-    command.current_dir(root);
-    command
 }
 
 /// Tests counted from the output of the runners.

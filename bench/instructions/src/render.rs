@@ -1,0 +1,64 @@
+//! What receivers get. An operation is a delivery.
+
+use std::hint::black_box;
+
+use everjet_routing::{Account, Origin, Turn};
+use everjet_wire::{put_hmsg, put_msg};
+
+use crate::Case;
+use crate::sink::{message, subscribe};
+
+/// Messages in a round.
+const ROUND: usize = 100;
+const ROUNDS: u64 = 200;
+const SUBJECT: &str = "orders.eu.1234";
+const HEADERS: &[u8] = b"NATS/1.0\r\nNats-Msg-Id: 0123456789\r\n\r\n";
+
+pub(crate) const CASES: [Case; 5] = [
+    case("render-msg-16", 1, || rendered(&[b'x'; 16], b"")),
+    case("render-msg-128", 1, || rendered(&[b'x'; 128], b"")),
+    case("render-hmsg-128", 1, || rendered(&[b'x'; 128], HEADERS)),
+    // The whole way from a decoded publish to the bytes of the receivers: remembered match, staging, one flush a round.
+    case("deliver-1to1-128", 1, || delivered(1)),
+    case("deliver-1to10-128", 10, || delivered(10)),
+];
+
+const fn case(name: &'static str, receivers: u64, prepare: fn() -> Box<dyn FnMut()>) -> Case {
+    Case {
+        name,
+        rounds: ROUNDS,
+        operations: ROUND as u64 * receivers,
+        prepare,
+    }
+}
+
+fn rendered(payload: &'static [u8], headers: &'static [u8]) -> Box<dyn FnMut()> {
+    let mut out = Vec::with_capacity(64 << 10);
+    Box::new(move || {
+        for _ in 0..ROUND {
+            let subject = black_box(SUBJECT.as_bytes());
+            if headers.is_empty() {
+                put_msg(&mut out, subject, b"1", b"", payload);
+            } else {
+                put_hmsg(&mut out, subject, b"1", b"", headers, payload);
+            }
+        }
+        black_box(out.as_slice());
+        out.clear();
+    })
+}
+
+fn delivered(receivers: usize) -> Box<dyn FnMut()> {
+    let account = Account::new("$G");
+    for receiver in 0..receivers {
+        subscribe(&account, receiver as u64, SUBJECT);
+    }
+    let mut turn = Turn::new(1);
+    Box::new(move || {
+        for _ in 0..ROUND {
+            let message = message(black_box(SUBJECT), &[b'x'; 128]);
+            assert_eq!(turn.publish(&account, Origin::SERVER, &message), receivers);
+        }
+        turn.flush();
+    })
+}
