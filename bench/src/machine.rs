@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -74,7 +75,7 @@ pub(crate) fn speed() -> f64 {
     rounds as f64
 }
 
-/// One line about the machine for the report.
+/// One line about the machine and the day for the report.
 pub(crate) fn description() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -83,7 +84,11 @@ pub(crate) fn description() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, model)| model);
-    format!("{cores} cores of {model}, Linux {}", kernel.trim())
+    let today = Command::new("date").args(["-u", "+%F"]).output();
+    let today = today.map_or_else(|_| Vec::new(), |output| output.stdout);
+    let today = String::from_utf8_lossy(&today);
+    let (kernel, today) = (kernel.trim(), today.trim());
+    format!("{cores} cores of {model}, Linux {kernel}, {today}")
 }
 
 #[cfg(test)]
