@@ -9,7 +9,7 @@ use everjet_conformance::ServerProcess;
 use crate::connection::{open, round_trip, write};
 use crate::figure::Figure;
 use crate::outcome::{Load, Outcome};
-use crate::traffic::{Plan, WARM_UP};
+use crate::traffic::{Plan, SetOnDrop, WARM_UP};
 
 /// SUBs a second, and as many UNSUBs.
 const CHURN: f64 = 5_000.0;
@@ -29,6 +29,7 @@ pub(crate) fn beside_one_to_one(
     let (mut quiet, mut churned) = (Load::default(), Load::default());
     thread::scope(|scope| {
         let churn = scope.spawn(|| churn(server, &active, &over));
+        let end = SetOnDrop(&over);
         Plan::one_subject(1, 1, payload).carry_out(server, |traffic| {
             traffic.run(WARM_UP);
             for _ in 0..ROUNDS {
@@ -40,7 +41,7 @@ pub(crate) fn beside_one_to_one(
                 traffic.run(WARM_UP);
             }
         });
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         let share = churn.join().expect("the churn runs to its end");
         if share < 0.95 {
             eprintln!("  only {:.0} % of the churn was sent", share * 100.0);

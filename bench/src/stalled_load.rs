@@ -9,7 +9,7 @@ use everjet_conformance::ServerProcess;
 use crate::connection::open;
 use crate::figure::Figure;
 use crate::outcome::Outcome;
-use crate::traffic::{Plan, Traffic, WARM_UP};
+use crate::traffic::{Plan, SetOnDrop, Traffic, WARM_UP};
 
 const SUBSCRIBERS: usize = 10;
 /// What a server keeps for a connection that does not read, 64 MiB unless configured, and what the two sockets hold: after this
@@ -50,9 +50,8 @@ fn beside_a_stalled_one(server: &ServerProcess, remaining: &Plan, length: Durati
                 drop(stalled);
             }
         });
-        let rate = remaining.carry_out(server, |traffic| rate(traffic, length, &published));
-        over.store(true, Ordering::Relaxed);
-        rate
+        let _end = SetOnDrop(&over);
+        remaining.carry_out(server, |traffic| rate(traffic, length, &published))
     })
 }
 

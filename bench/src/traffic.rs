@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use everjet_conformance::ServerProcess;
 
-use crate::connection::{open, write};
+use crate::connection::{open, round_trip, write};
 use crate::machine::cpu_time;
 use crate::outcome::Load;
 use crate::sinks;
@@ -157,12 +157,13 @@ impl Plan {
         };
         thread::scope(|scope| {
             scope.spawn(|| sinks::count_bytes(subscribers, &received, &stop));
+            let _stop = StopSinks {
+                stop: &stop,
+                ends: &ends,
+            };
             let result = body(&mut traffic);
-            stop.store(true, Ordering::Relaxed);
-            for end in &ends {
-                // The server may have closed it already, which the sink reports.
-                let _ = end.shutdown(Shutdown::Both);
-            }
+            // What is still on its way must not reach the subscribers of the next plan.
+            traffic.publishers.iter_mut().for_each(round_trip);
             result
         })
     }
@@ -173,6 +174,31 @@ impl Plan {
             traffic.run(WARM_UP);
             traffic.measure(length)
         })
+    }
+}
+
+/// Ends the thread of the sinks when dropped, so that a panic beside it ends the comparison instead of waiting for it.
+struct StopSinks<'a> {
+    stop: &'a AtomicBool,
+    ends: &'a [TcpStream],
+}
+
+impl Drop for StopSinks<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for end in self.ends {
+            // The server may have closed it already, which the sink reports.
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Sets a flag when dropped, so that a thread which waits for it ends even after a panic.
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -220,7 +246,8 @@ impl Traffic<'_> {
             Receivers::Shared => self.deliveries.saturating_sub(self.delivered()),
             Receivers::All => {
                 let slowest = self.received.iter().map(|bytes| self.count(bytes)).min();
-                self.messages - slowest.unwrap_or(self.messages)
+                self.messages
+                    .saturating_sub(slowest.unwrap_or(self.messages))
             }
         }
     }
