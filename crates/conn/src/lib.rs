@@ -12,7 +12,6 @@ mod facts;
 mod keepalive;
 mod limits;
 mod publish;
-mod quoted;
 mod ready;
 
 pub use action::{Action, Subscriptions};

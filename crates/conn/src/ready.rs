@@ -3,10 +3,9 @@
 use std::num::NonZeroU64;
 
 use everjet_subject::{is_valid_filter, is_valid_literal, tokens};
-use everjet_wire::{ConnectOptions, Message, OK, put_err};
+use everjet_wire::{ConnectOptions, Message, OK, put_err, put_quoted};
 
 use crate::publish::{self, Violation};
-use crate::quoted::put_quoted;
 use crate::{Action, ClientLimits, Subscriptions};
 
 /// The queue group of the server's own subscriptions.
