@@ -116,7 +116,7 @@ fn read_switch(name: &str, attached: Option<String>) -> Result<Given, String> {
 }
 
 fn read_option(flag: Flag, name: &str, value: String) -> Result<Given, String> {
-    if flag != Flag::Port {
+    if !matches!(flag, Flag::Port | Flag::TracedPayloadMax) {
         return Ok(Given::Text(value));
     }
     match value.parse() {

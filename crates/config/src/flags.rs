@@ -14,6 +14,12 @@ pub(crate) enum Flag {
     LogTime,
     LogTimeUtc,
     Debug,
+    Trace,
+    TraceVerbose,
+    DebugTrace,
+    DebugTraceVerbose,
+    TracedPayloadMax,
+    ClientAdvertise,
     JetStream,
     StoreDir,
     User,
@@ -107,6 +113,30 @@ pub(crate) const FLAGS: &[FlagRow] = &[
         &["D", "debug"],
         "log what happens to each connection",
     ),
+    switch(
+        Flag::Trace,
+        &["V", "trace"],
+        "log every line of the protocol",
+    ),
+    switch(
+        Flag::TraceVerbose,
+        &["VV"],
+        "as -V, with the system account",
+    ),
+    switch(Flag::DebugTrace, &["DV"], "as -D -V"),
+    switch(Flag::DebugTraceVerbose, &["DVV"], "as -D -VV"),
+    option(
+        Flag::TracedPayloadMax,
+        &["max_traced_msg_len"],
+        "bytes",
+        "most bytes of a logged payload; 0 is all of them (0)",
+    ),
+    option(
+        Flag::ClientAdvertise,
+        &["client_advertise"],
+        "host",
+        "address for clients to be told, host or host:port",
+    ),
     switch(Flag::JetStream, &["js", "jetstream"], "turn JetStream on"),
     option(
         Flag::StoreDir,
@@ -133,11 +163,6 @@ pub(crate) const FLAGS: &[FlagRow] = &[
 
 /// Flags of nats-server that this version does not have.
 pub(crate) const UNSUPPORTED: &[&str] = &[
-    "DV",
-    "DVV",
-    "V",
-    "VV",
-    "client_advertise",
     "cluster",
     "cluster_advertise",
     "cluster_listen",
@@ -148,7 +173,6 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "https_port",
     "log_size_limit",
     "m",
-    "max_traced_msg_len",
     "ms",
     "no_advertise",
     "profile",
@@ -164,7 +188,6 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "tlscert",
     "tlskey",
     "tlsverify",
-    "trace",
 ];
 
 /// The flag with this name.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod advertise;
 mod args;
 mod authorization;
 mod cursor;
@@ -13,6 +14,7 @@ mod error;
 mod files;
 mod flags;
 mod jetstream;
+mod lame_duck;
 mod limits;
 mod listen;
 mod logging;
@@ -26,12 +28,14 @@ mod text;
 mod unsupported;
 mod value;
 
+pub use advertise::Advertise;
 pub use args::{Invocation, parse_args, usage};
 pub use authorization::{AuthorizationOptions, Credentials};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use files::FileOptions;
 pub use jetstream::{JetStreamOptions, SyncPolicy};
-pub use limits::LimitOptions;
+pub use lame_duck::LameDuckOptions;
+pub use limits::{LimitOptions, WriteTimeout};
 pub use listen::ListenOptions;
 pub use logging::LoggingOptions;
 pub use options::{Loaded, Options, load};

@@ -1,5 +1,6 @@
 //! The machine of a client connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,19 @@ impl Client {
     /// Writes the INFO line that the server speaks first.
     pub fn greeting(&self, out: &mut Vec<u8>) {
         self.put_info(out, false);
+    }
+
+    /// Takes over what the server says about itself from now on, and tells the client if it takes INFO at any time.
+    pub fn announce(&mut self, facts: Arc<ServerFacts>, out: &mut Vec<u8>) {
+        self.facts = facts;
+        if self.ready().is_some_and(Ready::takes_info_now) {
+            self.put_info(out, false);
+        }
+    }
+
+    /// Notes where the client connects from, when that is known only after the greeting.
+    pub fn set_peer_ip(&mut self, ip: IpAddr) {
+        self.peer.ip = Some(ip);
     }
 
     /// Notes that bytes came; once per read is enough.
@@ -202,6 +216,12 @@ impl Client {
         self.ready()?.identity.as_deref()
     }
 
+    /// The account that the client belongs to.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.facts.account
+    }
+
     /// The round trip time that the last answered PING took.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
@@ -277,7 +297,7 @@ impl Client {
             return;
         };
         let first = !std::mem::replace(&mut ready.pong_sent, true);
-        if first && ready.takes_info {
+        if first && ready.takes_info_now() {
             // After the PONG, never before it: clients take the first line after CONNECT and PING for the answer.
             self.put_info(out, true);
         }
@@ -286,7 +306,7 @@ impl Client {
     fn put_info(&self, out: &mut Vec<u8>, connected: bool) {
         let mut info = self.facts.info.clone();
         info.client_id = self.peer.id;
-        info.client_ip = self.peer.ip.to_string();
+        info.client_ip = self.peer.ip.map_or_else(String::new, |ip| ip.to_string());
         info.auth_required = self.rules.credentials.is_some();
         info.max_payload = self.rules.payload_max;
         if connected {

@@ -7,6 +7,7 @@
 mod action;
 mod client;
 mod close;
+mod complaint;
 mod credentials;
 mod facts;
 mod keepalive;
@@ -17,6 +18,7 @@ mod ready;
 pub use action::{Action, Subscriptions};
 pub use client::Client;
 pub use close::{Close, CloseReason};
+pub use complaint::{Refusal, complaint};
 pub use credentials::Credentials;
 pub use facts::{Peer, ServerFacts};
 pub use limits::ClientLimits;

@@ -46,7 +46,15 @@ impl Session {
         let account = "$G".to_owned();
         let facts = Arc::new(ServerFacts { info, account });
         let ip = "127.0.0.1".parse().expect("an address");
-        let client = Client::new(Arc::new(limits), facts, Peer { id: 5, ip }, START);
+        let client = Client::new(
+            Arc::new(limits),
+            facts,
+            Peer {
+                id: 5,
+                ip: Some(ip),
+            },
+            START,
+        );
         Self {
             client,
             known: Known::default(),
@@ -86,7 +94,7 @@ impl Session {
     fn perform(&mut self, action: Action<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let shown = match action {
-            Action::None | Action::Connected => return,
+            Action::None | Action::Refused(_) | Action::Connected => return,
             Action::Publish(message) => format!("<pub {}>", text(message.subject)),
             Action::Subscribe { filter, queue, sid } => {
                 self.known.0.insert(sid.to_vec(), ());
@@ -208,6 +216,60 @@ fn the_first_pong_comes_before_the_second_info() {
     );
     assert!(text.ends_with("} \r\nPONG\r\n"), "{text}");
     assert_eq!(text.matches("INFO").count(), 1);
+}
+
+#[test]
+fn what_changes_is_told_after_the_first_pong_to_who_takes_it() {
+    let changed = || {
+        let info = ServerInfo {
+            ldm: true,
+            ..ServerInfo::default()
+        };
+        let account = "$G".to_owned();
+        Arc::new(ServerFacts { info, account })
+    };
+    for (protocol, told) in [(0, false), (1, true)] {
+        let mut session = Session::start(ClientLimits::default());
+        let connect = format!("CONNECT {{\"verbose\":false,\"protocol\":{protocol}}}\r\n");
+        session.feed(START, connect.as_bytes());
+        session.client.announce(changed(), &mut session.shown);
+        assert_eq!(session.taken(), "", "before the first PONG");
+        session.feed(START, b"PING\r\n");
+        let text = session.taken();
+        let info = "PONG\r\nINFO {";
+        assert_eq!(
+            text.starts_with(info) && text.contains("\"ldm\":true"),
+            told
+        );
+        session.client.announce(changed(), &mut session.shown);
+        let text = session.taken();
+        assert_eq!(text.contains("\"ldm\":true"), told, "{text}");
+        assert!(!text.contains("connect_info"), "{text}");
+        assert_eq!(text.matches("INFO").count(), usize::from(told));
+    }
+    let mut silent = Session::start(ClientLimits::default());
+    silent.client.announce(changed(), &mut silent.shown);
+    assert_eq!(silent.taken(), "");
+}
+
+#[test]
+fn an_address_that_comes_late_is_told_late() {
+    let info = ServerInfo::default();
+    let account = "$G".to_owned();
+    let facts = Arc::new(ServerFacts { info, account });
+    let peer = Peer { id: 5, ip: None };
+    let mut session = Session::start(ClientLimits::default());
+    session.client = Client::new(Arc::default(), facts, peer, START);
+    session.client.greeting(&mut session.shown);
+    assert!(!session.taken().contains("client_ip"));
+    let ip = "10.1.2.3".parse().expect("an address");
+    session.client.set_peer_ip(ip);
+    session.feed(
+        START,
+        b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n",
+    );
+    let text = session.taken();
+    assert!(text.contains("\"client_ip\":\"10.1.2.3\""), "{text}");
 }
 
 #[test]

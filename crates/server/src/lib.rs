@@ -16,6 +16,7 @@
 mod builder;
 mod connections;
 mod error;
+mod lame_duck;
 mod log;
 mod options;
 mod seams;
@@ -26,6 +27,7 @@ pub mod cli;
 pub use builder::ServerBuilder;
 pub use error::ServerError;
 pub use everjet_jetstream::SyncPolicy;
+pub use everjet_net::InProcessConnection;
 pub use everjet_subject::{MapDestination, MappingError, SubjectMapping};
 pub use log::{Log, LogLevel, LogOptions};
 pub use server::Server;
