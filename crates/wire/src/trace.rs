@@ -99,7 +99,7 @@ fn sizes(verb: &str, arguments: &str) -> Option<(usize, usize)> {
 fn payload_text(payload: &[u8], headers: usize, options: &TraceOptions) -> Option<String> {
     let shown = if options.headers_only {
         let headers = payload.get(..headers)?;
-        headers.strip_suffix(b"\r\n").unwrap_or(headers)
+        headers.strip_suffix(b"\r\n\r\n").unwrap_or(headers)
     } else {
         payload
     };
@@ -255,7 +255,7 @@ mod tests {
             options(Some(17), false),
             "<<- MSG_PAYLOAD: [\"NATS/1.0\\r\\n\\r\\nhello\"]",
         );
-        cut(options(None, true), "<<- MSG_PAYLOAD: [\"NATS/1.0\\r\\n\"]");
+        cut(options(None, true), "<<- MSG_PAYLOAD: [\"NATS/1.0\"]");
         cut(options(Some(6), true), "<<- MSG_PAYLOAD: [\"NATS/1...\"]");
         check(
             TraceDirection::In,

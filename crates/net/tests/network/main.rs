@@ -1,6 +1,8 @@
 //! The network part with real sockets on the loopback interface. Every wait is a read with a timeout or a notice from
 //! the server; nothing sleeps.
 
+mod lifecycle;
+
 use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
