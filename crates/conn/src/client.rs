@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_values::Timestamp;
-use everjet_wire::{ConnectOptions, DecodeError, Frame, Limits, PING, PONG, put_err};
+use everjet_wire::{DecodeError, Frame, Limits, PING, PONG, put_err};
 
 use crate::keepalive::{Keepalive, Verdict};
 use crate::ready::Ready;
@@ -257,11 +257,24 @@ impl Client {
         json: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Action<'a>, Close> {
-        let options = ConnectOptions::parse(json).map_err(|_| Close {
+        let before = self.ready().and_then(Ready::repeatable);
+        let repeated = before.is_some();
+        let options = before.unwrap_or_default().with(json);
+        let mut options = options.map_err(|_| Close {
             reason: CloseReason::ProtocolViolation,
         })?;
-        let credentials = self.rules.credentials.as_ref();
-        let granted = credentials.is_none_or(|credentials| credentials.accept(&options));
+        let shown =
+            !(options.user.is_empty() && options.pass.is_empty() && options.auth_token.is_empty());
+        let granted = if repeated && !shown {
+            // Who was let in and says nothing new about it stays who he is.
+            options.user = self
+                .identity()
+                .map_or_else(String::new, |identity| identity.user.clone());
+            true
+        } else {
+            let credentials = self.rules.credentials.as_ref();
+            credentials.is_none_or(|credentials| credentials.accept(&options))
+        };
         if !granted || !options.account.is_empty() || options.new_account {
             return Err(deny(out));
         }
@@ -275,7 +288,6 @@ impl Client {
             return Err(close(out, text, CloseReason::NoRespondersRequiresHeaders));
         }
         let pong_sent = self.ready().is_some_and(|ready| ready.pong_sent);
-        let repeated = self.identity().is_some();
         if self.is_authenticating() {
             self.keepalive = Keepalive::new(self.rules.ping_interval, self.rules.ping_max, now);
         }

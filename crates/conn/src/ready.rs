@@ -79,6 +79,23 @@ impl Ready {
         }
     }
 
+    /// What a CONNECT said, if there was one, as a further one goes on from it. Credentials are not kept.
+    pub(crate) fn repeatable(&self) -> Option<ConnectOptions> {
+        let identity = self.identity.as_ref()?;
+        Some(ConnectOptions {
+            verbose: self.verbose,
+            pedantic: self.pedantic,
+            echo: self.echo,
+            no_responders: self.no_responders,
+            headers: self.headers,
+            protocol: i64::from(self.takes_info),
+            name: identity.name.clone(),
+            lang: identity.lang.clone(),
+            version: identity.version.clone(),
+            ..ConnectOptions::default()
+        })
+    }
+
     #[inline]
     pub(crate) fn publish<'a>(&self, message: Message<'a>, out: &mut Vec<u8>) -> Action<'a> {
         if self.pedantic && !is_valid_literal(message.subject) {

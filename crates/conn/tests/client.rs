@@ -342,6 +342,32 @@ fn limits_on_subscriptions_refuse_and_keep_the_connection() {
 }
 
 #[test]
+fn a_repeated_connect_changes_only_what_it_says() {
+    quiet(
+        "CONNECT {}\nSUB a 1\nCONNECT {\"verbose\":true}\nSUB a 1\n",
+        "<drop subscriptions><sub a None 1>+OK\n<drop subscriptions>+OK\n<sub a None 1>",
+        None,
+    );
+    let limits = ClientLimits {
+        credentials: Some(Credentials::Token("t".to_owned())),
+        ..ClientLimits::default()
+    };
+    let first = "CONNECT {\"verbose\":false,\"auth_token\":\"t\"}\n";
+    check_with(
+        &limits,
+        &format!("{first}CONNECT {{}}\nPING\n"),
+        "<drop subscriptions>PONG\n",
+        None,
+    );
+    check_with(
+        &limits,
+        &format!("{first}CONNECT {{\"auth_token\":\"x\"}}\n"),
+        "-ERR 'Authorization Violation'\n",
+        Some(CloseReason::AuthenticationFailure),
+    );
+}
+
+#[test]
 fn a_repeated_connect_drops_the_subscriptions() {
     check(
         "SUB a 1\nCONNECT {\"verbose\":false}\nSUB a 1\nSUB b 2\n",
