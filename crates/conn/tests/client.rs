@@ -532,6 +532,26 @@ fn silent_clients_are_pinged_until_they_are_stale() {
 }
 
 #[test]
+fn who_talks_without_answering_is_not_stale() {
+    let seconds = Duration::from_secs;
+    let mut session = Session::start(ClientLimits::default());
+    session.feed(START, b"CONNECT {\"verbose\":false}\r\n");
+    assert_eq!(session.tick(seconds(2)), "PING\r\n");
+    for due in (122..3_600).step_by(120) {
+        session.feed(START.plus(seconds(due - 1)), b"+OK\r\n");
+        assert_eq!(session.tick(seconds(due)), "", "{due}");
+    }
+    // After an hour the round trip time is asked for again.
+    session.feed(START.plus(seconds(3_601)), b"+OK\r\n");
+    assert_eq!(session.tick(seconds(3_602)), "");
+    session.feed(START.plus(seconds(3_721)), b"+OK\r\n");
+    assert_eq!(session.tick(seconds(3_722)), "PING\r\n");
+    // Then it falls silent.
+    assert_eq!(session.tick(seconds(3_842)), "PING\r\n");
+    assert_eq!(session.tick(seconds(3_962)), "-ERR 'Stale Connection'\r\n");
+}
+
+#[test]
 fn who_types_by_hand_is_left_alone_for_the_first_interval() {
     let seconds = Duration::from_secs;
     let mut session = Session::start(ClientLimits::default());
