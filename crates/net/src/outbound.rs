@@ -23,7 +23,7 @@ pub(crate) struct Outbound {
     owner: Arc<Mailbox>,
     pending_max: usize,
     /// Shows what goes out; `None` unless frames are traced.
-    trace: Option<OutTrace>,
+    trace: Option<Box<OutTrace>>,
     supports_headers: AtomicBool,
     closed: AtomicBool,
     state: Mutex<State>,
@@ -59,7 +59,7 @@ impl Outbound {
         socket: Arc<Socket>,
         layer: Option<Box<dyn Layer>>,
         pending_max: usize,
-        trace: Option<OutTrace>,
+        trace: Option<Box<OutTrace>>,
     ) -> Self {
         Self {
             place,

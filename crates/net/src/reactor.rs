@@ -551,15 +551,15 @@ impl Reactor {
         }
     }
 
-    fn out_trace(&self, id: ConnectionId, peer: Option<SocketAddr>) -> Option<OutTrace> {
+    fn out_trace(&self, id: ConnectionId, peer: Option<SocketAddr>) -> Option<Box<OutTrace>> {
         let options = self.shared.trace?;
-        Some(OutTrace {
+        Some(Box::new(OutTrace {
             events: self.shared.events.clone(),
             options,
             id,
             account: self.facts.account.clone(),
             client: Mutex::new((peer, None)),
-        })
+        }))
     }
 
     fn end_all(&mut self) {
