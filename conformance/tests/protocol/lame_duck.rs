@@ -1,8 +1,9 @@
 //! Lame duck mode: the server says good-bye (ADR-5).
 
 use std::net::TcpStream;
+use std::process::Command;
 
-use everjet_conformance::{RawClient, ServerProcess, Signal};
+use everjet_conformance::{RawClient, ServerProcess, Signal, executable};
 
 const TIMES: &str = "lame_duck_duration: \"30s\"\nlame_duck_grace_period: ";
 
@@ -67,6 +68,29 @@ fn within_the_grace_period_the_old_clients_are_served_and_new_ones_are_not() {
     server.signal(Signal::INT);
     client.expect_closed();
     assert!(server.wait().success());
+}
+
+#[test]
+fn a_running_server_is_told_with_its_own_executable() {
+    let mut server = ServerProcess::start("pid_file: \"{dir}/server.pid\"\n");
+    let pid_file = server.directory().join("server.pid");
+    let told = Command::new(executable::server())
+        .args(["--signal", &format!("ldm={}", pid_file.display())])
+        .output()
+        .expect("the executable starts");
+    assert!(told.status.success(), "{told:?}");
+    assert!(server.wait().success());
+    assert!(server.log().contains("Entering lame duck mode"));
+    let nobody = Command::new(executable::server())
+        .args(["-sl", "term=4194305"])
+        .output()
+        .expect("the executable starts");
+    assert_eq!(nobody.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&nobody.stderr).to_lowercase();
+    assert!(
+        text.starts_with("nats-server: \nsignal \"term\" 4194305: no such process"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::options::builder_of;
+use crate::signals;
 use crate::{Log, LogLevel, LogOptions, Server, ServerError};
 
 /// Runs the server as its binary does, until a signal ends it.
@@ -36,6 +37,13 @@ pub fn run(args: &[String]) -> ExitCode {
             ExitCode::from(exit)
         }
         Invocation::TestConfig(overrides) => test_config(&overrides),
+        Invocation::Signal(request) => match signals::send(&request) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => {
+                say_stderr(&format!("nats-server: {text}"));
+                ExitCode::FAILURE
+            }
+        },
         Invocation::Run(overrides) => match serve(&overrides) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => {

@@ -21,6 +21,7 @@ mod log;
 mod options;
 mod seams;
 mod server;
+mod signals;
 
 pub mod cli;
 

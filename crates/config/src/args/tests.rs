@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Advertise, Credentials, JetStreamOptions, Options};
+use crate::{Advertise, Credentials, JetStreamOptions, Options, SignalCommand};
 
 fn parse(line: &str) -> Invocation {
     let args: Vec<String> = line
@@ -240,6 +240,36 @@ fn tracing_comes_alone_or_with_debugging() {
         options.listen.client_advertise = Some(Advertise { host, port });
     });
     check("--client_advertise=", |_| {});
+}
+
+#[test]
+fn a_running_server_is_told_something() {
+    let told = |command, target: &str| {
+        let target = target.to_owned();
+        Invocation::Signal(SignalRequest { command, target })
+    };
+    assert_eq!(parse("-sl ldm=17"), told(SignalCommand::LameDuck, "17"));
+    assert_eq!(
+        parse("--signal=quit=/run/nats.pid"),
+        told(SignalCommand::Quit, "/run/nats.pid")
+    );
+    for (name, command) in [
+        ("stop", SignalCommand::Stop),
+        ("term", SignalCommand::Terminate),
+        ("reopen", SignalCommand::Reopen),
+        ("reload", SignalCommand::Reload),
+    ] {
+        assert_eq!(parse(&format!("--signal {name}")), told(command, ""));
+    }
+    assert_eq!(parse("-sl ldm -v"), Invocation::Version);
+    assert_eq!(
+        parse("-sl foo=1"),
+        Invocation::Refuse {
+            stderr: "nats-server: unknown signal \"foo\"".to_owned(),
+            usage: false,
+            exit: 1,
+        }
+    );
 }
 
 #[test]
