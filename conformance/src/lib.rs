@@ -15,5 +15,5 @@ mod transcript;
 
 pub use jetstream::{JetStream, Reply};
 pub use raw::{Message, RawClient};
-pub use server::ServerProcess;
+pub use server::{ServerProcess, Signal};
 pub use transcript::check;

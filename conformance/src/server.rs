@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
 use crate::{RawClient, executable};
@@ -115,18 +116,44 @@ impl ServerProcess {
     pub fn terminate(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server is running");
         kill_process(pid_of(&child), Signal::TERM).expect("our own child can be signalled");
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        loop {
-            if let Some(status) = child.try_wait().expect("our own child can be waited for") {
-                return status;
-            }
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("the server did not stop after SIGTERM\n{}", self.log());
-            }
+        self.wait_for(&mut child)
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is not running.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the server is running");
+        kill_process(pid_of(child), signal).expect("our own child can be signalled");
+    }
+
+    /// Waits until the log has `text`.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while !self.log().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "the log does not say {text:?}:\n{}",
+                self.log()
+            );
             thread::sleep(POLL);
         }
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Panics
+    /// When it is not running, or does not end in time.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server is running");
+        self.wait_for(&mut child)
     }
 
     /// Kills the process (`kill -9`) and waits for its end.
@@ -181,6 +208,22 @@ impl ServerProcess {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic while held").clone()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, child: &mut Child) -> ExitStatus {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        loop {
+            if let Some(status) = child.try_wait().expect("our own child can be waited for") {
+                return status;
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("the server did not stop\n{}", self.log());
+            }
+            thread::sleep(POLL);
+        }
     }
 
     #[track_caller]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind, consumer, stream};
-use everjet_conformance::{ServerProcess, executable};
+use everjet_conformance::{ServerProcess, Signal, executable};
 use futures_util::{StreamExt, TryStreamExt};
 
 /// Runs a script against a fresh server and restarts the server when the script asks for it.
@@ -258,4 +258,38 @@ async fn rust_async_nats_runs_the_story() {
     let names: Vec<String> = stream.consumer_names().try_collect().await.expect("listed");
     assert_eq!(names.len(), 2, "{names:?}");
     js.delete_stream("ORDERS").await.expect("deleted");
+}
+
+#[tokio::test]
+async fn rust_async_nats_hears_that_the_server_is_a_lame_duck() {
+    let server =
+        ServerProcess::start("lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"100ms\"\n");
+    let (events, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let client = async_nats::ConnectOptions::new()
+        .event_callback(move |event| {
+            // The test may have ended already.
+            drop(events.send(event));
+            async {}
+        })
+        .connect(server.url())
+        .await
+        .expect("connected");
+    client.flush().await.expect("the server answers");
+    server.signal(Signal::USR2);
+    for wanted in [
+        async_nats::Event::LameDuckMode,
+        async_nats::Event::Disconnected,
+    ] {
+        let wait = async {
+            while let Some(event) = heard.recv().await {
+                if event == wanted {
+                    return;
+                }
+            }
+            panic!("no more events");
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("the event comes in time");
+    }
 }

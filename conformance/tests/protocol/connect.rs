@@ -125,6 +125,64 @@ fn a_second_connect_may_change_verbose() {
 }
 
 #[test]
+fn a_second_connect_leaves_what_it_does_not_name() {
+    check(
+        r#"
+        A> CONNECT {"verbose":false,"headers":true,"no_responders":true}
+        A> CONNECT {}
+        A> SUB inbox 1
+        A> PUB nobody inbox 0
+        A>
+        A< HMSG inbox 1 38 38
+        A< NATS/1.0 503
+        A< Nats-Subject: nobody
+        A<
+        A<
+        A> PING
+        A< PONG
+        "#,
+    );
+    check_with(
+        "authorization: { token: sesame }\n",
+        r#"
+        A> CONNECT {"verbose":false,"auth_token":"sesame"}
+        A> CONNECT {"verbose":true}
+        A< +OK
+        A> CONNECT {"auth_token":"wrong"}
+        A< -ERR 'Authorization Violation'
+        A closed
+        "#,
+    );
+}
+
+#[test]
+fn accounts_of_old_clients_are_refused() {
+    for connect in [r#"{"account":"x"}"#, r#"{"new_account":true}"#] {
+        check(&format!(
+            "A> CONNECT {connect}\nA< -ERR 'Authorization Violation'\nA closed\n"
+        ));
+    }
+}
+
+#[test]
+fn without_header_support_headers_are_refused() {
+    check_with(
+        "no_header_support: true\n",
+        r#"
+        A< INFO {…"headers":false…} 
+        A> CONNECT {"verbose":false,"headers":true}
+        A> PING
+        A< PONG
+        A> HPUB foo 12 12
+        A closed
+        B> CONNECT {"verbose":false,"headers":true,"no_responders":true}
+        B< -ERR 'no responders requires headers support'
+        B closed
+        "#,
+    );
+}
+
+#[test]
 fn a_protocol_above_1_is_refused() {
     check(
         r#"

@@ -83,6 +83,16 @@ fn jetstream_and_authorization_show_in_the_greeting() {
 }
 
 #[test]
+fn an_address_for_clients_stands_in_place_of_the_real_one() {
+    let (_server, info) = greeting("client_advertise: \"nats.example.com:7777\"\n");
+    assert_eq!(info["host"], "nats.example.com");
+    assert_eq!(info["port"], 7777);
+    let (server, info) = greeting("client_advertise: \"nats.example.com\"\n");
+    assert_eq!(info["host"], "nats.example.com");
+    assert_eq!(info["port"], server.port());
+}
+
+#[test]
 fn client_ids_differ() {
     let server = ServerProcess::start("");
     let mut first = server.connect();

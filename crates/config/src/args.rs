@@ -3,6 +3,7 @@
 use crate::Overrides;
 use crate::flags::{self, FLAGS, Flag};
 use crate::overrides::Given;
+use crate::signal::SignalRequest;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Invocation {
     Version,
     /// Write [`usage`] to standard output and exit with 0.
     Help,
+    /// Tell a running server something and exit with 0.
+    Signal(SignalRequest),
     /// Say what is wrong and exit.
     Refuse {
         /// A line for standard error.
@@ -34,6 +37,7 @@ pub fn parse_args(args: &[String]) -> Invocation {
     let (mut test, mut version, mut help) = (false, false, false);
     let mut rest = args.iter();
     let mut word = None;
+    let mut signal = None;
     while let Some(arg) = rest.next() {
         if arg == "--" {
             word = rest.next();
@@ -70,6 +74,7 @@ pub fn parse_args(args: &[String]) -> Invocation {
         };
         let taken = match (row.flag, given) {
             (_, Err(text)) => return usage_error(text),
+            (Flag::Signal, Ok(given)) => signalled(&mut signal, given),
             (Flag::Test, Ok(given)) => switched(&mut test, &given),
             (Flag::Version, Ok(given)) => switched(&mut version, &given),
             (Flag::Help, Ok(given)) => switched(&mut help, &given),
@@ -84,6 +89,9 @@ pub fn parse_args(args: &[String]) -> Invocation {
     }
     if help {
         return Invocation::Help;
+    }
+    if let (None, Some(request)) = (word, signal) {
+        return Invocation::Signal(request);
     }
     match word.map(|word| (word, word.to_ascii_lowercase())) {
         Some((_, lower)) if lower == "version" => Invocation::Version,
@@ -102,6 +110,13 @@ fn switched(switch: &mut bool, given: &Given) -> Result<(), String> {
     Ok(())
 }
 
+fn signalled(signal: &mut Option<SignalRequest>, given: Given) -> Result<(), String> {
+    if let Given::Text(text) = given {
+        *signal = Some(SignalRequest::parse(&text)?);
+    }
+    Ok(())
+}
+
 fn read_switch(name: &str, attached: Option<String>) -> Result<Given, String> {
     let Some(value) = attached else {
         return Ok(Given::Switch(true));
@@ -116,7 +131,7 @@ fn read_switch(name: &str, attached: Option<String>) -> Result<Given, String> {
 }
 
 fn read_option(flag: Flag, name: &str, value: String) -> Result<Given, String> {
-    if flag != Flag::Port {
+    if !matches!(flag, Flag::Port | Flag::TracedPayloadMax) {
         return Ok(Given::Text(value));
     }
     match value.parse() {

@@ -9,11 +9,18 @@ pub(crate) enum Flag {
     PidFile,
     Config,
     Test,
+    Signal,
     PortsFileDir,
     LogFile,
     LogTime,
     LogTimeUtc,
     Debug,
+    Trace,
+    TraceVerbose,
+    DebugTrace,
+    DebugTraceVerbose,
+    TracedPayloadMax,
+    ClientAdvertise,
     JetStream,
     StoreDir,
     User,
@@ -90,6 +97,12 @@ pub(crate) const FLAGS: &[FlagRow] = &[
         "write the ports to a file in a folder",
     ),
     option(Flag::Config, &["c", "config"], "file", "configuration file"),
+    option(
+        Flag::Signal,
+        &["sl", "signal"],
+        "signal[=pid]",
+        "tell a running server: ldm, stop, quit, term, reopen, reload; pid is a number or a file",
+    ),
     switch(Flag::Test, &["t"], "check the configuration file and exit"),
     option(Flag::LogFile, &["l", "log"], "file", "log to a file"),
     switch(
@@ -106,6 +119,30 @@ pub(crate) const FLAGS: &[FlagRow] = &[
         Flag::Debug,
         &["D", "debug"],
         "log what happens to each connection",
+    ),
+    switch(
+        Flag::Trace,
+        &["V", "trace"],
+        "log every line of the protocol",
+    ),
+    switch(
+        Flag::TraceVerbose,
+        &["VV"],
+        "as -V, with the system account",
+    ),
+    switch(Flag::DebugTrace, &["DV"], "as -D -V"),
+    switch(Flag::DebugTraceVerbose, &["DVV"], "as -D -VV"),
+    option(
+        Flag::TracedPayloadMax,
+        &["max_traced_msg_len"],
+        "bytes",
+        "most bytes of a logged payload; 0 is all of them (0)",
+    ),
+    option(
+        Flag::ClientAdvertise,
+        &["client_advertise"],
+        "host",
+        "address for clients to be told, host or host:port",
     ),
     switch(Flag::JetStream, &["js", "jetstream"], "turn JetStream on"),
     option(
@@ -133,11 +170,6 @@ pub(crate) const FLAGS: &[FlagRow] = &[
 
 /// Flags of nats-server that this version does not have.
 pub(crate) const UNSUPPORTED: &[&str] = &[
-    "DV",
-    "DVV",
-    "V",
-    "VV",
-    "client_advertise",
     "cluster",
     "cluster_advertise",
     "cluster_listen",
@@ -148,7 +180,6 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "https_port",
     "log_size_limit",
     "m",
-    "max_traced_msg_len",
     "ms",
     "no_advertise",
     "profile",
@@ -156,15 +187,12 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "remote_syslog",
     "routes",
     "s",
-    "signal",
-    "sl",
     "syslog",
     "tls",
     "tlscacert",
     "tlscert",
     "tlskey",
     "tlsverify",
-    "trace",
 ];
 
 /// The flag with this name.

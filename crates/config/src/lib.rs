@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod advertise;
 mod args;
 mod authorization;
 mod cursor;
@@ -13,6 +14,7 @@ mod error;
 mod files;
 mod flags;
 mod jetstream;
+mod lame_duck;
 mod limits;
 mod listen;
 mod logging;
@@ -22,19 +24,23 @@ mod overrides;
 mod parser;
 mod reader;
 mod scalar;
+mod signal;
 mod text;
 mod unsupported;
 mod value;
 
+pub use advertise::Advertise;
 pub use args::{Invocation, parse_args, usage};
 pub use authorization::{AuthorizationOptions, Credentials};
 pub use error::{ConfigError, ConfigErrors, Position};
 pub use files::FileOptions;
 pub use jetstream::{JetStreamOptions, SyncPolicy};
-pub use limits::LimitOptions;
+pub use lame_duck::LameDuckOptions;
+pub use limits::{LimitOptions, WriteTimeout};
 pub use listen::ListenOptions;
 pub use logging::LoggingOptions;
 pub use options::{Loaded, Options, load};
 pub use overrides::Overrides;
 pub use parser::{Sources, parse};
+pub use signal::{SignalCommand, SignalRequest};
 pub use value::{Entry, Kind, Table, Value};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::Entry;
 use crate::reader::Reader;
+use crate::{Entry, Kind};
 
 /// Largest size in bytes that an option can have: 2 GiB less one.
 const BYTES_MAX: u32 = i32::MAX as u32;
@@ -29,6 +29,20 @@ pub struct LimitOptions {
     pub ping_max: u32,
     /// Longest time a write may make no progress. Default 10 s.
     pub write_deadline: Duration,
+    /// Who is closed after that time. Default: who took nothing at all.
+    pub write_timeout: WriteTimeout,
+    /// Whether messages may have headers. Default yes (`no_header_support` turns it off).
+    pub headers: bool,
+}
+
+/// Who is closed when writing did not end within `write_deadline`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteTimeout {
+    /// Who took nothing in that time (`default`, `retry`).
+    #[default]
+    Retry,
+    /// Who did not take everything that waited at its beginning, too (`close`).
+    Close,
 }
 
 impl Default for LimitOptions {
@@ -43,6 +57,8 @@ impl Default for LimitOptions {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             write_deadline: Duration::from_secs(10),
+            write_timeout: WriteTimeout::default(),
+            headers: true,
         }
     }
 }
@@ -110,6 +126,36 @@ impl LimitOptions {
                     entry,
                     reader,
                 );
+            }
+            "write_timeout" => {
+                let choice = match &entry.value.kind {
+                    Kind::Text(text) => match text.to_ascii_lowercase().as_str() {
+                        "default" | "retry" => Some(WriteTimeout::Retry),
+                        "close" => Some(WriteTimeout::Close),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                match choice {
+                    Some(choice) => self.write_timeout = choice,
+                    None => {
+                        reader.refuse(entry, "write_timeout must be 'default', 'close' or 'retry'")
+                    }
+                }
+            }
+            "no_header_support" => {
+                if let Some(value) = reader.boolean(entry) {
+                    self.headers = !value;
+                }
+            }
+            "no_fast_producer_stall" => {
+                // What `true` asks for is always so; `false` would ask for something that does not exist.
+                if reader.boolean(entry) == Some(false) {
+                    reader.refuse(
+                        entry,
+                        "producers never wait for slow receivers here: leave no_fast_producer_stall out, or set it to true",
+                    );
+                }
             }
             _ => return false,
         }

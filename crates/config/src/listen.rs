@@ -1,7 +1,7 @@
 //! Where clients connect to.
 
 use crate::reader::Reader;
-use crate::{Entry, Kind};
+use crate::{Advertise, Entry, Kind};
 
 const PORT_DEFAULT: u16 = 4222;
 const HOST_DEFAULT: &str = "0.0.0.0";
@@ -13,6 +13,10 @@ pub struct ListenOptions {
     pub host: String,
     /// Port. Default 4222; zero lets the operating system choose one (written as -1).
     pub port: u16,
+    /// The address that clients are told. Default none: the one above.
+    pub client_advertise: Option<Advertise>,
+    /// Whether connections may begin with the header of a proxy that says where they come from. Default off.
+    pub proxy_protocol: bool,
 }
 
 impl Default for ListenOptions {
@@ -20,6 +24,8 @@ impl Default for ListenOptions {
         Self {
             host: HOST_DEFAULT.to_owned(),
             port: PORT_DEFAULT,
+            client_advertise: None,
+            proxy_protocol: false,
         }
     }
 }
@@ -37,6 +43,18 @@ impl ListenOptions {
             "host" | "net" => {
                 if let Some(host) = reader.text(entry) {
                     self.set_host(&host);
+                }
+            }
+            "client_advertise" => {
+                self.client_advertise = reader.optional_text(entry).and_then(|text| {
+                    Advertise::parse(&text)
+                        .map_err(|refusal| reader.refuse(entry, refusal))
+                        .ok()
+                });
+            }
+            "proxy_protocol" => {
+                if let Some(value) = reader.boolean(entry) {
+                    self.proxy_protocol = value;
                 }
             }
             _ => return false,

@@ -2,13 +2,18 @@
 
 use crate::Entry;
 use crate::reader::Reader;
-use crate::unsupported;
 
 /// What is logged, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggingOptions {
     /// Log what happens to each connection. Default off.
     pub debug: bool,
+    /// Log every line of the protocol, secrets left out. Default off.
+    pub trace: bool,
+    /// Of messages, trace only the headers. Default off.
+    pub trace_headers: bool,
+    /// Most bytes of a traced payload. Default all of them, written as 0.
+    pub traced_payload_max: Option<u32>,
     /// Begin each line with the time. Default on.
     pub time: bool,
     /// Times are in UTC, not local. Default off.
@@ -21,6 +26,9 @@ impl Default for LoggingOptions {
     fn default() -> Self {
         Self {
             debug: false,
+            trace: false,
+            trace_headers: false,
+            traced_payload_max: None,
             time: true,
             utc: false,
             file: None,
@@ -35,10 +43,21 @@ impl LoggingOptions {
             "debug" => &mut self.debug,
             "logtime" => &mut self.time,
             "logtime_utc" => &mut self.utc,
-            // Files that turn tracing off say nothing that is not done.
-            "trace" => {
-                if reader.boolean(entry) == Some(true) {
-                    unsupported::refuse_option(entry, reader);
+            // There are no clients of a system account yet, which is all that is verbose about it.
+            "trace" | "trace_verbose" => &mut self.trace,
+            "trace_headers" => {
+                if let Some(value) = reader.boolean(entry) {
+                    self.trace_headers = value;
+                    self.trace = value;
+                }
+                return true;
+            }
+            "max_traced_msg_len" => {
+                if let Some(value) = reader.integer(entry) {
+                    match u32::try_from(value.max(0)) {
+                        Ok(value) => self.traced_payload_max = (value > 0).then_some(value),
+                        Err(_) => reader.refuse(entry, "max_traced_msg_len value is too big"),
+                    }
                 }
                 return true;
             }

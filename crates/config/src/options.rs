@@ -8,8 +8,8 @@ use crate::mappings;
 use crate::reader::Reader;
 use crate::unsupported::{self, Block};
 use crate::{
-    ConfigError, ConfigErrors, Entry, FileOptions, LimitOptions, ListenOptions, LoggingOptions,
-    Sources, Table, parse,
+    ConfigError, ConfigErrors, Entry, FileOptions, LameDuckOptions, LimitOptions, ListenOptions,
+    LoggingOptions, Sources, Table, parse,
 };
 
 /// Payloads above this deserve a warning.
@@ -24,6 +24,8 @@ pub struct Options {
     pub server_name: Option<String>,
     /// Limits of client connections.
     pub limits: LimitOptions,
+    /// How the server says good-bye to its clients.
+    pub lame_duck: LameDuckOptions,
     /// What is logged, and where.
     pub logging: LoggingOptions,
     /// Files that tell others about the process.
@@ -91,6 +93,7 @@ impl Options {
         let key = entry.key.to_ascii_lowercase();
         if self.listen.take(&key, entry, reader)
             || self.limits.take(&key, entry, reader)
+            || self.lame_duck.take(&key, entry, reader)
             || self.logging.take(&key, entry, reader)
             || self.files.take(&key, entry, reader)
         {
@@ -128,6 +131,12 @@ impl Options {
         if max_payload > max_pending {
             return Err(ConfigError::anywhere(format!(
                 "max_payload ({max_payload}) cannot be higher than max_pending ({max_pending})"
+            )));
+        }
+        if !self.lame_duck.is_valid() {
+            return Err(ConfigError::anywhere(format!(
+                "lame duck grace period ({:?}) should be strictly lower than lame duck duration ({:?})",
+                self.lame_duck.grace_period, self.lame_duck.duration
             )));
         }
         if self.server_name.as_deref().is_some_and(has_blanks) {

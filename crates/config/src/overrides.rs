@@ -3,7 +3,7 @@
 use crate::authorization::{credentials, secret_refusal};
 use crate::flags::Flag;
 use crate::listen::{port_of, port_refusal};
-use crate::{ConfigError, Credentials, JetStreamOptions, Options};
+use crate::{Advertise, ConfigError, Credentials, JetStreamOptions, Options};
 
 /// What the command line sets. It wins over the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Overrides {
     log_time: Option<bool>,
     log_time_utc: Option<bool>,
     debug: Option<bool>,
+    trace: Option<bool>,
+    traced_payload_max: Option<u32>,
+    client_advertise: Option<Advertise>,
     jetstream: Option<bool>,
     store_dir: Option<String>,
     user: Option<String>,
@@ -56,6 +59,13 @@ impl Overrides {
         set(&mut options.logging.time, self.log_time);
         set(&mut options.logging.utc, self.log_time_utc);
         set(&mut options.logging.debug, self.debug);
+        set(&mut options.logging.trace, self.trace);
+        if let Some(max) = self.traced_payload_max {
+            options.logging.traced_payload_max = (max > 0).then_some(max);
+        }
+        if let Some(advertise) = &self.client_advertise {
+            options.listen.client_advertise = Some(advertise.clone());
+        }
         self.apply_jetstream(options);
         self.apply_credentials(options)
     }
@@ -109,6 +119,20 @@ impl Overrides {
             (Flag::LogTime, Given::Switch(on)) => self.log_time = Some(on),
             (Flag::LogTimeUtc, Given::Switch(on)) => self.log_time_utc = Some(on),
             (Flag::Debug, Given::Switch(on)) => self.debug = Some(on),
+            (Flag::Trace | Flag::TraceVerbose, Given::Switch(on)) => self.trace = Some(on),
+            (Flag::DebugTrace | Flag::DebugTraceVerbose, Given::Switch(on)) => {
+                self.debug = Some(on);
+                self.trace = Some(on);
+            }
+            (Flag::TracedPayloadMax, Given::Number(number)) => {
+                let max = u32::try_from(number.max(0));
+                self.traced_payload_max =
+                    Some(max.map_err(|_| format!("max_traced_msg_len {number} is too big"))?);
+            }
+            (Flag::ClientAdvertise, Given::Text(text)) if text.is_empty() => {}
+            (Flag::ClientAdvertise, Given::Text(text)) => {
+                self.client_advertise = Some(Advertise::parse(&text)?);
+            }
             (Flag::JetStream, Given::Switch(on)) => self.jetstream = Some(on),
             (Flag::Port, Given::Number(number)) => {
                 self.port = Some(port_of(number).ok_or_else(|| port_refusal(number))?);

@@ -4,11 +4,15 @@ use std::num::NonZeroU64;
 
 use everjet_wire::Message;
 
+use crate::Refusal;
+
 /// What the driver is to do after a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Nothing.
     None,
+    /// Nothing but a line in the log: the client was told that it may not do this.
+    Refused(Refusal<'a>),
     /// Publish the message. When it reaches nobody, has a reply subject, and the client
     /// [wants it](crate::Client::wants_no_responders), answer 503.
     Publish(Message<'a>),

@@ -1,10 +1,11 @@
 //! The machine of a client connection.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_values::Timestamp;
-use everjet_wire::{ConnectOptions, DecodeError, Frame, Limits, PING, PONG, put_err};
+use everjet_wire::{DecodeError, Frame, Limits, PING, PONG, put_err};
 
 use crate::keepalive::{Keepalive, Verdict};
 use crate::ready::Ready;
@@ -71,6 +72,19 @@ impl Client {
     /// Writes the INFO line that the server speaks first.
     pub fn greeting(&self, out: &mut Vec<u8>) {
         self.put_info(out, false);
+    }
+
+    /// Takes over what the server says about itself from now on, and tells the client if it takes INFO at any time.
+    pub fn announce(&mut self, facts: Arc<ServerFacts>, out: &mut Vec<u8>) {
+        self.facts = facts;
+        if self.ready().is_some_and(Ready::takes_info_now) {
+            self.put_info(out, false);
+        }
+    }
+
+    /// Notes where the client connects from, when that is known only after the greeting.
+    pub fn set_peer_ip(&mut self, ip: IpAddr) {
+        self.peer.ip = Some(ip);
     }
 
     /// Notes that bytes came; once per read is enough.
@@ -202,6 +216,12 @@ impl Client {
         self.ready()?.identity.as_deref()
     }
 
+    /// The account that the client belongs to.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.facts.account
+    }
+
     /// The round trip time that the last answered PING took.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
@@ -237,11 +257,24 @@ impl Client {
         json: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Action<'a>, Close> {
-        let options = ConnectOptions::parse(json).map_err(|_| Close {
+        let before = self.ready().and_then(Ready::repeatable);
+        let repeated = before.is_some();
+        let options = before.unwrap_or_default().with(json);
+        let mut options = options.map_err(|_| Close {
             reason: CloseReason::ProtocolViolation,
         })?;
-        let credentials = self.rules.credentials.as_ref();
-        let granted = credentials.is_none_or(|credentials| credentials.accept(&options));
+        let shown =
+            !(options.user.is_empty() && options.pass.is_empty() && options.auth_token.is_empty());
+        let granted = if repeated && !shown {
+            // Who was let in and says nothing new about it stays who he is.
+            options.user = self
+                .identity()
+                .map_or_else(String::new, |identity| identity.user.clone());
+            true
+        } else {
+            let credentials = self.rules.credentials.as_ref();
+            credentials.is_none_or(|credentials| credentials.accept(&options))
+        };
         if !granted || !options.account.is_empty() || options.new_account {
             return Err(deny(out));
         }
@@ -255,7 +288,6 @@ impl Client {
             return Err(close(out, text, CloseReason::NoRespondersRequiresHeaders));
         }
         let pong_sent = self.ready().is_some_and(|ready| ready.pong_sent);
-        let repeated = self.identity().is_some();
         if self.is_authenticating() {
             self.keepalive = Keepalive::new(self.rules.ping_interval, self.rules.ping_max, now);
         }
@@ -277,7 +309,7 @@ impl Client {
             return;
         };
         let first = !std::mem::replace(&mut ready.pong_sent, true);
-        if first && ready.takes_info {
+        if first && ready.takes_info_now() {
             // After the PONG, never before it: clients take the first line after CONNECT and PING for the answer.
             self.put_info(out, true);
         }
@@ -286,7 +318,7 @@ impl Client {
     fn put_info(&self, out: &mut Vec<u8>, connected: bool) {
         let mut info = self.facts.info.clone();
         info.client_id = self.peer.id;
-        info.client_ip = self.peer.ip.to_string();
+        info.client_ip = self.peer.ip.map_or_else(String::new, |ip| ip.to_string());
         info.auth_required = self.rules.credentials.is_some();
         info.max_payload = self.rules.payload_max;
         if connected {

@@ -21,6 +21,6 @@ pub struct ServerFacts {
 pub struct Peer {
     /// The connection's number, `client_id` of INFO.
     pub id: u64,
-    /// Where the client connects from, `client_ip` of INFO.
-    pub ip: IpAddr,
+    /// Where the client connects from, `client_ip` of INFO. `None` when that is not known (yet), or not a place.
+    pub ip: Option<IpAddr>,
 }

@@ -7,7 +7,7 @@ use everjet_values::Timestamp;
 /// The first PING goes out this soon after the start, to learn the round trip time.
 const FIRST_PING_AFTER: Duration = Duration::from_secs(2);
 
-/// How old a measured round trip time may get before a PING is sent although the client talks.
+/// How long ago the last PING may be before one is sent, to measure the round trip time, although the client talks.
 const MEASUREMENT_AGE_MAX: Duration = Duration::from_secs(3600);
 
 /// When to ask a client whether it is still there.
@@ -17,8 +17,8 @@ pub(crate) struct Keepalive {
     due: Timestamp,
     last_data: Timestamp,
     last_ping: Timestamp,
-    /// The last measured round trip time and when its PING left.
-    measured: Option<(Duration, Timestamp)>,
+    /// The last measured round trip time.
+    measured: Option<Duration>,
     unanswered: u32,
     unanswered_max: u32,
 }
@@ -54,7 +54,7 @@ impl Keepalive {
 
     pub(crate) fn on_pong(&mut self, now: Timestamp) {
         if self.unanswered > 0 {
-            self.measured = Some((now.since(self.last_ping), self.last_ping));
+            self.measured = Some(now.since(self.last_ping));
         }
         self.unanswered = 0;
     }
@@ -64,11 +64,14 @@ impl Keepalive {
     pub(crate) fn on_due(&mut self, now: Timestamp, introduced: bool) -> Verdict {
         self.due = now.plus(self.interval);
         let heard = now.since(self.last_data) < self.interval;
-        let measured = self
-            .measured
-            .is_some_and(|(_, at)| now.since(at) <= MEASUREMENT_AGE_MAX);
-        if heard && (measured || !introduced) {
-            return Verdict::Alive;
+        if heard {
+            // Who talks is there, even if he answers late or never.
+            self.unanswered = 0;
+            let asked_lately = self.last_ping != Timestamp::UNSET
+                && now.since(self.last_ping) <= MEASUREMENT_AGE_MAX;
+            if asked_lately || !introduced {
+                return Verdict::Alive;
+            }
         }
         if self.unanswered >= self.unanswered_max {
             return Verdict::Stale;
@@ -83,6 +86,6 @@ impl Keepalive {
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.measured.map(|(duration, _)| duration)
+        self.measured
     }
 }

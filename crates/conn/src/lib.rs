@@ -7,17 +7,18 @@
 mod action;
 mod client;
 mod close;
+mod complaint;
 mod credentials;
 mod facts;
 mod keepalive;
 mod limits;
 mod publish;
-mod quoted;
 mod ready;
 
 pub use action::{Action, Subscriptions};
 pub use client::Client;
 pub use close::{Close, CloseReason};
+pub use complaint::{Refusal, complaint};
 pub use credentials::Credentials;
 pub use facts::{Peer, ServerFacts};
 pub use limits::ClientLimits;

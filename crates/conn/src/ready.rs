@@ -3,11 +3,10 @@
 use std::num::NonZeroU64;
 
 use everjet_subject::{is_valid_filter, is_valid_literal, tokens};
-use everjet_wire::{ConnectOptions, Message, OK, put_err};
+use everjet_wire::{ConnectOptions, Message, OK, put_err, put_quoted};
 
 use crate::publish::{self, Violation};
-use crate::quoted::put_quoted;
-use crate::{Action, ClientLimits, Subscriptions};
+use crate::{Action, ClientLimits, Refusal, Subscriptions};
 
 /// The queue group of the server's own subscriptions.
 const SYSTEM_QUEUE: &[u8] = b"_sys_";
@@ -21,7 +20,7 @@ pub struct ClientIdentity {
     pub lang: String,
     /// `version` of CONNECT: the version of the client library.
     pub version: String,
-    /// The user that was let in; empty when nobody is asked.
+    /// `user` of CONNECT; who it really is where credentials are asked for, otherwise what it says.
     pub user: String,
 }
 
@@ -34,7 +33,7 @@ pub(crate) struct Ready {
     pub(crate) no_responders: bool,
     pub(crate) headers: bool,
     /// Whether the client takes INFO at any time (`protocol` 1).
-    pub(crate) takes_info: bool,
+    takes_info: bool,
     pub(crate) pong_sent: bool,
     /// Set by CONNECT. Boxed, because most connections live without anybody asking.
     pub(crate) identity: Option<Box<ClientIdentity>>,
@@ -80,6 +79,23 @@ impl Ready {
         }
     }
 
+    /// What a CONNECT said, if there was one, as a further one goes on from it. Credentials are not kept.
+    pub(crate) fn repeatable(&self) -> Option<ConnectOptions> {
+        let identity = self.identity.as_ref()?;
+        Some(ConnectOptions {
+            verbose: self.verbose,
+            pedantic: self.pedantic,
+            echo: self.echo,
+            no_responders: self.no_responders,
+            headers: self.headers,
+            protocol: i64::from(self.takes_info),
+            name: identity.name.clone(),
+            lang: identity.lang.clone(),
+            version: identity.version.clone(),
+            ..ConnectOptions::default()
+        })
+    }
+
     #[inline]
     pub(crate) fn publish<'a>(&self, message: Message<'a>, out: &mut Vec<u8>) -> Action<'a> {
         if self.pedantic && !is_valid_literal(message.subject) {
@@ -93,11 +109,11 @@ impl Ready {
             }
             Err(Violation::Subject) => {
                 put_violation(out, "Publish to ", message.subject, |_| ());
-                Action::None
+                Action::Refused(Refusal::Publish(message.subject))
             }
             Err(Violation::Reply) => {
                 put_violation(out, "Publish with Reply of ", message.reply, |_| ());
-                Action::None
+                Action::Refused(Refusal::Reply(message.reply))
             }
         }
     }
@@ -112,6 +128,7 @@ impl Ready {
         out: &mut Vec<u8>,
     ) -> Action<'a> {
         const ACTION: &str = "Subscription to ";
+        let refused = Action::Refused(Refusal::Subscribe { filter, queue, sid });
         if !is_valid_filter(filter) {
             put_err(out, "Invalid Subject");
         } else if queue == SYSTEM_QUEUE {
@@ -119,12 +136,14 @@ impl Ready {
                 out.extend_from_slice(b" using queue ");
                 put_quoted(out, queue);
             });
+            return refused;
         } else if limits.subscription_tokens_max != 0
             && tokens(filter).count() > limits.subscription_tokens_max
         {
             put_violation(out, ACTION, filter, |out| {
                 out.extend_from_slice(b", too many tokens");
             });
+            return refused;
         } else if subscriptions.contains(sid) {
             self.acknowledge(out);
         } else if limits.subscriptions_max != 0 && subscriptions.reaches(limits.subscriptions_max) {
@@ -151,6 +170,11 @@ impl Ready {
             sid,
             max: max.and_then(NonZeroU64::new),
         }
+    }
+
+    /// Whether INFO may be sent now: not before the first PONG, which clients take for the answer to their CONNECT.
+    pub(crate) fn takes_info_now(&self) -> bool {
+        self.takes_info && self.pong_sent
     }
 
     pub(crate) fn acknowledge(&self, out: &mut Vec<u8>) {

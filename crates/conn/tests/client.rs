@@ -46,7 +46,15 @@ impl Session {
         let account = "$G".to_owned();
         let facts = Arc::new(ServerFacts { info, account });
         let ip = "127.0.0.1".parse().expect("an address");
-        let client = Client::new(Arc::new(limits), facts, Peer { id: 5, ip }, START);
+        let client = Client::new(
+            Arc::new(limits),
+            facts,
+            Peer {
+                id: 5,
+                ip: Some(ip),
+            },
+            START,
+        );
         Self {
             client,
             known: Known::default(),
@@ -86,7 +94,7 @@ impl Session {
     fn perform(&mut self, action: Action<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let shown = match action {
-            Action::None | Action::Connected => return,
+            Action::None | Action::Refused(_) | Action::Connected => return,
             Action::Publish(message) => format!("<pub {}>", text(message.subject)),
             Action::Subscribe { filter, queue, sid } => {
                 self.known.0.insert(sid.to_vec(), ());
@@ -211,6 +219,60 @@ fn the_first_pong_comes_before_the_second_info() {
 }
 
 #[test]
+fn what_changes_is_told_after_the_first_pong_to_who_takes_it() {
+    let changed = || {
+        let info = ServerInfo {
+            ldm: true,
+            ..ServerInfo::default()
+        };
+        let account = "$G".to_owned();
+        Arc::new(ServerFacts { info, account })
+    };
+    for (protocol, told) in [(0, false), (1, true)] {
+        let mut session = Session::start(ClientLimits::default());
+        let connect = format!("CONNECT {{\"verbose\":false,\"protocol\":{protocol}}}\r\n");
+        session.feed(START, connect.as_bytes());
+        session.client.announce(changed(), &mut session.shown);
+        assert_eq!(session.taken(), "", "before the first PONG");
+        session.feed(START, b"PING\r\n");
+        let text = session.taken();
+        let info = "PONG\r\nINFO {";
+        assert_eq!(
+            text.starts_with(info) && text.contains("\"ldm\":true"),
+            told
+        );
+        session.client.announce(changed(), &mut session.shown);
+        let text = session.taken();
+        assert_eq!(text.contains("\"ldm\":true"), told, "{text}");
+        assert!(!text.contains("connect_info"), "{text}");
+        assert_eq!(text.matches("INFO").count(), usize::from(told));
+    }
+    let mut silent = Session::start(ClientLimits::default());
+    silent.client.announce(changed(), &mut silent.shown);
+    assert_eq!(silent.taken(), "");
+}
+
+#[test]
+fn an_address_that_comes_late_is_told_late() {
+    let info = ServerInfo::default();
+    let account = "$G".to_owned();
+    let facts = Arc::new(ServerFacts { info, account });
+    let peer = Peer { id: 5, ip: None };
+    let mut session = Session::start(ClientLimits::default());
+    session.client = Client::new(Arc::default(), facts, peer, START);
+    session.client.greeting(&mut session.shown);
+    assert!(!session.taken().contains("client_ip"));
+    let ip = "10.1.2.3".parse().expect("an address");
+    session.client.set_peer_ip(ip);
+    session.feed(
+        START,
+        b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n",
+    );
+    let text = session.taken();
+    assert!(text.contains("\"client_ip\":\"10.1.2.3\""), "{text}");
+}
+
+#[test]
 fn subjects_are_checked() {
     quiet(
         "SUB foo..x 1\nSUB foo. 1\nPING\n",
@@ -276,6 +338,32 @@ fn limits_on_subscriptions_refuse_and_keep_the_connection() {
          -ERR 'Permissions Violation for Subscription to \"a.b.c.d\", too many tokens'\n\
          <sub a.b.c None 5>",
         None,
+    );
+}
+
+#[test]
+fn a_repeated_connect_changes_only_what_it_says() {
+    quiet(
+        "CONNECT {}\nSUB a 1\nCONNECT {\"verbose\":true}\nSUB a 1\n",
+        "<drop subscriptions><sub a None 1>+OK\n<drop subscriptions>+OK\n<sub a None 1>",
+        None,
+    );
+    let limits = ClientLimits {
+        credentials: Some(Credentials::Token("t".to_owned())),
+        ..ClientLimits::default()
+    };
+    let first = "CONNECT {\"verbose\":false,\"auth_token\":\"t\"}\n";
+    check_with(
+        &limits,
+        &format!("{first}CONNECT {{}}\nPING\n"),
+        "<drop subscriptions>PONG\n",
+        None,
+    );
+    check_with(
+        &limits,
+        &format!("{first}CONNECT {{\"auth_token\":\"x\"}}\n"),
+        "-ERR 'Authorization Violation'\n",
+        Some(CloseReason::AuthenticationFailure),
     );
 }
 
@@ -441,6 +529,26 @@ fn silent_clients_are_pinged_until_they_are_stale() {
     assert_eq!(session.tick(seconds(362)), "PING\r\n");
     assert_eq!(session.tick(seconds(482)), "-ERR 'Stale Connection'\r\n");
     assert_eq!(session.closed, Some(CloseReason::StaleConnection));
+}
+
+#[test]
+fn who_talks_without_answering_is_not_stale() {
+    let seconds = Duration::from_secs;
+    let mut session = Session::start(ClientLimits::default());
+    session.feed(START, b"CONNECT {\"verbose\":false}\r\n");
+    assert_eq!(session.tick(seconds(2)), "PING\r\n");
+    for due in (122..3_600).step_by(120) {
+        session.feed(START.plus(seconds(due - 1)), b"+OK\r\n");
+        assert_eq!(session.tick(seconds(due)), "", "{due}");
+    }
+    // After an hour the round trip time is asked for again.
+    session.feed(START.plus(seconds(3_601)), b"+OK\r\n");
+    assert_eq!(session.tick(seconds(3_602)), "");
+    session.feed(START.plus(seconds(3_721)), b"+OK\r\n");
+    assert_eq!(session.tick(seconds(3_722)), "PING\r\n");
+    // Then it falls silent.
+    assert_eq!(session.tick(seconds(3_842)), "PING\r\n");
+    assert_eq!(session.tick(seconds(3_962)), "-ERR 'Stale Connection'\r\n");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use everjet_conn::{ClientLimits, ServerFacts};
+use everjet_wire::TraceOptions;
 
 use crate::OpeningPlan;
 
@@ -25,14 +26,28 @@ pub struct NetConfig {
     pub reactors: usize,
     /// Rules of client connections.
     pub limits: ClientLimits,
-    /// What INFO says; its `port` is replaced by that of the first listener.
+    /// What INFO says; a `port` of 0 is replaced by that of the first listener.
     pub facts: ServerFacts,
     /// Most connections at a time; `None` for no limit (`max_connections`).
     pub connections_max: Option<usize>,
     /// Unsent bytes above which a connection is closed as a slow consumer (`max_pending`).
     pub pending_max: usize,
-    /// Time without any progress in writing after which a connection is closed as a slow consumer (`write_deadline`).
+    /// Time for writing after which a connection is closed as a slow consumer (`write_deadline`).
     pub write_deadline: Duration,
+    /// Who is closed after that time (`write_timeout`).
+    pub write_timeout: WriteTimeout,
+    /// How frames are shown to [`Events::traced`](crate::Events::traced); `None` when they are not.
+    pub trace: Option<TraceOptions>,
+}
+
+/// Who is closed when writing did not end within the write deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteTimeout {
+    /// Who took nothing in that time.
+    #[default]
+    Retry,
+    /// Who did not take everything that waited at its beginning, too.
+    Close,
 }
 
 impl NetConfig {
@@ -50,6 +65,8 @@ impl NetConfig {
             connections_max: Some(64 * 1024),
             pending_max: 64 * 1024 * 1024,
             write_deadline: Duration::from_secs(10),
+            write_timeout: WriteTimeout::default(),
+            trace: None,
         }
     }
 }

@@ -1,19 +1,21 @@
 //! A connection as its reactor keeps it, and how bytes become actions.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use everjet_conn::{Action, Client, Close, CloseReason};
+use everjet_conn::{Action, Client, Close, CloseReason, complaint};
 use everjet_routing::{
     Account, ConnectionId, Destination, Message, Origin, Sink, Subscription, Turn,
 };
 use everjet_values::Timestamp;
-use everjet_wire::{Decoded, decode};
+use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
 
-use crate::events::ConnectionFacts;
+use crate::events::{ConnectionFacts, Events};
 use crate::opening::Opening;
 use crate::outbound::Outbound;
+use crate::proxied::{Proxied, ProxyStep};
 use crate::socket::Socket;
 use crate::subscription_table::SubscriptionTable;
 
@@ -38,12 +40,16 @@ pub(crate) struct Workbench {
     pub(crate) out: Vec<u8>,
     /// What is read goes here; connections own no buffer but for an incomplete frame.
     pub(crate) buffer: Box<[u8]>,
+    pub(crate) events: Arc<dyn Events>,
+    /// How frames are shown; `None` when they are not.
+    pub(crate) trace: Option<TraceOptions>,
 }
 
 /// What a connection's owner keeps of it.
 pub(crate) struct Connection {
     pub(crate) socket: Arc<Socket>,
-    pub(crate) peer: SocketAddr,
+    /// Where the client connects from; `None` from within the process.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) client: Client,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) subscriptions: SubscriptionTable,
@@ -56,6 +62,8 @@ pub(crate) struct Connection {
     layered: bool,
     /// What comes before the greeting; `None` when the client was greeted.
     pub(crate) opening: Option<Opening>,
+    /// Set while the header of a proxy may be in front of everything else.
+    pub(crate) proxied: Option<Box<Proxied>>,
     /// Bytes from the wire, possibly none, with which the layer goes on before anything more is read.
     held: Option<Vec<u8>>,
     /// The peer closed its sending side: read until the end shows.
@@ -66,6 +74,8 @@ pub(crate) struct Connection {
     pub(crate) timer_at: Timestamp,
     /// The time that is set to look after pending bytes, if any.
     pub(crate) deadline_at: Option<Timestamp>,
+    /// Since when pending bytes are watched.
+    pub(crate) watch_at: Timestamp,
     /// Writing made no progress since; counts while bytes are pending.
     pub(crate) progress_at: Timestamp,
 }
@@ -84,7 +94,7 @@ pub(crate) enum Reading {
 impl Connection {
     pub(crate) fn new(
         socket: Arc<Socket>,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         client: Client,
         outbound: Arc<Outbound>,
         opening: Option<Opening>,
@@ -101,11 +111,13 @@ impl Connection {
             needed: 0,
             layered: opening.is_some(),
             opening,
+            proxied: None,
             held: None,
             read_closed: false,
             listed: false,
             timer_at: now,
             deadline_at: None,
+            watch_at: now,
             progress_at: now,
         };
         connection.refresh();
@@ -116,6 +128,12 @@ impl Connection {
     pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
         // The buffer leaves the bench while frames borrow from it.
         let mut buffer = std::mem::take(&mut bench.buffer);
+        if self.proxied.is_some()
+            && let Err(reading) = self.read_proxy_header(bench, &mut buffer)
+        {
+            bench.buffer = buffer;
+            return reading;
+        }
         let reading = if self.layered {
             self.read_through_layer(now, bench, &mut buffer)
         } else if self.partial.len() <= COPIED_MAX && self.needed <= buffer.len() {
@@ -125,6 +143,58 @@ impl Connection {
         };
         bench.buffer = buffer;
         reading
+    }
+
+    /// Takes the header of a proxy away, if there is one.
+    ///
+    /// # Errors
+    /// The client's own bytes are not reached.
+    fn read_proxy_header(&mut self, bench: &Workbench, buffer: &mut [u8]) -> Result<(), Reading> {
+        let Some(proxied) = &mut self.proxied else {
+            return Ok(());
+        };
+        let violation = Reading::Ended(CloseReason::ProtocolViolation);
+        match proxied.read(&self.socket, buffer) {
+            ProxyStep::Wait => Err(Reading::Drained),
+            ProxyStep::Done(source) => {
+                self.proxied = None;
+                self.peer = source.or(self.peer);
+                if let Some(peer) = self.peer {
+                    self.client.set_peer_ip(peer.ip().to_canonical());
+                }
+                self.outbound.trace_as(self.peer, self.client.identity());
+                Ok(())
+            }
+            ProxyStep::Closed => Err(Reading::Ended(CloseReason::ClientClosed)),
+            ProxyStep::Failed => Err(Reading::Ended(CloseReason::ReadError)),
+            ProxyStep::Cut => {
+                self.complain(bench, &"the PROXY protocol header breaks off");
+                Err(violation)
+            }
+            ProxyStep::Refused(error) => {
+                self.complain(bench, &error);
+                Err(violation)
+            }
+        }
+    }
+
+    /// Tells the log.
+    pub(crate) fn complain(&self, bench: &Workbench, complaint: &dyn Display) {
+        bench.events.complained(self.facts(), complaint);
+    }
+
+    fn complain_of(&self, bench: &Workbench, close: &Close, frame: &[u8]) {
+        if let Some(text) = complaint(close.reason, frame) {
+            self.complain(bench, &text);
+        }
+    }
+
+    /// Shows a frame that came.
+    #[cold]
+    fn show(&self, bench: &Workbench, options: &TraceOptions, frame: &[u8]) {
+        trace(frame, TraceDirection::In, options, |line| {
+            bench.events.traced(self.facts(), line);
+        });
     }
 
     /// Sends what the machine wrote, behind what this turn has staged for the connection already.
@@ -151,6 +221,7 @@ impl Connection {
         ConnectionFacts {
             id: self.id(),
             peer: self.peer,
+            account: self.client.account(),
             identity: self.client.identity(),
         }
     }
@@ -313,12 +384,21 @@ impl Connection {
         while used < bytes.len() {
             match decode(&bytes[used..], self.client.limits()) {
                 Ok(Decoded::Frame { frame, used: size }) => {
-                    used += size;
+                    if let Some(options) = &bench.trace {
+                        self.show(bench, options, &bytes[used..used + size]);
+                    }
                     let outcome =
                         self.client
                             .on_frame(now, frame, &self.subscriptions, &mut bench.out);
                     self.send_answers(bench);
-                    self.perform(outcome?, bench);
+                    match outcome {
+                        Ok(action) => self.perform(action, bench),
+                        Err(close) => {
+                            self.complain_of(bench, &close, &bytes[used..used + size]);
+                            return Err(close);
+                        }
+                    }
+                    used += size;
                 }
                 Ok(Decoded::Incomplete { needed }) => {
                     self.needed = needed;
@@ -327,6 +407,7 @@ impl Connection {
                 Err(error) => {
                     let close = self.client.on_decode_error(error, &mut bench.out);
                     self.send_answers(bench);
+                    self.complain_of(bench, &close, &bytes[used..]);
                     return Err(close);
                 }
             }
@@ -338,6 +419,7 @@ impl Connection {
     fn perform(&mut self, action: Action<'_>, bench: &mut Workbench) {
         match action {
             Action::None => {}
+            Action::Refused(refusal) => self.complain(bench, &refusal),
             Action::Publish(message) => self.publish(&message, bench),
             Action::Subscribe { filter, queue, sid } => {
                 let sink = Sink::Connection(self.outbound.clone());
@@ -381,6 +463,7 @@ impl Connection {
         };
         self.outbound
             .set_supports_headers(self.client.supports_headers());
+        self.outbound.trace_as(self.peer, self.client.identity());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the network part tells its owner, for logs and counters.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
@@ -11,8 +12,10 @@ use everjet_routing::ConnectionId;
 pub struct ConnectionFacts<'a> {
     /// Its number.
     pub id: ConnectionId,
-    /// The address of the client.
-    pub peer: SocketAddr,
+    /// The address of the client; `None` for one in this process.
+    pub peer: Option<SocketAddr>,
+    /// The account it belongs to.
+    pub account: &'a str,
     /// What the client said about itself; `None` before CONNECT.
     pub identity: Option<&'a ClientIdentity>,
 }
@@ -24,6 +27,12 @@ pub trait Events: Send + Sync {
 
     /// A connection was closed and everything of it is freed.
     fn closed(&self, connection: ConnectionFacts<'_>, reason: CloseReason);
+
+    /// A client did something it may not, or a proxy sent a wrong header.
+    fn complained(&self, connection: ConnectionFacts<'_>, complaint: &dyn Display);
+
+    /// A frame came or goes. Only when [`NetConfig::trace`](crate::NetConfig) asks for it; called on any thread that writes.
+    fn traced(&self, connection: ConnectionFacts<'_>, line: &str);
 
     /// Accepting failed; it is tried again after a pause.
     fn accept_failed(&self, error: &io::Error);

@@ -4,7 +4,8 @@
 //! [`Turn`](everjet_routing::Turn), and writes every destination once. Nothing here decides anything about the protocol.
 //!
 //! What is shared between threads: an outbound buffer per connection (a mutex, held for an append and one write), a
-//! mailbox per reactor (a mutex, held for an append or a swap), and counters.
+//! mailbox per reactor (a mutex, held for an append or a swap), the buffers of connections within the process (a mutex, held for a
+//! copy), and counters.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -17,13 +18,17 @@ mod network;
 mod opening;
 mod outbound;
 mod pending;
+mod pipe;
+mod proxied;
 mod reactor;
 mod slots;
 mod socket;
 mod subscription_table;
 mod timers;
+mod tracing;
 
-pub use config::{ListenerConfig, NetConfig};
+pub use config::{ListenerConfig, NetConfig, WriteTimeout};
 pub use events::{ConnectionFacts, Events};
-pub use network::Network;
+pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
+pub use pipe::InProcessConnection;

@@ -4,10 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use everjet_conn::CloseReason;
+use everjet_conn::{CloseReason, ServerFacts};
 use everjet_routing::ConnectionId;
 use everjet_values::Timestamp;
 use mio::Waker;
+use mio::event::Event;
 use parking_lot::Mutex;
 
 use crate::opening::OpeningPlan;
@@ -22,6 +23,17 @@ pub(crate) enum Mail {
     Close(Place, CloseReason),
     /// Watch the write deadline of a connection: its socket is full.
     Stalled(Place),
+    /// A connection without a file descriptor is ready.
+    Ready(Place, Readiness),
+    /// From now on the server says this about itself.
+    Announce(Arc<ServerFacts>),
+    /// Close so many connections, or hand the rest on to the next reactor, so many times at most.
+    Disconnect {
+        /// Connections to close.
+        count: usize,
+        /// Reactors that may still be asked.
+        hops: usize,
+    },
     /// Close the listener.
     StopAccepting,
     /// Send what is pending until the time given, close everything, and end.
@@ -32,11 +44,48 @@ pub(crate) enum Mail {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) socket: Socket,
-    pub(crate) peer: SocketAddr,
+    /// Where it comes from; `None` from within the process.
+    pub(crate) peer: Option<SocketAddr>,
     /// How it begins.
     pub(crate) plan: Arc<OpeningPlan>,
     /// Whether there is room for it; if not it is told so and closed.
     pub(crate) admitted: bool,
+}
+
+/// What a connection is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    /// The peer sends nothing more.
+    pub(crate) read_closed: bool,
+    pub(crate) writable: bool,
+}
+
+impl Readiness {
+    pub(crate) const WRITABLE: Self = Self {
+        readable: false,
+        read_closed: false,
+        writable: true,
+    };
+
+    pub(crate) const fn readable(read_closed: bool) -> Self {
+        Self {
+            readable: true,
+            read_closed,
+            writable: false,
+        }
+    }
+}
+
+impl From<&Event> for Readiness {
+    fn from(event: &Event) -> Self {
+        let read_closed = event.is_read_closed() || event.is_error();
+        Self {
+            readable: event.is_readable() || read_closed,
+            read_closed,
+            writable: event.is_writable(),
+        }
+    }
 }
 
 /// Where a reactor keeps a connection. The number tells whether the slot has been given to another one since.
@@ -49,14 +98,21 @@ pub(crate) struct Place {
 /// A reactor's mailbox, and the handle that wakes it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    mails: Mutex<Vec<Mail>>,
+    mails: Mutex<Mails>,
     waker: Waker,
+}
+
+#[derive(Debug, Default)]
+struct Mails {
+    waiting: Vec<Mail>,
+    /// The reactor has ended and reads no more.
+    closed: bool,
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker) -> Self {
         Self {
-            mails: Mutex::new(Vec::new()),
+            mails: Mutex::default(),
             waker,
         }
     }
@@ -64,17 +120,30 @@ impl Mailbox {
     /// Adds a mail and wakes the reactor, unless mail that it was woken for is still there.
     ///
     /// # Errors
-    /// The reactor could not be woken; it sees the mail when something else wakes it.
+    /// The reactor could not be woken; it sees the mail when something else wakes it. Or it has ended, and the mail is dropped.
     pub(crate) fn post(&self, mail: Mail) -> io::Result<()> {
         let mut mails = self.mails.lock();
-        let woken = !mails.is_empty();
-        mails.push(mail);
+        if mails.closed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let woken = !mails.waiting.is_empty();
+        mails.waiting.push(mail);
         drop(mails);
         if woken { Ok(()) } else { self.waker.wake() }
     }
 
     /// Takes all mails, leaving the buffer of `into` for the next ones.
     pub(crate) fn take(&self, into: &mut Vec<Mail>) {
-        std::mem::swap(&mut *self.mails.lock(), into);
+        std::mem::swap(&mut self.mails.lock().waiting, into);
+    }
+
+    /// Drops what is waiting and everything to come: the reactor ends.
+    pub(crate) fn close(&self) {
+        let mut mails = self.mails.lock();
+        mails.closed = true;
+        let left = std::mem::take(&mut mails.waiting);
+        // What is dropped with a mail, such as a connection, may itself want to post one.
+        drop(mails);
+        drop(left);
     }
 }

@@ -3,19 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use everjet_conn::ServerFacts;
 use everjet_routing::Account;
 use everjet_values::{Clock, Entropy};
+use everjet_wire::ServerInfo;
 use mio::{Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::listener::{Listener, Listeners, bind};
-use crate::mailbox::{Mail, Mailbox};
-use crate::reactor::{Reactor, Shared, WAKER};
-use crate::{Events, NetConfig};
+use crate::mailbox::{Accepted, Mail, Mailbox};
+use crate::pipe::pair;
+use crate::reactor::{Counters, Reactor, Shared, WAKER};
+use crate::socket::Socket;
+use crate::{Events, InProcessConnection, NetConfig};
 
 /// How long a shutdown waits for clients that are slow to take what is pending for them.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
@@ -25,6 +29,23 @@ pub struct Network {
     addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+    /// What the server says about itself now.
+    facts: Mutex<Arc<ServerFacts>>,
+    /// Whether connections from within the process are taken.
+    accepting: AtomicBool,
+    /// The reactor that gets the next one of them.
+    next_reactor: AtomicUsize,
+}
+
+/// What is counted since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetCounters {
+    /// Connections that were accepted.
+    pub connections: u64,
+    /// Connections that were closed because they did not take what was sent to them.
+    pub slow_consumers: u64,
+    /// Connections that were closed because they did not answer PING.
+    pub stale_connections: u64,
 }
 
 impl Network {
@@ -47,7 +68,9 @@ impl Network {
             listeners.push(Listener::new(socket, listener.plan));
         }
         let mut facts = config.facts;
-        if let Some(first) = addresses.first() {
+        if let Some(first) = addresses.first()
+            && facts.info.port == 0
+        {
             facts.info.port = first.port();
         }
         let count = match config.reactors {
@@ -68,17 +91,23 @@ impl Network {
             connections_max: config.connections_max,
             pending_max: config.pending_max,
             write_deadline: config.write_deadline,
+            write_timeout: config.write_timeout,
+            trace: config.trace,
             account,
             clock,
             events,
             mailboxes: mailboxes.clone(),
             connections: AtomicUsize::new(0),
             last_id: AtomicU64::new(0),
+            counters: Counters::default(),
         });
         let network = Self {
             addresses,
             shared: shared.clone(),
             threads: Mutex::new(Vec::with_capacity(count)),
+            facts: Mutex::new(shared.facts.clone()),
+            accepting: AtomicBool::new(true),
+            next_reactor: AtomicUsize::new(0),
         };
         for (index, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let seed = entropy.next_u64();
@@ -97,7 +126,64 @@ impl Network {
     /// # Errors
     /// The reactor could not be woken; it follows with its next event.
     pub fn stop_accepting(&self) -> io::Result<()> {
+        self.accepting.store(false, Ordering::Release);
         self.shared.mailboxes[0].post(Mail::StopAccepting)
+    }
+
+    /// A connection that never touches a socket. It is a client like others: rules, limits and counts are the same.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`]: no connections are accepted any more.
+    pub fn connect_in_process(&self) -> io::Result<InProcessConnection> {
+        if !self.accepting.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (pipe, connection) = pair();
+        let count = self.shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
+        let accepted = Accepted {
+            socket: Socket::InProcess(pipe),
+            peer: None,
+            plan: Arc::default(),
+            admitted: self.shared.admits(count),
+        };
+        let next = self.next_reactor.fetch_add(1, Ordering::Relaxed);
+        let mailbox = &self.shared.mailboxes[next % self.shared.mailboxes.len()];
+        if mailbox.post(Mail::Accepted(accepted)).is_err() {
+            self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(connection)
+    }
+
+    /// Changes what the server says about itself, for clients to come and, as soon as they can take it, for those that are there.
+    pub fn announce(&self, change: impl FnOnce(&mut ServerInfo)) {
+        let mut current = self.facts.lock();
+        let mut facts = ServerFacts::clone(&current);
+        change(&mut facts.info);
+        let facts = Arc::new(facts);
+        for mailbox in &self.shared.mailboxes {
+            // A reactor that has ended has nobody to tell.
+            let _ = mailbox.post(Mail::Announce(facts.clone()));
+        }
+        *current = facts;
+    }
+
+    /// Closes so many connections, or all if there are fewer, as they are closed when the server stops.
+    pub fn disconnect(&self, count: usize) {
+        let hops = self.shared.mailboxes.len();
+        // As above.
+        let _ = self.shared.mailboxes[0].post(Mail::Disconnect { count, hops });
+    }
+
+    /// What is counted since the start.
+    #[must_use]
+    pub fn counters(&self) -> NetCounters {
+        let counters = &self.shared.counters;
+        NetCounters {
+            connections: self.shared.last_id.load(Ordering::Relaxed),
+            slow_consumers: counters.slow_consumers.load(Ordering::Relaxed),
+            stale_connections: counters.stale_connections.load(Ordering::Relaxed),
+        }
     }
 
     /// Sends what is pending (for at most a second), closes all connections and joins the threads. Nothing happens the
@@ -106,6 +192,7 @@ impl Network {
     /// # Errors
     /// A reactor could not be woken, or ended early by an error of its poller or a bug.
     pub fn shutdown(&self) -> io::Result<()> {
+        self.accepting.store(false, Ordering::Release);
         let deadline = self.shared.clock.now().plus(FLUSH_MAX);
         let threads = std::mem::take(&mut *self.threads.lock());
         if threads.is_empty() {

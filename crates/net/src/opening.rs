@@ -12,6 +12,8 @@ use crate::layer::{Layer, Over};
 pub struct OpeningPlan {
     /// Time from accept until all layers are ready for the text protocol.
     pub handshake_timeout: Duration,
+    /// Whether the header of a proxy may come first, which says where the client connects from (`proxy_protocol`).
+    pub proxy_header: bool,
 }
 
 impl Default for OpeningPlan {
@@ -19,6 +21,7 @@ impl Default for OpeningPlan {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(2),
+            proxy_header: false,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What goes out to one connection, from whichever thread.
 
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use everjet_conn::CloseReason;
+use everjet_conn::{ClientIdentity, CloseReason};
 use everjet_routing::{ConnectionId, Destination, OutBatch};
 use parking_lot::Mutex;
 
@@ -12,6 +12,7 @@ use crate::layer::Layer;
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::pending::{PendingQueue, write_batch};
 use crate::socket::Socket;
+use crate::tracing::OutTrace;
 
 /// The outgoing side of a connection.
 ///
@@ -21,6 +22,8 @@ pub(crate) struct Outbound {
     place: Place,
     owner: Arc<Mailbox>,
     pending_max: usize,
+    /// Shows what goes out; `None` unless frames are traced.
+    trace: Option<Box<OutTrace>>,
     supports_headers: AtomicBool,
     closed: AtomicBool,
     state: Mutex<State>,
@@ -34,6 +37,8 @@ struct State {
     pending: PendingQueue,
     /// Whether the owner watches the write deadline.
     watched: bool,
+    /// Bytes that waited when the watch began and have not been written since.
+    backlog: usize,
 }
 
 /// What became of pending bytes.
@@ -54,11 +59,13 @@ impl Outbound {
         socket: Arc<Socket>,
         layer: Option<Box<dyn Layer>>,
         pending_max: usize,
+        trace: Option<Box<OutTrace>>,
     ) -> Self {
         Self {
             place,
             owner,
             pending_max,
+            trace,
             supports_headers: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             state: Mutex::new(State {
@@ -66,6 +73,7 @@ impl Outbound {
                 layer,
                 pending: PendingQueue::default(),
                 watched: false,
+                backlog: 0,
             }),
         }
     }
@@ -78,7 +86,10 @@ impl Outbound {
     pub(crate) fn flush_pending(&self) -> Flushed {
         let mut state = self.state.lock();
         let State {
-            socket, pending, ..
+            socket,
+            pending,
+            backlog,
+            ..
         } = &mut *state;
         let Some(socket) = socket else {
             return Flushed::Empty;
@@ -88,10 +99,16 @@ impl Outbound {
         }
         match pending.write_to(&**socket) {
             Err(_) => Flushed::Failed,
-            Ok(_) if pending.is_empty() => Flushed::Empty,
-            Ok(written) => Flushed::Pending {
-                progress: written > 0,
-            },
+            Ok(_) if pending.is_empty() => {
+                *backlog = 0;
+                Flushed::Empty
+            }
+            Ok(written) => {
+                *backlog = backlog.saturating_sub(written);
+                Flushed::Pending {
+                    progress: written > 0,
+                }
+            }
         }
     }
 
@@ -100,6 +117,24 @@ impl Outbound {
         let mut state = self.state.lock();
         state.watched = !state.pending.is_empty();
         state.watched
+    }
+
+    /// Begins the watch over what is pending now.
+    pub(crate) fn begin_watch(&self) {
+        let mut state = self.state.lock();
+        state.backlog = state.pending.len();
+    }
+
+    /// Whether some of what was pending when the watch began still is.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.state.lock().backlog > 0
+    }
+
+    /// Who is shown with traced frames from now on.
+    pub(crate) fn trace_as(&self, peer: Option<SocketAddr>, identity: Option<&ClientIdentity>) {
+        if let Some(trace) = &self.trace {
+            trace.set_client(peer, identity);
+        }
     }
 
     /// Turns bytes from the wire into plain ones, as [`Layer::decode`] says; what the layer answers is written. Only for
@@ -219,6 +254,9 @@ impl Destination for Outbound {
     }
 
     fn deliver(&self, rendered: &mut OutBatch) {
+        if let Some(trace) = &self.trace {
+            trace.show(rendered);
+        }
         let mail = self.append(rendered);
         self.tell_owner(mail);
         rendered.clear();

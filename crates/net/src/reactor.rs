@@ -9,19 +9,24 @@ use std::time::Duration;
 use everjet_conn::{Client, ClientLimits, CloseReason, Peer, ServerFacts};
 use everjet_routing::{Account, ConnectionId, Turn};
 use everjet_values::{Clock, Timestamp};
+use everjet_wire::TraceOptions;
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Poll, Token};
+use parking_lot::Mutex;
 
+use crate::config::WriteTimeout;
 use crate::connection::{Connection, Reading, Workbench};
 use crate::events::Events;
 use crate::listener::Listeners;
-use crate::mailbox::{Accepted, Mail, Mailbox, Place};
+use crate::mailbox::{Accepted, Mail, Mailbox, Place, Readiness};
 use crate::opening::{Opening, OpeningPlan};
 use crate::outbound::{Flushed, Outbound};
+use crate::proxied::Proxied;
 use crate::slots::{Lingering, Slots};
 use crate::socket::Socket;
 use crate::timers::Timers;
+use crate::tracing::OutTrace;
 
 /// What one read may bring; shared by all connections of the reactor.
 const READ_BYTES: usize = 256 * 1024;
@@ -43,22 +48,66 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 /// What all reactors share.
 pub(crate) struct Shared {
     pub(crate) limits: Arc<ClientLimits>,
+    /// What the server says about itself at its start; see [`Mail::Announce`].
     pub(crate) facts: Arc<ServerFacts>,
     pub(crate) connections_max: Option<usize>,
     pub(crate) pending_max: usize,
     pub(crate) write_deadline: Duration,
+    pub(crate) write_timeout: WriteTimeout,
+    pub(crate) trace: Option<TraceOptions>,
     pub(crate) account: Arc<Account>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
     pub(crate) connections: AtomicUsize,
     pub(crate) last_id: AtomicU64,
+    pub(crate) counters: Counters,
+}
+
+/// What is counted over all reactors. All of it is rare.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) slow_consumers: AtomicU64,
+    pub(crate) stale_connections: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, reason: CloseReason) {
+        let counter = match reason {
+            CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline => {
+                &self.slow_consumers
+            }
+            CloseReason::StaleConnection => &self.stale_connections,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Whether there is room for a connection that is one of `count`.
+    pub(crate) fn admits(&self, count: usize) -> bool {
+        self.connections_max.is_none_or(|max| count <= max)
+    }
+
+    /// Asks the reactor behind the one with this mailbox to close connections.
+    fn disconnect(&self, mailbox: &Arc<Mailbox>, count: usize, hops: usize) {
+        let own = self
+            .mailboxes
+            .iter()
+            .position(|other| Arc::ptr_eq(other, mailbox));
+        let next = own.map_or(0, |own| (own + 1) % self.mailboxes.len());
+        // A reactor that has ended has closed all of its connections.
+        let _ = self.mailboxes[next].post(Mail::Disconnect { count, hops });
+    }
 }
 
 /// One thread's connections.
 pub(crate) struct Reactor {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
+    /// What the server says about itself now.
+    facts: Arc<ServerFacts>,
     poll: Poll,
     listeners: Listeners,
     /// The reactor that gets the next accepted connection.
@@ -70,6 +119,8 @@ pub(crate) struct Reactor {
     ending: Vec<(Place, CloseReason)>,
     timers: Timers,
     bench: Workbench,
+    /// Where [`Mail::Disconnect`] goes on.
+    disconnect_from: usize,
     /// Set when the reactor is to end: how long pending output may still be written.
     stop_at: Option<Timestamp>,
 }
@@ -87,8 +138,11 @@ impl Reactor {
             turn: Turn::new(seed),
             out: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
+            events: shared.events.clone(),
+            trace: shared.trace,
         };
         Self {
+            facts: shared.facts.clone(),
             shared,
             mailbox,
             poll,
@@ -99,6 +153,7 @@ impl Reactor {
             ending: Vec::new(),
             timers: Timers::default(),
             bench,
+            disconnect_from: 0,
             stop_at: None,
         }
     }
@@ -108,6 +163,13 @@ impl Reactor {
     /// # Errors
     /// The poller failed, which leaves nothing to wait for.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        let result = self.turns();
+        // What is posted from now on would wait for ever.
+        self.mailbox.close();
+        result
+    }
+
+    fn turns(&mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(EVENTS_MAX);
         let mut mails = Vec::new();
         let mut readable = Vec::new();
@@ -160,11 +222,18 @@ impl Reactor {
             Mail::Stalled(place) => {
                 let deadline = now.plus(self.shared.write_deadline);
                 if let Some(connection) = self.slots.at(place) {
+                    connection.outbound.begin_watch();
+                    connection.watch_at = now;
                     connection.progress_at = now;
                     connection.deadline_at = Some(deadline);
                     self.timers.set(deadline, place);
                 }
             }
+            Mail::Ready(place, readiness) => {
+                self.on_ready(place.slot, Some(place.id), readiness, now)
+            }
+            Mail::Announce(facts) => self.announce(facts),
+            Mail::Disconnect { count, hops } => self.disconnect(count, hops),
             Mail::StopAccepting => self.listeners.close(),
             Mail::Shutdown(deadline) => {
                 self.listeners.close();
@@ -180,9 +249,21 @@ impl Reactor {
         if self.listeners.on_ready(event.token()) {
             return;
         }
-        let slot = event.token().0;
+        self.on_ready(event.token().0, None, event.into(), now);
+    }
+
+    /// Goes on with the connection in a slot; with a number, only if it is that one.
+    fn on_ready(
+        &mut self,
+        slot: usize,
+        id: Option<ConnectionId>,
+        readiness: Readiness,
+        now: Timestamp,
+    ) {
         if let Some(lingering) = self.slots.lingering(slot) {
-            if read_away(&lingering.socket, &mut self.bench.buffer) {
+            if id.is_none_or(|id| id == lingering.id)
+                && read_away(&lingering.socket, &mut self.bench.buffer)
+            {
                 self.slots.release(slot);
             }
             return;
@@ -190,7 +271,10 @@ impl Reactor {
         let Some(connection) = self.slots.get(slot) else {
             return;
         };
-        if event.is_writable() {
+        if id.is_some_and(|id| id != connection.id()) {
+            return;
+        }
+        if readiness.writable {
             match connection.outbound.flush_pending() {
                 Flushed::Pending { progress: false } => {}
                 Flushed::Empty | Flushed::Pending { progress: true } => {
@@ -204,8 +288,8 @@ impl Reactor {
                 }
             }
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            connection.read_closed |= event.is_read_closed() || event.is_error();
+        if readiness.readable {
+            connection.read_closed |= readiness.read_closed;
             if !connection.listed {
                 connection.listed = true;
                 self.readable.push(slot);
@@ -238,9 +322,9 @@ impl Reactor {
         let count = self.shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
         let accepted = Accepted {
             socket: Socket::Tcp(socket),
-            peer,
+            peer: Some(peer),
             plan,
-            admitted: self.shared.connections_max.is_none_or(|max| count <= max),
+            admitted: self.shared.admits(count),
         };
         let mailbox = self.shared.mailboxes[self.next_reactor].clone();
         self.next_reactor = (self.next_reactor + 1) % self.shared.mailboxes.len();
@@ -278,17 +362,26 @@ impl Reactor {
             socket.clone(),
             layer,
             self.shared.pending_max,
+            self.out_trace(id, peer),
         ));
+        // The address of a proxy is none of the client's business.
+        let known = peer.filter(|_| !plan.proxy_header);
         let client = Client::new(
             self.shared.limits.clone(),
-            self.shared.facts.clone(),
+            self.facts.clone(),
             Peer {
                 id: id.0,
-                ip: peer.ip().to_canonical(),
+                ip: known.map(|peer| peer.ip().to_canonical()),
             },
             now,
         );
+        socket.attach(&self.mailbox, place);
         let mut connection = Connection::new(socket, peer, client, outbound, opening, now);
+        if plan.proxy_header {
+            let proxied = Proxied::new(now);
+            self.timers.set(proxied.deadline, place);
+            connection.proxied = Some(Box::new(proxied));
+        }
         self.shared.events.opened(connection.facts());
         if opening.is_none() {
             connection.greet(&mut self.bench);
@@ -348,6 +441,13 @@ impl Reactor {
         let Some(connection) = self.slots.at(place) else {
             return;
         };
+        if let Some(proxied) = &connection.proxied
+            && now >= proxied.deadline
+        {
+            connection.complain(&self.bench, &"timeout reading PROXY protocol header");
+            self.ending.push((place, CloseReason::ProtocolViolation));
+            return;
+        }
         let is_deadline = connection.deadline_at == Some(at);
         if connection.timer_at == at {
             self.on_machine_timer(place, now);
@@ -384,7 +484,14 @@ impl Reactor {
         if !connection.outbound.is_stalled() {
             return;
         }
-        let deadline = connection.progress_at.plus(write_deadline);
+        let mut deadline = connection.progress_at.plus(write_deadline);
+        if self.shared.write_timeout == WriteTimeout::Close {
+            if !connection.outbound.has_backlog() {
+                connection.outbound.begin_watch();
+                connection.watch_at = now;
+            }
+            deadline = deadline.min(connection.watch_at.plus(write_deadline));
+        }
         if now >= deadline {
             let reason = CloseReason::SlowConsumerWriteDeadline;
             self.ending.push((place, reason));
@@ -417,6 +524,44 @@ impl Reactor {
         self.ending = ending;
     }
 
+    /// Tells everybody what the server says about itself from now on.
+    fn announce(&mut self, facts: Arc<ServerFacts>) {
+        for connection in self.slots.iter_mut() {
+            connection
+                .client
+                .announce(facts.clone(), &mut self.bench.out);
+            connection.send_answers(&mut self.bench);
+        }
+        self.facts = facts;
+    }
+
+    /// Closes so many connections; what is missing here is asked of the next reactor.
+    fn disconnect(&mut self, mut count: usize, hops: usize) {
+        while count > 0
+            && let Some(place) = self.slots.next_open(self.disconnect_from)
+        {
+            self.disconnect_from = place.slot + 1;
+            self.ending.push((place, CloseReason::ServerShutdown));
+            count -= 1;
+        }
+        if count > 0 && hops > 0 {
+            // Nobody comes any more when this is asked for, so that whoever was passed by has closed already.
+            self.disconnect_from = 0;
+            self.shared.disconnect(&self.mailbox, count, hops - 1);
+        }
+    }
+
+    fn out_trace(&self, id: ConnectionId, peer: Option<SocketAddr>) -> Option<Box<OutTrace>> {
+        let options = self.shared.trace?;
+        Some(Box::new(OutTrace {
+            events: self.shared.events.clone(),
+            options,
+            id,
+            account: self.facts.account.clone(),
+            client: Mutex::new((peer, None)),
+        }))
+    }
+
     fn end_all(&mut self) {
         for slot in 0..self.slots.len() {
             self.end(slot, CloseReason::ServerShutdown);
@@ -431,6 +576,7 @@ impl Reactor {
         let subscriptions = connection.subscriptions.take();
         self.shared.account.unsubscribe_all(&subscriptions);
         self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+        self.shared.counters.count(reason);
         self.shared.events.closed(connection.facts(), reason);
         Some(connection.socket)
     }

@@ -89,9 +89,29 @@ impl Slots {
         }
     }
 
+    /// The first open connection in the slots from `from` on.
+    pub(crate) fn next_open(&self, from: usize) -> Option<Place> {
+        let slots = self.slots.iter().enumerate().skip(from);
+        slots.into_iter().find_map(|(slot, found)| match found {
+            Slot::Open(connection) => Some(Place {
+                slot,
+                id: connection.id(),
+            }),
+            Slot::Free | Slot::Lingering(..) => None,
+        })
+    }
+
     /// Number of slots, free ones included.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// All open connections, to change them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            Slot::Open(connection) => Some(&mut **connection),
+            Slot::Free | Slot::Lingering(..) => None,
+        })
     }
 
     /// All open connections.

@@ -2,15 +2,21 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+
+use crate::mailbox::{Mailbox, Place};
+use crate::pipe::Pipe;
 
 /// The pipe of bytes under a connection. Shared by the reactor that reads and whoever writes.
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// A socket of the operating system.
     Tcp(TcpStream),
+    /// A client in this process.
+    InProcess(Pipe),
 }
 
 impl Socket {
@@ -24,6 +30,26 @@ impl Socket {
                 stream.set_nodelay(true)?;
                 registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
             }
+            Self::InProcess(_) => Ok(()),
+        }
+    }
+
+    /// Names the reactor that owns the connection, for readiness of which no poller tells.
+    pub(crate) fn attach(&self, owner: &Arc<Mailbox>, place: Place) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::InProcess(pipe) => pipe.attach(owner.clone(), place),
+        }
+    }
+
+    /// Looks at the next bytes without taking them, `Ok(0)` at the end.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`io::ErrorKind::Unsupported`] where nothing has to be looked at.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(into),
+            Self::InProcess(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -34,6 +60,7 @@ impl Socket {
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => (&*stream).read(into),
+            Self::InProcess(pipe) => pipe.read(into),
         }
     }
 
@@ -44,6 +71,10 @@ impl Socket {
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown(how),
+            Self::InProcess(pipe) => {
+                pipe.shutdown(how);
+                Ok(())
+            }
         }
     }
 }
@@ -52,12 +83,14 @@ impl Write for &Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => (&*stream).write(bytes),
+            Socket::InProcess(pipe) => pipe.write(&[IoSlice::new(bytes)]),
         }
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => (&*stream).write_vectored(slices),
+            Socket::InProcess(pipe) => pipe.write(slices),
         }
     }
 

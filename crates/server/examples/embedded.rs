@@ -3,7 +3,6 @@
 //! `cargo run -p everjet-server --example embedded`
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 
 use everjet_server::Server;
 
@@ -16,10 +15,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .start()?;
     println!("connect to {}", server.client_url());
 
-    // Any NATS client will do; this one is a bare socket.
-    let mut socket = TcpStream::connect(server.addr())?;
-    socket.write_all(b"CONNECT {\"verbose\":false}\r\nSUB greet 1\r\nPUB greet 5\r\nhello\r\n")?;
-    for line in BufReader::new(&socket).lines().take(3) {
+    // Any NATS client will do. This one is spoken by hand, over a connection that never leaves the process.
+    let mut connection = server.connect_in_process()?;
+    connection
+        .write_all(b"CONNECT {\"verbose\":false}\r\nSUB greet 1\r\nPUB greet 5\r\nhello\r\n")?;
+    for line in BufReader::new(connection).lines().take(3) {
         println!("{}", line?);
     }
 

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+use everjet_net::WriteTimeout;
 use everjet_subject::SubjectMapping;
 use everjet_values::Clock;
+use everjet_wire::TraceOptions;
 
+use crate::lame_duck::LameDuckTimes;
 use crate::seams::OsClock;
 use crate::{Log, LogLevel, Server, ServerError};
 
@@ -29,12 +32,23 @@ pub(crate) struct JetStreamChoice {
 pub struct ServerBuilder {
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether there is a listener at all.
+    pub(crate) listens: bool,
+    /// The host that clients are told, and the port unless it is the one that is listened on.
+    pub(crate) advertise: Option<(String, Option<u16>)>,
+    pub(crate) proxy_header: bool,
+    /// Whether messages may have headers.
+    pub(crate) headers: bool,
     pub(crate) name: Option<String>,
     pub(crate) limits: ClientLimits,
     /// `None` for no limit.
     pub(crate) connections_max: Option<usize>,
     pub(crate) pending_max: usize,
     pub(crate) write_deadline: Duration,
+    pub(crate) write_timeout: WriteTimeout,
+    pub(crate) lame_duck: LameDuckTimes,
+    /// How the protocol is traced in the log; `None` when it is not.
+    pub(crate) trace: Option<TraceOptions>,
     pub(crate) reactors: usize,
     pub(crate) mappings: Vec<SubjectMapping>,
     pub(crate) jetstream: Option<JetStreamChoice>,
@@ -46,11 +60,18 @@ impl Default for ServerBuilder {
         Self {
             host: "0.0.0.0".to_owned(),
             port: 4222,
+            listens: true,
+            advertise: None,
+            proxy_header: false,
+            headers: true,
             name: None,
             limits: ClientLimits::default(),
             connections_max: Some(65_536),
             pending_max: 64 << 20,
             write_deadline: Duration::from_secs(10),
+            write_timeout: WriteTimeout::default(),
+            lame_duck: LameDuckTimes::default(),
+            trace: None,
             reactors: 0,
             mappings: Vec::new(),
             jetstream: None,
@@ -71,6 +92,24 @@ impl ServerBuilder {
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Listens nowhere: the server is reached with [`Server::connect_in_process`] only.
+    #[must_use]
+    pub fn without_listener(mut self) -> Self {
+        self.listens = false;
+        self
+    }
+
+    /// How long [`Server::lame_duck`] takes from the announcement to the last client, and to the first one. Defaults: 2 minutes and
+    /// 10 s.
+    #[must_use]
+    pub fn lame_duck_times(mut self, duration: Duration, grace_period: Duration) -> Self {
+        self.lame_duck = LameDuckTimes {
+            duration,
+            grace_period,
+        };
         self
     }
 

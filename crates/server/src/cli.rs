@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::options::builder_of;
+use crate::signals;
 use crate::{Log, LogLevel, LogOptions, Server, ServerError};
 
 /// Runs the server as its binary does, until a signal ends it.
@@ -36,6 +37,13 @@ pub fn run(args: &[String]) -> ExitCode {
             ExitCode::from(exit)
         }
         Invocation::TestConfig(overrides) => test_config(&overrides),
+        Invocation::Signal(request) => match signals::send(&request) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => {
+                say_stderr(&format!("nats-server: {text}"));
+                ExitCode::FAILURE
+            }
+        },
         Invocation::Run(overrides) => match serve(&overrides) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => {
@@ -133,29 +141,7 @@ fn serve(overrides: &Overrides) -> Result<(), String> {
         Err(error) => return Err(error.to_string()),
     };
     let ports = announce(options, &server).map_err(|error| error.to_string())?;
-    for signal in signals.forever() {
-        match signal {
-            SIGINT => server.note(LogLevel::Info, "Trapped \"interrupt\" signal"),
-            SIGTERM => server.note(LogLevel::Info, "Trapped \"terminated\" signal"),
-            SIGUSR1 => {
-                server.reopen_log();
-                continue;
-            }
-            SIGHUP => {
-                server.note(
-                    LogLevel::Error,
-                    "Failed to reload server configuration: this version of Everjet does not reload; restart it",
-                );
-                continue;
-            }
-            _ => server.note(
-                LogLevel::Warn,
-                "Trapped \"user defined signal 2\" signal: this version of Everjet has no lame duck mode and shuts down",
-            ),
-        }
-        break;
-    }
-    server.stop();
+    serve_until_told(&server, &mut signals);
     if let Some(path) = ports
         && let Err(error) = std::fs::remove_file(&path)
     {
@@ -165,6 +151,54 @@ fn serve(overrides: &Overrides) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Does what signals ask for until the server has stopped.
+fn serve_until_told(server: &Server, signals: &mut Signals) {
+    std::thread::scope(|scope| {
+        let handle = signals.handle();
+        for signal in signals.forever() {
+            match signal {
+                SIGINT => server.note(LogLevel::Info, "Trapped \"interrupt\" signal"),
+                SIGTERM => {
+                    server.note(LogLevel::Info, "Trapped \"terminated\" signal");
+                    // As nats-server does it: Kubernetes asks for lame duck mode first and sends SIGTERM right behind.
+                    if server.is_lame_duck() {
+                        continue;
+                    }
+                }
+                SIGUSR1 => {
+                    server.reopen_log();
+                    continue;
+                }
+                SIGHUP => {
+                    server.note(
+                        LogLevel::Error,
+                        "Failed to reload server configuration: this version of Everjet does not reload; restart it",
+                    );
+                    continue;
+                }
+                _ => {
+                    server.note(LogLevel::Info, "Trapped \"user defined signal 2\" signal");
+                    let handle = handle.clone();
+                    let begun = std::thread::Builder::new()
+                        .name("lame-duck".to_owned())
+                        .spawn_scoped(scope, move || {
+                            if server.lame_duck() {
+                                handle.close();
+                            }
+                        });
+                    if let Err(error) = begun {
+                        let text = format!("lame duck mode cannot begin: {error}");
+                        server.note(LogLevel::Error, &text);
+                    }
+                    continue;
+                }
+            }
+            break;
+        }
+        server.stop();
+    });
 }
 
 /// Writes the pid file and the ports file; returns the latter's path.

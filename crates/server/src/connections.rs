@@ -1,5 +1,6 @@
 //! What the log says about connections.
 
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
@@ -20,16 +21,25 @@ impl ConnectionLog {
         if level == LogLevel::Debug && !self.log.is_debug() {
             return;
         }
-        let identity = connection.identity.map_or_else(String::new, |identity| {
+        let introduced = connection.identity.filter(|identity| {
+            !(identity.version.is_empty() && identity.lang.is_empty() && identity.name.is_empty())
+        });
+        let identity = introduced.map_or_else(String::new, |identity| {
             format!(
                 " - \"v{}:{}:{}\"",
                 identity.version, identity.lang, identity.name
             )
         });
-        let text = format!(
-            "{} - cid:{}{identity} - {text}",
-            connection.peer, connection.id.0
-        );
+        let user = connection
+            .identity
+            .filter(|identity| !identity.user.is_empty())
+            .map_or_else(String::new, |identity| {
+                format!(" - \"{}/user:{}\"", connection.account, identity.user)
+            });
+        let peer = connection
+            .peer
+            .map_or_else(|| "pipe".to_owned(), |peer| peer.to_string());
+        let text = format!("{peer} - cid:{}{identity}{user} - {text}", connection.id.0);
         self.log.line(self.clock.now(), level, &text);
     }
 }
@@ -44,9 +54,7 @@ impl Events for ConnectionLog {
             CloseReason::SlowConsumerPendingBytes | CloseReason::SlowConsumerWriteDeadline => {
                 LogLevel::Warn
             }
-            CloseReason::AuthenticationFailure | CloseReason::AuthenticationTimeout => {
-                LogLevel::Error
-            }
+            CloseReason::AuthenticationTimeout => LogLevel::Error,
             _ => LogLevel::Debug,
         };
         self.line(
@@ -54,6 +62,14 @@ impl Events for ConnectionLog {
             &connection,
             &format!("Client connection closed: {}", reason.text()),
         );
+    }
+
+    fn complained(&self, connection: ConnectionFacts<'_>, complaint: &dyn Display) {
+        self.line(LogLevel::Error, &connection, &complaint.to_string());
+    }
+
+    fn traced(&self, connection: ConnectionFacts<'_>, line: &str) {
+        self.line(LogLevel::Trace, &connection, line);
     }
 
     fn accept_failed(&self, error: &io::Error) {

@@ -16,16 +16,19 @@
 mod builder;
 mod connections;
 mod error;
+mod lame_duck;
 mod log;
 mod options;
 mod seams;
 mod server;
+mod signals;
 
 pub mod cli;
 
 pub use builder::ServerBuilder;
 pub use error::ServerError;
 pub use everjet_jetstream::SyncPolicy;
+pub use everjet_net::InProcessConnection;
 pub use everjet_subject::{MapDestination, MappingError, SubjectMapping};
 pub use log::{Log, LogLevel, LogOptions};
 pub use server::Server;

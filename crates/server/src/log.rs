@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
+    /// Every frame of the protocol.
+    Trace,
     /// For those who look for a cause.
     Debug,
     /// What an operator expects to see.
@@ -26,6 +28,7 @@ pub enum LogLevel {
 impl LogLevel {
     const fn tag(self) -> &'static str {
         match self {
+            Self::Trace => "TRC",
             Self::Debug => "DBG",
             Self::Info => "INF",
             Self::Warn => "WRN",

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use everjet_config::{
     Credentials as ConfiguredCredentials, JetStreamOptions, Options, SyncPolicy as ConfiguredSync,
+    WriteTimeout as ConfiguredTimeout,
 };
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+use everjet_net::WriteTimeout;
+use everjet_wire::TraceOptions;
 
 use crate::builder::{JetStreamChoice, ServerBuilder};
+use crate::lame_duck::LameDuckTimes;
 use crate::{Log, ServerError};
 
 /// The largest default for `max_file_store`, as nats-server has it.
@@ -24,6 +28,13 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
     let mut builder = ServerBuilder {
         host: options.listen.host.clone(),
         port: options.listen.port,
+        advertise: options
+            .listen
+            .client_advertise
+            .as_ref()
+            .map(|advertise| (advertise.host.clone(), advertise.port)),
+        proxy_header: options.listen.proxy_protocol,
+        headers: limits.headers,
         name: options.server_name.clone(),
         limits: ClientLimits {
             control_line_max: size(limits.max_control_line),
@@ -39,6 +50,18 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
         pending_max: size(limits.max_pending),
         write_deadline: limits.write_deadline,
         mappings: options.mappings.clone(),
+        write_timeout: match limits.write_timeout {
+            ConfiguredTimeout::Retry => WriteTimeout::Retry,
+            ConfiguredTimeout::Close => WriteTimeout::Close,
+        },
+        lame_duck: LameDuckTimes {
+            duration: options.lame_duck.duration,
+            grace_period: options.lame_duck.grace_period,
+        },
+        trace: options.logging.trace.then(|| TraceOptions {
+            payload_max: options.logging.traced_payload_max.map(size),
+            headers_only: options.logging.trace_headers,
+        }),
         log: Arc::new(log),
         ..ServerBuilder::default()
     };

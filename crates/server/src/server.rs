@@ -1,33 +1,56 @@
 //! A running server: composed here, decided elsewhere.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use everjet_api::{API_LEVEL, NATS_VERSION};
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
-use everjet_net::{ListenerConfig, NetConfig, Network, OpeningPlan};
+use everjet_net::{InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan};
 use everjet_routing::{Account, Mappings};
 use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
+use parking_lot::{Condvar, Mutex};
 
 use crate::builder::{JetStreamChoice, ServerBuilder};
 use crate::connections::ConnectionLog;
+use crate::lame_duck::{LameDuckTimes, Pace, Pacing};
 use crate::seams::{OsClock, OsEntropy, server_id};
 use crate::{Log, LogLevel, ServerError, VERSION};
 
 /// The account of clients, until accounts are configurable.
 const GLOBAL_ACCOUNT: &str = "$G";
 
+/// The address of a server that listens nowhere.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// How often a lame duck looks whether anybody is left.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// A running server. Dropped, it stops as by [`Server::stop`].
 pub struct Server {
     id: String,
     name: String,
     address: SocketAddr,
-    network: Option<Network>,
-    jetstream: Option<JetStream>,
+    network: Network,
+    jetstream: Mutex<Option<JetStream>>,
+    lame_duck: LameDuckTimes,
+    phase: Mutex<Phase>,
+    phase_changed: Condvar,
     log: Arc<Log>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// How far a server is in its life. It only goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    LameDuck,
+    Stopping,
+    Stopped,
 }
 
 impl Server {
@@ -62,7 +85,7 @@ impl Server {
         // A server that is not part of a cluster.
         let mappings = Mappings::new(builder.mappings.clone(), None);
         let account = Account::with_mappings(GLOBAL_ACCOUNT, mappings);
-        let listen = builder.address()?;
+        let listen = builder.listens.then(|| builder.address()).transpose()?;
         let jetstream = match &builder.jetstream {
             Some(choice) => {
                 let jetstream = start_jetstream(choice, &name, &account, &log, &clock, &entropy)?;
@@ -80,9 +103,17 @@ impl Server {
             server_name: name.clone(),
             version: NATS_VERSION.to_owned(),
             proto: 1,
-            host: builder.host.clone(),
-            port: builder.port,
-            headers: true,
+            host: match &builder.advertise {
+                Some((host, _)) => host.clone(),
+                None => builder.host.clone(),
+            },
+            // Without a port of its own, the one that is listened on.
+            port: builder
+                .advertise
+                .as_ref()
+                .and_then(|(_, port)| *port)
+                .unwrap_or(0),
+            headers: builder.headers,
             max_payload: builder.limits.payload_max,
             jetstream: jetstream.is_some(),
             api_lvl: API_LEVEL,
@@ -93,16 +124,24 @@ impl Server {
             account: GLOBAL_ACCOUNT.to_owned(),
         };
         let net = NetConfig {
-            listeners: vec![ListenerConfig {
-                address: listen,
-                plan: OpeningPlan::default(),
-            }],
+            listeners: listen
+                .map(|address| ListenerConfig {
+                    address,
+                    plan: OpeningPlan {
+                        proxy_header: builder.proxy_header,
+                        ..OpeningPlan::default()
+                    },
+                })
+                .into_iter()
+                .collect(),
             reactors: builder.reactors,
             limits: builder.limits,
             facts,
             connections_max: builder.connections_max,
             pending_max: builder.pending_max,
             write_deadline: builder.write_deadline,
+            write_timeout: builder.write_timeout,
+            trace: builder.trace,
         };
         let events = Arc::new(ConnectionLog {
             log: Arc::clone(&log),
@@ -120,25 +159,34 @@ impl Server {
                 });
             }
         };
-        let address = network.local_addrs()[0];
-        say(&format!(
-            "Listening for client connections on {}:{}",
-            builder.host,
-            address.port()
-        ));
+        let address = network.local_addrs().first().copied();
+        if let Some(address) = address {
+            say(&format!(
+                "Listening for client connections on {}:{}",
+                builder.host,
+                address.port()
+            ));
+            if builder.proxy_header {
+                say("PROXY protocol enabled for client connections");
+            }
+        }
         say("Server is ready");
         Ok(Self {
             id,
             name,
-            address,
-            network: Some(network),
-            jetstream,
+            address: address.unwrap_or(NOWHERE),
+            network,
+            jetstream: Mutex::new(jetstream),
+            lame_duck: builder.lame_duck,
+            phase: Mutex::new(Phase::Serving),
+            phase_changed: Condvar::new(),
             log,
             clock,
+            entropy,
         })
     }
 
-    /// The address that clients connect to, with the real port.
+    /// The address that clients connect to, with the real port; port 0 when the server listens nowhere.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.address
@@ -167,9 +215,65 @@ impl Server {
         &self.name
     }
 
-    /// Stops: no new clients, JetStream durable and checkpointed, then the connections closed.
-    pub fn stop(mut self) {
-        self.shut_down();
+    /// A connection that never touches a socket, for clients in this process. It is a client like others: the same rules, limits and
+    /// counts apply, and the server speaks first.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`]: the server stops, or is a lame duck.
+    pub fn connect_in_process(&self) -> io::Result<InProcessConnection> {
+        self.network.connect_in_process()
+    }
+
+    /// Says good-bye: accepts nobody any more, stops JetStream, tells the clients (`ldm` of INFO), gives them time to go elsewhere, and
+    /// disconnects those that stay, one after the other. Then stops as by [`Server::stop`]. Returns when that is done, or at once and
+    /// with `false` when another thread has begun with it or with stopping.
+    pub fn lame_duck(&self) -> bool {
+        if !self.advance(Phase::Serving, Phase::LameDuck) {
+            return false;
+        }
+        self.note(
+            LogLevel::Info,
+            "Entering lame duck mode, stop accepting new clients",
+        );
+        self.stop_accepting();
+        self.stop_jetstream();
+        self.network.announce(|info| {
+            info.ldm = true;
+            // Whoever reconnects shall not come back to this server.
+            info.connect_urls.clear();
+            info.ws_connect_urls.clear();
+        });
+        self.disconnect_slowly();
+        self.stop();
+        true
+    }
+
+    /// Whether [`Server::lame_duck`] was called.
+    pub(crate) fn is_lame_duck(&self) -> bool {
+        *self.phase.lock() != Phase::Serving
+    }
+
+    /// Stops: no new clients, JetStream durable and checkpointed, then the connections closed. Ends [`Server::lame_duck`] early. Returns
+    /// when it is done, also when another thread does it.
+    pub fn stop(&self) {
+        let mut phase = self.phase.lock();
+        if matches!(*phase, Phase::Stopping | Phase::Stopped) {
+            while *phase != Phase::Stopped {
+                self.phase_changed.wait(&mut phase);
+            }
+            return;
+        }
+        *phase = Phase::Stopping;
+        drop(phase);
+        self.phase_changed.notify_all();
+        self.note(LogLevel::Info, "Initiating Shutdown...");
+        self.stop_accepting();
+        self.stop_jetstream();
+        if let Err(error) = self.network.shutdown() {
+            self.note(LogLevel::Error, &format!("a thread ended early: {error}"));
+        }
+        self.note(LogLevel::Info, "Server Exiting..");
+        self.advance(Phase::Stopping, Phase::Stopped);
     }
 
     /// Writes a line to the log.
@@ -188,31 +292,66 @@ impl Server {
         }
     }
 
-    fn shut_down(&mut self) {
-        let Some(network) = self.network.take() else {
-            return;
-        };
-        let say = |level, text: &str| self.log.line(self.clock.now(), level, text);
-        say(LogLevel::Info, "Initiating Shutdown...");
-        if let Err(error) = network.stop_accepting() {
-            say(
+    /// Closes what is left of the clients, spread over the time there is; returns early when the server is stopped.
+    fn disconnect_slowly(&self) {
+        let mut pacing = Pacing::new(self.clock.now(), self.lame_duck);
+        let mut begun = false;
+        loop {
+            let now = self.clock.now();
+            let open = self.network.connection_count();
+            match pacing.step(now, open, self.entropy.next_u64()) {
+                Pace::Done => return,
+                Pace::Close(count) => {
+                    if !std::mem::replace(&mut begun, true) {
+                        self.note(LogLevel::Info, "Closing existing clients");
+                    }
+                    self.network.disconnect(count);
+                }
+                Pace::Wait(until) => {
+                    let mut phase = self.phase.lock();
+                    if *phase != Phase::LameDuck {
+                        return;
+                    }
+                    let pause = until.since(now).min(LOOK_EVERY);
+                    self.phase_changed.wait_for(&mut phase, pause);
+                }
+            }
+        }
+    }
+
+    /// Goes on to another phase, unless the server is not in the one expected.
+    fn advance(&self, from: Phase, to: Phase) -> bool {
+        let mut phase = self.phase.lock();
+        if *phase != from {
+            return false;
+        }
+        *phase = to;
+        drop(phase);
+        self.phase_changed.notify_all();
+        true
+    }
+
+    fn stop_accepting(&self) {
+        if let Err(error) = self.network.stop_accepting() {
+            self.note(
                 LogLevel::Warn,
                 &format!("the listener closes late: {error}"),
             );
         }
-        if let Some(jetstream) = self.jetstream.take() {
+    }
+
+    fn stop_jetstream(&self) {
+        // Held to the end: a second caller, too, may go on only then.
+        let mut jetstream = self.jetstream.lock();
+        if let Some(jetstream) = jetstream.take() {
             jetstream.stop();
         }
-        if let Err(error) = network.shutdown() {
-            say(LogLevel::Error, &format!("a thread ended early: {error}"));
-        }
-        say(LogLevel::Info, "Server Exiting..");
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shut_down();
+        self.stop();
     }
 }
 

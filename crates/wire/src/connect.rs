@@ -61,15 +61,26 @@ impl ConnectOptions {
     /// # Errors
     /// A [`ConnectError`], which never holds what the client sent; nats-server closes without a word.
     pub fn parse(json: &[u8]) -> Result<Self, ConnectError> {
+        Self::default().with(json)
+    }
+
+    /// Reads the JSON of a repeated `CONNECT` line: what it leaves out stays as it is here.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn with(self, json: &[u8]) -> Result<Self, ConnectError> {
         let json = String::from_utf8_lossy(json);
-        let options: Option<Self> = serde_json::from_str(&json).map_err(|error| {
-            let column = error.column();
-            match error.classify() {
-                serde_json::error::Category::Data => ConnectError::Value { column },
-                _ => ConnectError::Syntax { column },
-            }
-        })?;
-        Ok(options.unwrap_or_default())
+        let mut deserializer = serde_json::Deserializer::from_str(&json);
+        let options = deserializer.deserialize_option(OptionsVisitor(self));
+        options
+            .and_then(|options| deserializer.end().map(|()| options))
+            .map_err(|error| {
+                let column = error.column();
+                match error.classify() {
+                    serde_json::error::Category::Data => ConnectError::Value { column },
+                    _ => ConnectError::Syntax { column },
+                }
+            })
     }
 }
 
@@ -190,13 +201,8 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-impl<'de> Deserialize<'de> for ConnectOptions {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OptionsVisitor)
-    }
-}
-
-struct OptionsVisitor;
+/// Changes the options by what the object says.
+struct OptionsVisitor(ConnectOptions);
 
 impl<'de> Visitor<'de> for OptionsVisitor {
     type Value = ConnectOptions;
@@ -205,8 +211,16 @@ impl<'de> Visitor<'de> for OptionsVisitor {
         f.write_str("an object of connect options")
     }
 
+    fn visit_none<E>(self) -> Result<ConnectOptions, E> {
+        Ok(self.0)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, some: D) -> Result<ConnectOptions, D::Error> {
+        some.deserialize_map(self)
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConnectOptions, A::Error> {
-        let mut options = ConnectOptions::default();
+        let mut options = self.0;
         while let Some(key) = map.next_key::<String>()? {
             let field = key.to_ascii_lowercase();
             match field.as_str() {
@@ -275,6 +289,19 @@ mod tests {
             assert!(!options.headers && !options.no_responders);
             assert_eq!(options.protocol, 0);
         }
+    }
+
+    #[test]
+    fn what_a_repetition_leaves_out_stays() {
+        let before = parsed(r#"{"verbose":false,"name":"a","headers":true,"protocol":1}"#);
+        let after = before.clone().with(br#"{"headers":false,"lang":"l"}"#);
+        let expected = ConnectOptions {
+            headers: false,
+            lang: "l".to_owned(),
+            ..before.clone()
+        };
+        assert_eq!(after, Ok(expected));
+        assert_eq!(before.clone().with(b"null"), Ok(before));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Credentials, JetStreamOptions, Options};
+use crate::{Advertise, Credentials, JetStreamOptions, Options, SignalCommand};
 
 fn parse(line: &str) -> Invocation {
     let args: Vec<String> = line
@@ -218,28 +218,58 @@ fn everything_else_that_is_wrong_exits_with_one() {
 }
 
 #[test]
-fn tracing_is_refused_by_name() {
-    for (line, name) in [
-        ("-V", "V"),
-        ("--trace", "trace"),
-        ("-DV", "DV"),
-        ("-VV", "VV"),
-        ("-D --trace=true -js", "trace"),
-    ] {
-        assert_eq!(
-            parse(line),
-            Invocation::Refuse {
-                stderr: format!(
-                    "nats-server: flag -{name} is not supported by this version of Everjet yet (known to nats-server); \
-                     remove it to start"
-                ),
-                usage: false,
-                exit: 1,
-            },
-            "{line}"
-        );
+fn tracing_comes_alone_or_with_debugging() {
+    let logged = |line: &str| {
+        let logging = run(line).logging;
+        (logging.debug, logging.trace)
+    };
+    assert_eq!(logged(""), (false, false));
+    for line in ["-V", "--trace", "-VV"] {
+        assert_eq!(logged(line), (false, true), "{line}");
     }
-    assert!(!usage().contains("-V") && !usage().contains("trace"));
+    for line in ["-DV", "-DVV", "-D -V"] {
+        assert_eq!(logged(line), (true, true), "{line}");
+    }
+    assert_eq!(logged("-DV -V=false"), (true, false));
+    check("--max_traced_msg_len 40", |options| {
+        options.logging.traced_payload_max = Some(40);
+    });
+    check("--max_traced_msg_len 0", |_| {});
+    check("--client_advertise foo:7", |options| {
+        let (host, port) = ("foo".to_owned(), Some(7));
+        options.listen.client_advertise = Some(Advertise { host, port });
+    });
+    check("--client_advertise=", |_| {});
+}
+
+#[test]
+fn a_running_server_is_told_something() {
+    let told = |command, target: &str| {
+        let target = target.to_owned();
+        Invocation::Signal(SignalRequest { command, target })
+    };
+    assert_eq!(parse("-sl ldm=17"), told(SignalCommand::LameDuck, "17"));
+    assert_eq!(
+        parse("--signal=quit=/run/nats.pid"),
+        told(SignalCommand::Quit, "/run/nats.pid")
+    );
+    for (name, command) in [
+        ("stop", SignalCommand::Stop),
+        ("term", SignalCommand::Terminate),
+        ("reopen", SignalCommand::Reopen),
+        ("reload", SignalCommand::Reload),
+    ] {
+        assert_eq!(parse(&format!("--signal {name}")), told(command, ""));
+    }
+    assert_eq!(parse("-sl ldm -v"), Invocation::Version);
+    assert_eq!(
+        parse("-sl foo=1"),
+        Invocation::Refuse {
+            stderr: "nats-server: unknown signal \"foo\"".to_owned(),
+            usage: false,
+            exit: 1,
+        }
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Credentials, SyncPolicy};
+use crate::{Advertise, Credentials, SyncPolicy, WriteTimeout};
 
 struct OneFile<'a>(&'a str);
 
@@ -63,6 +63,7 @@ fn where_to_listen() {
             options.listen = ListenOptions {
                 host: "127.0.0.1".into(),
                 port: 5000,
+                ..ListenOptions::default()
             };
         });
     }
@@ -72,6 +73,7 @@ fn where_to_listen() {
         options.listen = ListenOptions {
             host: "::1".into(),
             port: 5000,
+            ..ListenOptions::default()
         };
     });
     for text in ["port: -1", "listen: -1", "listen: \"0.0.0.0:-1\""] {
@@ -211,6 +213,91 @@ fn limits_of_connections() {
 }
 
 #[test]
+fn slow_receivers() {
+    check("write_timeout: default", |_| {});
+    check("write_timeout: Retry", |_| {});
+    check("write_timeout: close", |options| {
+        options.limits.write_timeout = WriteTimeout::Close;
+    });
+    for text in ["write_timeout: soon", "write_timeout: 5"] {
+        refused(
+            text,
+            "nats.conf:1:1: write_timeout must be 'default', 'close' or 'retry'",
+        );
+    }
+    check("no_fast_producer_stall: true", |_| {});
+    refused(
+        "no_fast_producer_stall: false",
+        "nats.conf:1:1: producers never wait for slow receivers here: leave no_fast_producer_stall out, or set it to true",
+    );
+    check("no_header_support: true", |options| {
+        options.limits.headers = false;
+    });
+    check("no_header_support: false", |_| {});
+}
+
+#[test]
+fn how_the_server_says_good_bye() {
+    check("lame_duck_duration: \"30s\"", |options| {
+        options.lame_duck.duration = Duration::from_secs(30);
+    });
+    for text in [
+        "lame_duck_grace_period: \"5s\"",
+        "lame_duck_grace_period: \"5000ms\"",
+    ] {
+        check(text, |options| {
+            options.lame_duck.grace_period = Duration::from_secs(5);
+        });
+    }
+    check("lame_duck_grace_period: \"0s\"", |options| {
+        options.lame_duck.grace_period = Duration::ZERO;
+    });
+    refused(
+        "lame_duck_duration: \"10s\"",
+        "nats.conf:1:1: invalid lame_duck_duration of 10s, minimum is 30 seconds",
+    );
+    refused(
+        "lame_duck_duration: 29",
+        "nats.conf:1:1: invalid lame_duck_duration of 29s, minimum is 30 seconds",
+    );
+}
+
+#[test]
+fn the_address_for_clients() {
+    let advertised = |text: &str, host: &str, port| {
+        check(&format!("client_advertise: {text:?}"), |options| {
+            let host = host.to_owned();
+            options.listen.client_advertise = Some(Advertise { host, port });
+        });
+    };
+    advertised("foo", "foo", None);
+    advertised("foo:77", "foo", Some(77));
+    advertised("foo:0", "foo", None);
+    advertised("foo:-1", "foo", None);
+    advertised("10.0.0.1:1", "10.0.0.1", Some(1));
+    advertised("[::1]:7", "::1", Some(7));
+    advertised("[::1]", "::1", None);
+    check("client_advertise: \"\"", |_| {});
+    for (text, why) in [
+        (":22", "it needs a host without blanks"),
+        ("a b:22", "it needs a host without blanks"),
+        ("foo:bar", "the port is no number"),
+        ("foo:", "the port is no number"),
+        ("foo:99999", "the port is not from 1 to 65535"),
+        ("::1", "too many colons; an IPv6 address needs brackets"),
+        ("[::1]7", "a colon and a port belong behind the bracket"),
+    ] {
+        refused(
+            &format!("client_advertise: {text:?}"),
+            &format!("nats.conf:1:1: client_advertise {text:?}: {why}"),
+        );
+    }
+    check("proxy_protocol: true", |options| {
+        options.listen.proxy_protocol = true;
+    });
+}
+
+#[test]
 fn a_bare_number_counts_seconds_and_warns() {
     let loaded = read("ping_interval: 30").expect("it is allowed");
     assert_eq!(loaded.options.limits.ping_interval, Duration::from_secs(30));
@@ -238,6 +325,22 @@ fn names_logs_and_files() {
     );
     check("debug: yes", |options| options.logging.debug = true);
     check("trace: false", |_| {});
+    for text in ["trace: true", "trace_verbose: true"] {
+        check(text, |options| options.logging.trace = true);
+    }
+    check("trace_headers: true", |options| {
+        options.logging.trace = true;
+        options.logging.trace_headers = true;
+    });
+    check("max_traced_msg_len: 40", |options| {
+        options.logging.traced_payload_max = Some(40);
+    });
+    check("max_traced_msg_len: 0", |_| {});
+    check("max_traced_msg_len: -1", |_| {});
+    refused(
+        "max_traced_msg_len: 5000000000",
+        "nats.conf:1:1: max_traced_msg_len value is too big",
+    );
     refused(
         "trace: 1",
         "nats.conf:1:1: \"trace\" needs true or false, not a whole number",
@@ -469,8 +572,8 @@ fn every_key_that_is_not_built_is_refused_by_name() {
         }
     }
     refused(
-        "port: 1\n  Trace: on",
-        "nats.conf:2:3: option \"Trace\" is not supported by this version of Everjet yet (known to nats-server); remove it to start",
+        "port: 1\n  Http: 1",
+        "nats.conf:2:3: option \"Http\" is not supported by this version of Everjet yet (known to nats-server); remove it to start",
     );
     refused(
         "Cluster { name: x }",
@@ -492,9 +595,9 @@ fn unknown_keys_are_refused_unless_they_are_variables() {
 #[test]
 fn all_mistakes_are_told_at_once() {
     refused(
-        "port: x\nfoo: 1\ntrace: true\ndebug: 2",
+        "port: x\nfoo: 1\nhttp: true\ndebug: 2",
         "nats.conf:1:1: \"port\" needs a whole number, not a text\nnats.conf:2:1: unknown field \"foo\"\nnats.conf:3:1: \
-         option \"trace\" is not supported by this version of Everjet yet (known to nats-server); remove it to \
+         option \"http\" is not supported by this version of Everjet yet (known to nats-server); remove it to \
          start\nnats.conf:4:1: \"debug\" needs true or false, not a whole number",
     );
 }
@@ -519,6 +622,13 @@ fn options_must_fit_together() {
     assert_eq!(
         error("max_pending: 1mb\nmax_payload: 2mb"),
         Err("max_payload (2097152) cannot be higher than max_pending (1048576)".to_owned())
+    );
+    assert_eq!(
+        error("lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"30s\""),
+        Err(
+            "lame duck grace period (30s) should be strictly lower than lame duck duration (30s)"
+                .to_owned()
+        )
     );
     let named = Options {
         server_name: Some("a b".into()),

@@ -1,8 +1,8 @@
-//! Subjects in error lines, quoted as nats-server quotes them.
+//! Texts of clients in error lines and logs, quoted as nats-server quotes them.
 
 /// Writes `text` in double quotes. Quotes, backslashes, control characters and what is not UTF-8 are escaped the way Go
 /// does it (`\"`, `\n`, `\x7f`, `\u0085`), so that a subject cannot break the line it is shown in.
-pub(crate) fn put_quoted(out: &mut Vec<u8>, text: &[u8]) {
+pub fn put_quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {

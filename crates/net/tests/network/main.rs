@@ -1,6 +1,9 @@
 //! The network part with real sockets on the loopback interface. Every wait is a read with a timeout or a notice from
 //! the server; nothing sleeps.
 
+mod lifecycle;
+
+use std::fmt::Display;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -39,6 +42,10 @@ impl Events for Closings {
         // The test may have ended already.
         let _ = self.0.lock().send(reason);
     }
+
+    fn complained(&self, _: ConnectionFacts<'_>, _: &dyn Display) {}
+
+    fn traced(&self, _: ConnectionFacts<'_>, _: &str) {}
 
     fn accept_failed(&self, error: &io::Error) {
         panic!("accept failed: {error}");

@@ -1,5 +1,7 @@
 //! The server as a library: started and stopped inside this process.
 
+mod in_process;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -7,22 +9,38 @@ use std::time::Duration;
 use everjet_server::{Server, ServerError, SubjectMapping, SyncPolicy};
 
 /// A bare client: what is sent and the lines that come back.
-struct Client {
-    reader: BufReader<TcpStream>,
+struct Client<Stream> {
+    reader: BufReader<Stream>,
 }
 
-impl Client {
+impl Client<TcpStream> {
     fn connect(server: &Server) -> Self {
         let socket = TcpStream::connect(server.addr()).expect("the server listens");
         socket
             .set_read_timeout(Some(Duration::from_secs(20)))
             .expect("a socket takes a timeout");
+        Self::start(socket)
+    }
+}
+
+impl<Stream: Read + Write> Client<Stream> {
+    fn start(stream: Stream) -> Self {
         let mut client = Self {
-            reader: BufReader::new(socket),
+            reader: BufReader::new(stream),
         };
         assert!(client.line().starts_with("INFO {"));
         client.send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\n");
         client
+    }
+
+    fn into_inner(self) -> Stream {
+        self.reader.into_inner()
+    }
+
+    fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        let end = self.reader.read_to_end(&mut rest);
+        assert_eq!((end.ok(), rest.len()), (Some(0), 0));
     }
 
     fn send(&mut self, text: &str) {
