@@ -14,6 +14,7 @@ use everjet_wire::{Decoded, decode};
 use crate::events::ConnectionFacts;
 use crate::opening::Opening;
 use crate::outbound::Outbound;
+use crate::partial::gather;
 use crate::socket::Socket;
 use crate::subscription_table::SubscriptionTable;
 
@@ -195,8 +196,7 @@ impl Connection {
             Err(reading) => return reading,
         };
         self.client.on_data(now);
-        self.partial.reserve_exact(missing.max(count));
-        self.partial.extend_from_slice(&buffer[..count]);
+        gather(&mut self.partial, &buffer[..count], self.needed);
         if self.partial.len() >= self.needed {
             let bytes = std::mem::take(&mut self.partial);
             match self.step(now, bench, &bytes) {
@@ -280,17 +280,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Keeps the beginning of a frame, with a buffer of the size it needs, or gives the buffer back.
+    /// Keeps the beginning of a frame, or gives its buffer back.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             self.partial = Vec::new();
             return;
         }
         self.partial.clear();
-        if rest.len() > COPIED_MAX {
-            self.partial.reserve_exact(self.needed.max(rest.len()));
-        }
-        self.partial.extend_from_slice(rest);
+        let needed = match rest.len() {
+            // It is copied in front of what comes next: its buffer need not grow.
+            ..=COPIED_MAX => rest.len(),
+            _ => self.needed,
+        };
+        gather(&mut self.partial, rest, needed);
     }
 
     fn after(&self, filled: bool) -> Reading {

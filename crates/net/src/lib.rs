@@ -16,6 +16,7 @@ mod mailbox;
 mod network;
 mod opening;
 mod outbound;
+mod partial;
 mod pending;
 mod reactor;
 mod slots;
