@@ -6,6 +6,7 @@ mod delivery;
 mod errors;
 mod greeting;
 mod headers;
+mod hostile;
 mod mappings;
 mod parsing;
 mod publish;
