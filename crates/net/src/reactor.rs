@@ -87,6 +87,8 @@ impl Reactor {
             turn: Turn::new(seed),
             out: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
+            clock: shared.clock.clone(),
+            leaving: Vec::new(),
         };
         Self {
             shared,
@@ -135,6 +137,7 @@ impl Reactor {
             }
             self.bench.turn.flush();
             self.end_connections(now);
+            self.bench.free_places();
             if self.is_done(now) {
                 self.end_all();
                 return Ok(());
@@ -144,7 +147,7 @@ impl Reactor {
 
     /// How long the poller may wait.
     fn patience(&self, now: Timestamp) -> Option<Duration> {
-        if !self.readable.is_empty() {
+        if !(self.readable.is_empty() && self.bench.leaving.is_empty()) {
             return Some(Duration::ZERO);
         }
         let retry = self.listeners.next_try(now);
@@ -429,7 +432,7 @@ impl Reactor {
         connection.outbound.finish(reason);
         connection.outbound.close();
         let subscriptions = connection.subscriptions.take();
-        self.shared.account.unsubscribe_all(&subscriptions);
+        self.bench.retire(subscriptions);
         self.shared.connections.fetch_sub(1, Ordering::AcqRel);
         self.shared.events.closed(connection.facts(), reason);
         Some(connection.socket)
