@@ -165,14 +165,14 @@ impl ServerProcess {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Bytes of memory that the process has resident now.
+    /// Bytes of memory that the process has resident now, without pages of its executable.
     ///
     /// # Panics
     /// When it is not running.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(self.proc("status")).expect("the server is running");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
         kib.expect("a process has a resident size") * 1024
     }

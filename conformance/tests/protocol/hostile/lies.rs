@@ -2,7 +2,7 @@
 
 use everjet_conformance::{RawClient, ServerProcess};
 
-use super::{Neighbours, expect_refused, quiet};
+use super::{Neighbours, expect_refused, quiet, settle};
 
 /// Sends the bytes on a connection of its own; what comes back is this and then the end.
 #[track_caller]
@@ -26,7 +26,7 @@ fn expect_answer(client: &mut RawClient, sent: &[u8], answer: &[u8]) {
         "{}",
         sent.escape_ascii()
     );
-    client.expect_quiet();
+    settle(client);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn payloads_of_another_length_than_announced_end_the_connection() {
     let mut neighbours = Neighbours::of(&server);
     let mut listening = quiet(&server);
     listening.send(b"SUB a 1\r\n");
-    listening.expect_quiet();
+    settle(&mut listening);
     for sent in [
         &b"PUB a 5\r\nhi\r\nPING\r\n"[..],
         b"PUB a 2\r\nhello\r\nPING\r\n",
@@ -92,7 +92,7 @@ fn payloads_of_another_length_than_announced_end_the_connection() {
         neighbours.talk();
     }
     // Nothing of it was a message.
-    listening.expect_quiet();
+    settle(&mut listening);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn nothing_behind_an_error_is_heard() {
     let mut neighbours = Neighbours::of(&server);
     let mut listening = quiet(&server);
     listening.send(b"SUB > 1\r\n");
-    listening.expect_quiet();
+    settle(&mut listening);
     let garbage: Vec<u8> = (0..200_000_u32).map(|number| (number * 31) as u8).collect();
     for wrong in [
         &b"FOO\r\n"[..],
@@ -116,7 +116,7 @@ fn nothing_behind_an_error_is_heard() {
         let _ = client.try_send(&[wrong, &after, &garbage].concat());
         expect_refused(&mut client, "Unknown Protocol Operation");
         assert_eq!(listening.message().subject, "before");
-        listening.expect_quiet();
+        settle(&mut listening);
     }
     drop(listening);
     neighbours.talk();

@@ -44,9 +44,9 @@ impl Neighbours {
         };
         let (mut asking, mut answering) = (ready(), ready());
         asking.send(b"SUB neighbours.inbox.* 1\r\n");
-        asking.expect_quiet();
+        settle(&mut asking);
         answering.send(b"SUB neighbours.service 1\r\n");
-        answering.expect_quiet();
+        settle(&mut answering);
         Self {
             asking,
             answering,
@@ -57,6 +57,14 @@ impl Neighbours {
     /// A request and its reply, undisturbed.
     #[track_caller]
     fn talk(&mut self) {
+        let start = Instant::now();
+        self.exchange();
+        let took = start.elapsed();
+        assert!(took < UNDISTURBED, "a reply took {took:?}");
+    }
+
+    #[track_caller]
+    fn exchange(&mut self) {
         self.rounds += 1;
         let request = format!(
             "PUB neighbours.service neighbours.inbox.{} 2\r\nhi\r\n",
@@ -73,6 +81,10 @@ impl Neighbours {
     }
 }
 
+/// Longest that a request and its reply may take beside somebody who keeps the server busy: much more than they do take on a
+/// slow machine, much less than the work that is asked for.
+const UNDISTURBED: Duration = Duration::from_secs(2);
+
 /// Asks whether anybody listens: a request that nobody can answer is answered with 503.
 struct Asking(RawClient);
 
@@ -81,7 +93,7 @@ impl Asking {
     fn of(server: &ServerProcess) -> Self {
         let mut client = RawClient::ready(server.port());
         client.send(b"SUB asking.inbox 1\r\nSUB asking.end 2\r\n");
-        client.expect_quiet();
+        settle(&mut client);
         Self(client)
     }
 
@@ -105,14 +117,32 @@ fn quiet(server: &ServerProcess) -> RawClient {
     let mut client = server.connect();
     assert!(client.line().starts_with("INFO "));
     client.send(QUIET);
-    client.expect_quiet();
+    settle(&mut client);
     client
+}
+
+/// The next line that is no PING: on a slow machine a test may last until the server asks.
+#[track_caller]
+fn line(client: &mut RawClient) -> String {
+    loop {
+        match client.line() {
+            ping if ping == "PING" => client.send(b"PONG\r\n"),
+            line => return line,
+        }
+    }
+}
+
+/// A round trip: what was sent is done, and nothing else is under way.
+#[track_caller]
+fn settle(client: &mut RawClient) {
+    client.send(b"PING\r\n");
+    assert_eq!(line(client), "PONG");
 }
 
 /// Reads the next line, which is this error, and then the end of the connection.
 #[track_caller]
 fn expect_refused(client: &mut RawClient, error: &str) {
-    assert_eq!(client.line(), format!("-ERR '{error}'"));
+    assert_eq!(line(client), format!("-ERR '{error}'"));
     client.expect_closed();
 }
 

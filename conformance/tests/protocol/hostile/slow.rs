@@ -5,7 +5,7 @@ use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::{
     Asking, MEBIBYTE, Neighbours, expect_grown_less_than, expect_refused, quiet, read_to_the_end,
-    send_until_closed, talk_until,
+    send_until_closed, settle, talk_until,
 };
 
 #[test]
@@ -91,11 +91,11 @@ fn who_stops_reading_is_closed_and_all_others_get_everything() {
         let small = set_socket_recv_buffer_size(client.socket(), 65_536);
         small.expect("a socket takes options");
         client.send(b"SUB fast.> 1\r\n");
-        client.expect_quiet();
+        settle(client);
     }
     let mut reading = quiet(&server);
     reading.send(b"SUB fast.> 1\r\n");
-    reading.expect_quiet();
+    settle(&mut reading);
     let before = server.resident_bytes();
     let mut publisher = quiet(&server);
     let payload = "x".repeat(16 * 1024);
@@ -118,7 +118,7 @@ fn who_stops_reading_is_closed_and_all_others_get_everything() {
         let got = read_to_the_end(client);
         assert!(got < sent, "{got} of {sent} bytes were delivered");
     }
-    reading.expect_quiet();
+    settle(&mut reading);
     neighbours.talk();
     expect_grown_less_than(&server, before, 48 * MEBIBYTE);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use everjet_conformance::ServerProcess;
 use rustix::net::sockopt::set_socket_linger;
 
-use super::{Asking, MEBIBYTE, Neighbours, expect_grown_less_than, quiet, talk_until};
+use super::{Asking, MEBIBYTE, Neighbours, expect_grown_less_than, quiet, settle, talk_until};
 
 /// Closing sends a reset.
 fn reset(socket: &TcpStream) {
@@ -53,7 +53,7 @@ fn who_resets_the_connection_is_gone_with_its_subscriptions() {
     let mut asking = Asking::of(&server);
     let mut leaving = quiet(&server);
     leaving.send(b"SUB reset.> 1\r\nSUB reset.> workers 2\r\n");
-    leaving.expect_quiet();
+    settle(&mut leaving);
     assert!(!asking.is_unanswered("reset.x"));
     reset(leaving.socket());
     drop(leaving);
@@ -68,13 +68,13 @@ fn who_leaves_while_it_is_written_to_disturbs_nobody() {
     let mut neighbours = Neighbours::of(&server);
     let mut reading = quiet(&server);
     reading.send(b"SUB busy 1\r\n");
-    reading.expect_quiet();
+    settle(&mut reading);
     let mut publishing = quiet(&server);
     let batch = format!("PUB busy 4096\r\n{}\r\n", "x".repeat(4096)).repeat(20);
     for round in 0..40 {
         let mut leaving = quiet(&server);
         leaving.send(b"SUB busy 1\r\n");
-        leaving.expect_quiet();
+        settle(&mut leaving);
         publishing.send(batch.as_bytes());
         if round % 2 == 0 {
             reset(leaving.socket());
@@ -84,6 +84,6 @@ fn who_leaves_while_it_is_written_to_disturbs_nobody() {
             assert_eq!(reading.message().payload.len(), 4096);
         }
     }
-    reading.expect_quiet();
+    settle(&mut reading);
     neighbours.talk();
 }
