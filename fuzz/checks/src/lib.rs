@@ -15,6 +15,7 @@ mod input;
 mod storage;
 mod stream;
 mod subjects;
+mod transform;
 mod values;
 
 pub use api::{check_api, check_api_subjects};
@@ -29,18 +30,20 @@ pub use storage::{
 };
 pub use stream::{check_replay_records, check_stream};
 pub use subjects::check_subjects;
+pub use transform::check_transform;
 pub use values::check_values;
 
 /// A function that panics when something is wrong with how these bytes are taken.
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its binary and its corpus too, and what it checks.
-pub const TARGETS: [(&str, Check); 17] = [
+pub const TARGETS: [(&str, Check); 18] = [
     ("decode", check_decode),
     ("headers", check_headers),
     ("connect", check_connect),
     ("client", check_client),
     ("subjects", check_subjects),
+    ("transform", check_transform),
     ("values", check_values),
     ("config", check_config),
     ("api", check_api),

@@ -34,6 +34,7 @@ replay!(
     connect,
     client,
     subjects,
+    transform,
     values,
     config,
     api,
