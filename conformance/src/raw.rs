@@ -99,6 +99,12 @@ impl RawClient {
         set.expect("a positive timeout is accepted");
     }
 
+    /// The socket, for what only misbehaving clients do with it.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Panics

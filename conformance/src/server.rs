@@ -192,6 +192,28 @@ impl ServerProcess {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Bytes of memory that the process has resident now, without pages of its executable.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(self.proc("status")).expect("the server is running");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+        kib.expect("a process has a resident size") * 1024
+    }
+
+    /// How many files and sockets the process has open now.
+    ///
+    /// # Panics
+    /// When it is not running.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(self.proc("fd")).expect("the server is running");
+        files.count()
+    }
+
     /// The directory of this process: its configuration file and, by convention, its `store`.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -208,6 +230,11 @@ impl ServerProcess {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic while held").clone()
+    }
+
+    fn proc(&self, name: &str) -> PathBuf {
+        let pid = self.pid().expect("the server is running");
+        PathBuf::from(format!("/proc/{pid}/{name}"))
     }
 
     #[track_caller]

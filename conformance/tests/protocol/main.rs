@@ -6,6 +6,7 @@ mod delivery;
 mod errors;
 mod greeting;
 mod headers;
+mod hostile;
 mod lame_duck;
 mod log;
 mod mappings;

@@ -4,17 +4,19 @@ use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use everjet_conn::{Action, Client, Close, CloseReason, complaint};
 use everjet_routing::{
     Account, ConnectionId, Destination, Message, Origin, Sink, Subscription, Turn,
 };
-use everjet_values::Timestamp;
+use everjet_values::{Clock, Timestamp};
 use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
 
 use crate::events::{ConnectionFacts, Events};
 use crate::opening::Opening;
 use crate::outbound::Outbound;
+use crate::partial::gather;
 use crate::proxied::{Proxied, ProxyStep};
 use crate::socket::Socket;
 use crate::subscription_table::SubscriptionTable;
@@ -32,6 +34,22 @@ const PLAIN_STEP_BYTES: usize = 64 * 1024;
 /// Plain bytes of one turn that come through a layer: what is inflated must not hold up the others.
 const PLAIN_TURN_BYTES: usize = 1024 * 1024;
 
+/// Work, in frames and deliveries, after which a connection looks at the clock.
+const WORK_PER_LOOK: usize = 1024;
+
+/// What a SUB counts for: it takes a lock and makes threads forget what they remembered.
+const WORK_OF_SUBSCRIBE: usize = 16;
+
+/// What a request that nobody answers counts for: the subscriptions of its sender are looked through.
+const WORK_OF_NO_RESPONDERS: usize = 64;
+
+/// How long a connection keeps its thread at a time; then the others have their turn. Bytes that took microseconds to send
+/// may ask for minutes of work: messages to very many subscriptions.
+const SLICE: Duration = Duration::from_millis(4);
+
+/// Places of subscriptions that are freed at a time. Clients have fewer; what has more must not hold up the others.
+const PLACES_FREED_MAX: usize = 4096;
+
 /// What one thread lends to the connections it steps.
 pub(crate) struct Workbench {
     pub(crate) account: Arc<Account>,
@@ -43,6 +61,30 @@ pub(crate) struct Workbench {
     pub(crate) events: Arc<dyn Events>,
     /// How frames are shown; `None` when they are not.
     pub(crate) trace: Option<TraceOptions>,
+    /// Tells when a connection has had the thread for long enough.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Retired subscriptions whose place in the account is still to be freed.
+    pub(crate) leaving: Vec<Arc<Subscription>>,
+}
+
+impl Workbench {
+    /// Ends subscriptions: at once for whoever publishes, their place in the account is freed turn by turn.
+    pub(crate) fn retire(&mut self, mut subscriptions: Vec<Arc<Subscription>>) {
+        Account::retire(&subscriptions);
+        self.leaving.append(&mut subscriptions);
+        self.free_places();
+    }
+
+    /// Frees the places of a bounded number of retired subscriptions; returns whether some are left.
+    pub(crate) fn free_places(&mut self) -> bool {
+        let kept = self.leaving.len().saturating_sub(PLACES_FREED_MAX);
+        self.account.unsubscribe_all(&self.leaving[kept..]);
+        self.leaving.truncate(kept);
+        if self.leaving.is_empty() {
+            self.leaving = Vec::new();
+        }
+        kept > 0
+    }
 }
 
 /// What a connection's owner keeps of it.
@@ -58,6 +100,10 @@ pub(crate) struct Connection {
     partial: Vec<u8>,
     /// Bytes of the whole frame, when its control line has told; else 0.
     needed: usize,
+    /// The slice was over: whole frames may wait in `partial`, and come before anything that is read.
+    unfinished: bool,
+    /// How much of `partial` was taken already; not zero only while it waits for the next slice.
+    taken: usize,
     /// Whether a layer is between the socket and the protocol.
     layered: bool,
     /// What comes before the greeting; `None` when the client was greeted.
@@ -109,6 +155,8 @@ impl Connection {
             origin: Origin::SERVER,
             partial: Vec::new(),
             needed: 0,
+            unfinished: false,
+            taken: 0,
             layered: opening.is_some(),
             opening,
             proxied: None,
@@ -126,6 +174,9 @@ impl Connection {
 
     /// Reads once and does what the bytes say. The amount per call is bounded by the buffer.
     pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
+        if self.unfinished {
+            return self.go_on(now, bench);
+        }
         // The buffer leaves the bench while frames borrow from it.
         let mut buffer = std::mem::take(&mut bench.buffer);
         if self.proxied.is_some()
@@ -226,6 +277,22 @@ impl Connection {
         }
     }
 
+    /// Takes the frames that were left when the last slice was over.
+    fn go_on(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
+        let bytes = std::mem::take(&mut self.partial);
+        let start = std::mem::take(&mut self.taken);
+        match self.step(now, bench, &bytes[start..]) {
+            // Nothing is copied again: a slice may be over after a few frames.
+            Ok(used) if self.unfinished => {
+                self.taken = start + used;
+                self.partial = bytes;
+            }
+            Ok(used) => self.keep(&bytes[start + used..]),
+            Err(close) => return Reading::Ended(close.reason),
+        }
+        Reading::More
+    }
+
     /// The usual case: the beginning of a frame, if there is one, is put in front of what comes.
     fn read_behind_partial(
         &mut self,
@@ -266,8 +333,7 @@ impl Connection {
             Err(reading) => return reading,
         };
         self.client.on_data(now);
-        self.partial.reserve_exact(missing.max(count));
-        self.partial.extend_from_slice(&buffer[..count]);
+        gather(&mut self.partial, &buffer[..count], self.needed);
         if self.partial.len() >= self.needed {
             let bytes = std::mem::take(&mut self.partial);
             match self.step(now, bench, &bytes) {
@@ -320,7 +386,7 @@ impl Connection {
             if plain.len() < PLAIN_STEP_BYTES {
                 return self.after(filled);
             }
-            if total >= PLAIN_TURN_BYTES {
+            if total >= PLAIN_TURN_BYTES || self.unfinished {
                 self.held = Some(wire.to_vec());
                 return Reading::More;
             }
@@ -351,28 +417,30 @@ impl Connection {
         Ok(())
     }
 
-    /// Keeps the beginning of a frame, with a buffer of the size it needs, or gives the buffer back.
+    /// Keeps the beginning of a frame, or gives its buffer back.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             self.partial = Vec::new();
             return;
         }
         self.partial.clear();
-        if rest.len() > COPIED_MAX {
-            self.partial.reserve_exact(self.needed.max(rest.len()));
-        }
-        self.partial.extend_from_slice(rest);
+        let needed = match rest.len() {
+            // It is copied in front of what comes next: its buffer need not grow.
+            ..=COPIED_MAX => rest.len(),
+            _ => self.needed,
+        };
+        gather(&mut self.partial, rest, needed);
     }
 
     fn after(&self, filled: bool) -> Reading {
-        if filled || self.read_closed {
+        if filled || self.read_closed || self.unfinished {
             Reading::More
         } else {
             Reading::Drained
         }
     }
 
-    /// Decodes frames and does what they say; returns how many bytes that took.
+    /// Decodes frames and does what they say, as long as the slice lasts; returns how many bytes that took.
     fn step(
         &mut self,
         now: Timestamp,
@@ -380,8 +448,23 @@ impl Connection {
         bytes: &[u8],
     ) -> Result<usize, Close> {
         let mut used = 0;
+        let mut work = 0;
+        let mut over_at = None;
         self.needed = 0;
+        self.unfinished = false;
         while used < bytes.len() {
+            if work >= WORK_PER_LOOK {
+                work = 0;
+                if self.outbound.is_closed() {
+                    // Its end is on the way; nobody hears the rest.
+                    return Ok(bytes.len());
+                }
+                let clock = bench.clock.now();
+                if clock >= *over_at.get_or_insert_with(|| clock.plus(SLICE)) {
+                    self.unfinished = true;
+                    break;
+                }
+            }
             match decode(&bytes[used..], self.client.limits()) {
                 Ok(Decoded::Frame { frame, used: size }) => {
                     if let Some(options) = &bench.trace {
@@ -392,7 +475,7 @@ impl Connection {
                             .on_frame(now, frame, &self.subscriptions, &mut bench.out);
                     self.send_answers(bench);
                     match outcome {
-                        Ok(action) => self.perform(action, bench),
+                        Ok(action) => work += 1 + self.perform(action, bench),
                         Err(close) => {
                             self.complain_of(bench, &close, &bytes[used..used + size]);
                             return Err(close);
@@ -415,17 +498,19 @@ impl Connection {
         Ok(used)
     }
 
+    /// Does what the machine asks for, and says how much work that was beyond one frame.
     #[inline]
-    fn perform(&mut self, action: Action<'_>, bench: &mut Workbench) {
+    fn perform(&mut self, action: Action<'_>, bench: &mut Workbench) -> usize {
         match action {
             Action::None => {}
             Action::Refused(refusal) => self.complain(bench, &refusal),
-            Action::Publish(message) => self.publish(&message, bench),
+            Action::Publish(message) => return self.publish(&message, bench),
             Action::Subscribe { filter, queue, sid } => {
                 let sink = Sink::Connection(self.outbound.clone());
                 let subscription = Arc::new(Subscription::new(filter, queue, sid, sink));
                 self.subscriptions.insert(subscription.clone());
                 bench.account.subscribe(subscription);
+                return WORK_OF_SUBSCRIBE;
             }
             Action::Unsubscribe { sid, max } => {
                 let ended = self
@@ -434,24 +519,29 @@ impl Connection {
                     .is_some_and(|known| max.is_none_or(|max| known.limit_deliveries(max.get())));
                 if ended && let Some(subscription) = self.subscriptions.remove(sid) {
                     bench.account.unsubscribe(&subscription);
+                    return WORK_OF_SUBSCRIBE;
                 }
             }
             Action::Connected => self.refresh(),
             Action::Reconnected => {
-                bench.account.unsubscribe_all(&self.subscriptions.take());
+                bench.retire(self.subscriptions.take());
                 self.refresh();
             }
         }
+        0
     }
 
-    fn publish(&self, message: &Message<'_>, bench: &mut Workbench) {
+    /// Publishes a message and says how much work that was.
+    fn publish(&self, message: &Message<'_>, bench: &mut Workbench) -> usize {
         let receivers = bench.turn.publish(&bench.account, self.origin, message);
         if receivers == 0 && !message.reply.is_empty() {
             let account = &bench.account;
             bench
                 .turn
                 .answer_no_responders(account, self.origin, message.subject, message.reply);
+            return WORK_OF_NO_RESPONDERS;
         }
+        receivers
     }
 
     /// Takes over what a CONNECT changed.

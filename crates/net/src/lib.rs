@@ -17,6 +17,7 @@ mod mailbox;
 mod network;
 mod opening;
 mod outbound;
+mod partial;
 mod pending;
 mod pipe;
 mod proxied;

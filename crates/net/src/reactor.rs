@@ -140,6 +140,8 @@ impl Reactor {
             buffer: vec![0; READ_BYTES].into(),
             events: shared.events.clone(),
             trace: shared.trace,
+            clock: shared.clock.clone(),
+            leaving: Vec::new(),
         };
         Self {
             facts: shared.facts.clone(),
@@ -197,6 +199,7 @@ impl Reactor {
             }
             self.bench.turn.flush();
             self.end_connections(now);
+            self.bench.free_places();
             if self.is_done(now) {
                 self.end_all();
                 return Ok(());
@@ -206,7 +209,7 @@ impl Reactor {
 
     /// How long the poller may wait.
     fn patience(&self, now: Timestamp) -> Option<Duration> {
-        if !self.readable.is_empty() {
+        if !(self.readable.is_empty() && self.bench.leaving.is_empty()) {
             return Some(Duration::ZERO);
         }
         let retry = self.listeners.next_try(now);
@@ -574,7 +577,7 @@ impl Reactor {
         connection.outbound.finish(reason);
         connection.outbound.close();
         let subscriptions = connection.subscriptions.take();
-        self.shared.account.unsubscribe_all(&subscriptions);
+        self.bench.retire(subscriptions);
         self.shared.connections.fetch_sub(1, Ordering::AcqRel);
         self.shared.counters.count(reason);
         self.shared.events.closed(connection.facts(), reason);

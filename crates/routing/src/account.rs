@@ -69,23 +69,47 @@ impl Account {
     /// Removes a subscription; nothing happens when it is not there any more. A thread that is delivering at this
     /// moment may still deliver to it.
     pub fn unsubscribe(&self, subscription: &Arc<Subscription>) {
-        self.unsubscribe_all(std::slice::from_ref(subscription));
+        subscription.mark_removed();
+        let mut notices = Vec::new();
+        {
+            let mut interest = self.interest.write();
+            if interest.remove(subscription) {
+                self.generations.advance(subscription.filter());
+                interest.notices(subscription, &mut notices);
+            }
+        }
+        notify(&notices);
     }
 
     /// Removes many subscriptions, those of a connection that goes.
     pub fn unsubscribe_all(&self, subscriptions: &[Arc<Subscription>]) {
+        Self::retire(subscriptions);
         let mut notices = Vec::new();
         for chunk in subscriptions.chunks(REMOVALS_PER_HOLD) {
+            // Many may share a filter: they go in one step, for finding each among the others takes the square of their number.
+            let mut chunk: Vec<&Arc<Subscription>> = chunk.iter().collect();
+            chunk.sort_unstable_by_key(|subscription| subscription.filter());
             let mut interest = self.interest.write();
-            for subscription in chunk {
-                subscription.mark_removed();
-                if interest.remove(subscription) {
-                    self.generations.advance(subscription.filter());
-                    interest.notices(subscription, &mut notices);
+            for alike in chunk.chunk_by(|one, next| one.filter() == next.filter()) {
+                let removed = match alike {
+                    [subscription] => interest.remove(subscription),
+                    _ => interest.remove_marked(alike[0].filter()),
+                };
+                if removed {
+                    self.generations.advance(alike[0].filter());
+                    interest.notices(alike[0], &mut notices);
                 }
             }
         }
         notify(&notices);
+    }
+
+    /// Ends subscriptions at once: no later publish is delivered to them. Their place is freed by
+    /// [`Self::unsubscribe_all`], which takes longer and may follow in parts.
+    pub fn retire(subscriptions: &[Arc<Subscription>]) {
+        for subscription in subscriptions {
+            subscription.mark_removed();
+        }
     }
 
     /// Calls `watcher` whenever a connection's subscription that matches the literal `subject` appears or goes.

@@ -56,6 +56,12 @@ impl Interest {
         self.tree.remove(subscription.filter(), same).is_some()
     }
 
+    /// Removes all subscriptions to `filter` that are marked as removed; returns whether there were any.
+    pub(crate) fn remove_marked(&mut self, filter: &[u8]) -> bool {
+        let marked = |other: &Arc<Subscription>| other.is_removed();
+        self.tree.remove_all(filter, marked) > 0
+    }
+
     pub(crate) fn collect(&self, subject: &[u8], into: &mut Matches) {
         self.tree
             .for_each_match(subject, |subscription| into.push(subscription));

@@ -8,6 +8,8 @@ mod checksum;
 mod disk;
 mod fault;
 mod foreign;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod index;
 mod journal;

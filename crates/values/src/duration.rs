@@ -110,7 +110,8 @@ fn parse_with(text: &str, more_units: &[(&str, u64)]) -> Result<Duration, Durati
             .find(|(name, _)| *name == unit)
             .map(|(_, scale)| u128::from(*scale))
             .ok_or_else(|| DurationError::UnknownUnit(text.to_owned()))?;
-        total += scaled(whole, fraction, scale)
+        total = scaled(whole, fraction, scale)
+            .and_then(|part| total.checked_add(part))
             .ok_or_else(|| DurationError::TooLong(text.to_owned()))?;
         rest = next;
     }
@@ -225,6 +226,11 @@ mod tests {
             (
                 "99999999999999999999999999999999999999999y",
                 DurationError::TooLong("99999999999999999999999999999999999999999y".into()),
+            ),
+            // 2^128 - 1 and one more: each part fits what the sum does not.
+            (
+                "340282366920938463463374607431768211455ns1ns",
+                DurationError::TooLong("340282366920938463463374607431768211455ns1ns".into()),
             ),
         ] {
             assert_eq!(parse_long_duration(text), Err(error), "{text}");

@@ -186,19 +186,42 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// Subjects that a leaf node lets through.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectPermission {
     /// Filters of what passes; all when empty.
-    #[serde(default, deserialize_with = "list")]
     pub allow: Vec<String>,
     /// Filters of what does not.
-    #[serde(default, deserialize_with = "list")]
     pub deny: Vec<String>,
 }
 
-/// A list of texts, or `null` for the empty one.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+impl<'de> Deserialize<'de> for SubjectPermission {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PermissionVisitor)
+    }
+}
+
+struct PermissionVisitor;
+
+impl<'de> Visitor<'de> for PermissionVisitor {
+    type Value = SubjectPermission;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of filters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SubjectPermission, A::Error> {
+        let mut permission = SubjectPermission::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.to_ascii_lowercase().as_str() {
+                "allow" => set(&mut permission.allow, &mut map)?,
+                "deny" => set(&mut permission.deny, &mut map)?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(permission)
+    }
 }
 
 /// Changes the options by what the object says.
@@ -373,6 +396,8 @@ mod tests {
             (r#"{"protocol":1.0}"#, ConnectError::Value { column: 15 }),
             (r#"{"name":5}"#, ConnectError::Value { column: 9 }),
             (r#"{"import":5}"#, ConnectError::Value { column: 11 }),
+            (r#"{"import":[]}"#, ConnectError::Value { column: 10 }),
+            (r#"{"import":[["a"]]}"#, ConnectError::Value { column: 10 }),
             (
                 r#"{"import":{"allow":"a"}}"#,
                 ConnectError::Value { column: 22 },

@@ -10,6 +10,8 @@ mod damage_tests;
 mod durable;
 mod file;
 mod found;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod options;
 mod record;
 mod recovery;

@@ -57,7 +57,7 @@ impl RecordSalt {
         Self(mix(mix(stream.0).wrapping_add(first)))
     }
 
-    fn at(self, offset: u32) -> u32 {
+    pub(crate) fn at(self, offset: u32) -> u32 {
         (mix(self.0 ^ u64::from(offset)) >> 32) as u32
     }
 }
