@@ -39,6 +39,8 @@ struct State {
     watched: bool,
     /// Bytes that waited when the watch began and have not been written since.
     backlog: usize,
+    /// Why it was cut by who wrote to it.
+    cut: Option<CloseReason>,
 }
 
 /// What became of pending bytes.
@@ -74,6 +76,7 @@ impl Outbound {
                 pending: PendingQueue::default(),
                 watched: false,
                 backlog: 0,
+                cut: None,
             }),
         }
     }
@@ -184,6 +187,11 @@ impl Outbound {
         }
     }
 
+    /// Why the connection was cut, if it was. The owner may see the end of the socket before it is told.
+    pub(crate) fn cut_reason(&self) -> Option<CloseReason> {
+        self.state.lock().cut
+    }
+
     /// Forgets the socket and what is pending. Later deliveries are dropped.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -236,6 +244,7 @@ impl Outbound {
     fn cut(&self, state: &mut State, reason: CloseReason) -> Mail {
         self.closed.store(true, Ordering::Release);
         state.pending.clear();
+        state.cut = Some(reason);
         if let Some(socket) = state.socket.take() {
             // An error means that the socket is disconnected already, which is what is wanted.
             let _ = socket.shutdown(Shutdown::Both);

@@ -510,6 +510,11 @@ impl Reactor {
             if self.slots.at(place).is_none() {
                 continue;
             }
+            let cut = self
+                .slots
+                .at(place)
+                .and_then(|one| one.outbound.cut_reason());
+            let reason = cut.unwrap_or(reason);
             let Some(socket) = self.end(place.slot, reason) else {
                 continue;
             };
