@@ -32,21 +32,12 @@ impl fmt::Debug for Credentials {
 }
 
 /// Who may connect, and how long they may take to say who they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorizationOptions {
     /// What a client must show. Default nothing.
     pub credentials: Option<Credentials>,
-    /// Time from the connection to a valid CONNECT. Default 2 s.
-    pub timeout: Duration,
-}
-
-impl Default for AuthorizationOptions {
-    fn default() -> Self {
-        Self {
-            credentials: None,
-            timeout: Duration::from_secs(2),
-        }
-    }
+    /// Time from the connection to a valid CONNECT. Default: see [`Options::auth_timeout`](crate::Options::auth_timeout).
+    pub timeout: Option<Duration>,
 }
 
 impl AuthorizationOptions {
@@ -64,11 +55,7 @@ impl AuthorizationOptions {
                 "token" => token = secret(inner, reader),
                 "timeout" => {
                     if let Some(timeout) = reader.seconds_or_duration(inner) {
-                        self.timeout = if timeout.is_zero() {
-                            Self::default().timeout
-                        } else {
-                            timeout
-                        };
+                        self.timeout = (!timeout.is_zero()).then_some(timeout);
                     }
                 }
                 key => unsupported::refuse(Block::Authorization, key, inner, reader),

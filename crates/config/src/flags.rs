@@ -26,6 +26,11 @@ pub(crate) enum Flag {
     User,
     Password,
     Token,
+    Tls,
+    TlsCert,
+    TlsKey,
+    TlsCaCert,
+    TlsVerify,
     Help,
     Version,
 }
@@ -164,6 +169,34 @@ pub(crate) const FLAGS: &[FlagRow] = &[
         "token",
         "token that clients must show",
     ),
+    switch(
+        Flag::Tls,
+        &["tls"],
+        "TLS for clients; -tls=false turns that of the file off",
+    ),
+    option(
+        Flag::TlsCert,
+        &["tlscert"],
+        "file",
+        "certificate of the server",
+    ),
+    option(
+        Flag::TlsKey,
+        &["tlskey"],
+        "file",
+        "private key of the certificate",
+    ),
+    option(
+        Flag::TlsCaCert,
+        &["tlscacert"],
+        "file",
+        "who signs certificates of clients",
+    ),
+    switch(
+        Flag::TlsVerify,
+        &["tlsverify"],
+        "clients must show a certificate",
+    ),
     switch(Flag::Help, &["h", "help"], "show this text"),
     switch(Flag::Version, &["v", "version"], "show the version"),
 ];
@@ -188,11 +221,6 @@ pub(crate) const UNSUPPORTED: &[&str] = &[
     "routes",
     "s",
     "syslog",
-    "tls",
-    "tlscacert",
-    "tlscert",
-    "tlskey",
-    "tlsverify",
 ];
 
 /// The flag with this name.

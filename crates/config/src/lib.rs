@@ -26,6 +26,7 @@ mod reader;
 mod scalar;
 mod signal;
 mod text;
+mod tls;
 mod unsupported;
 mod value;
 
@@ -43,4 +44,5 @@ pub use options::{Loaded, Options, load};
 pub use overrides::Overrides;
 pub use parser::{Sources, parse};
 pub use signal::{SignalCommand, SignalRequest};
+pub use tls::{CertificateFiles, CipherSuite, Curve, HandshakeFirst, TlsOptions, TlsVersion};
 pub use value::{Entry, Kind, Table, Value};

@@ -1,5 +1,7 @@
 //! All options together.
 
+use std::time::Duration;
+
 use everjet_subject::SubjectMapping;
 
 use crate::authorization::AuthorizationOptions;
@@ -9,11 +11,17 @@ use crate::reader::Reader;
 use crate::unsupported::{self, Block};
 use crate::{
     ConfigError, ConfigErrors, Entry, FileOptions, LameDuckOptions, LimitOptions, ListenOptions,
-    LoggingOptions, Sources, Table, parse,
+    LoggingOptions, Sources, Table, TlsOptions, parse,
 };
 
 /// Payloads above this deserve a warning.
 const PAYLOAD_WARN: u32 = 8 << 20;
+
+/// Time for authentication when neither `authorization` nor `tls` say otherwise.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What remains for authentication when a TLS handshake took as long as it may.
+const AUTH_AFTER_TLS: Duration = Duration::from_secs(1);
 
 /// Everything that can be configured. `Default` is a server without a configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +42,10 @@ pub struct Options {
     pub authorization: AuthorizationOptions,
     /// Where messages of clients go instead of their subject, in the order in which they apply. Default nowhere.
     pub mappings: Vec<SubjectMapping>,
+    /// TLS on the port for clients; `None` when it is off, which is the default.
+    pub tls: Option<TlsOptions>,
+    /// Whether clients may also do without TLS. Default no; without `tls` it changes nothing.
+    pub allow_non_tls: bool,
     /// JetStream; `None` when it is off, which is the default.
     pub jetstream: Option<JetStreamOptions>,
     /// Folder of the store when it is set while JetStream is off; `-js` turns it on.
@@ -102,6 +114,12 @@ impl Options {
         match key.as_str() {
             "server_name" => self.server_name = server_name(entry, reader),
             "authorization" => self.authorization.take(entry, reader),
+            "tls" => self.tls = TlsOptions::read(entry, reader),
+            "allow_non_tls" => {
+                if let Some(allowed) = reader.boolean(entry) {
+                    self.allow_non_tls = allowed;
+                }
+            }
             "jetstream" => jetstream.take(entry, reader),
             "mappings" | "maps" => self.take_mappings(entry, reader),
             "store_dir" | "storedir" => jetstream.take_store_dir(entry, reader),
@@ -145,6 +163,15 @@ impl Options {
         Ok(())
     }
 
+    /// Time from the connection to a valid CONNECT.
+    #[must_use]
+    pub fn auth_timeout(&self) -> Duration {
+        self.authorization.timeout.unwrap_or_else(|| {
+            let tls = self.tls.as_ref();
+            tls.map_or(AUTH_TIMEOUT, |tls| tls.timeout + AUTH_AFTER_TLS)
+        })
+    }
+
     /// What is allowed and yet not wise; to be logged at the start.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
@@ -154,6 +181,24 @@ impl Options {
                 "max_payload ({}) is above 8 MiB: such messages hold up everything else on their connection",
                 self.limits.max_payload
             ));
+        }
+        if let Some(tls) = &self.tls {
+            if self
+                .authorization
+                .timeout
+                .is_some_and(|timeout| timeout <= tls.timeout)
+            {
+                advice.push(
+                    "the timeout of authorization is not longer than that of tls: slow handshakes end as Authentication Timeout"
+                        .to_owned(),
+                );
+            }
+            if tls.ca_file.is_some() && !tls.verify {
+                advice.push(
+                    "tls has a ca_file and not \"verify: true\": clients need no certificate"
+                        .to_owned(),
+                );
+            }
         }
         advice
     }

@@ -3,7 +3,7 @@
 use crate::authorization::{credentials, secret_refusal};
 use crate::flags::Flag;
 use crate::listen::{port_of, port_refusal};
-use crate::{Advertise, ConfigError, Credentials, JetStreamOptions, Options};
+use crate::{Advertise, ConfigError, Credentials, JetStreamOptions, Options, TlsOptions};
 
 /// What the command line sets. It wins over the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,17 @@ pub struct Overrides {
     user: Option<String>,
     password: Option<Secret>,
     token: Option<Secret>,
+    tls: TlsFlags,
+}
+
+/// What the command line says about TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TlsFlags {
+    on: Option<bool>,
+    cert_file: Option<String>,
+    key_file: Option<String>,
+    ca_file: Option<String>,
+    verify: Option<bool>,
 }
 
 /// A text that logs do not show.
@@ -43,7 +54,7 @@ impl Overrides {
     /// Works the command line into `options`.
     ///
     /// # Errors
-    /// Credentials that exclude each other.
+    /// Credentials that exclude each other, or TLS without certificate or key.
     pub fn apply(&self, options: &mut Options) -> Result<(), ConfigError> {
         if let Some(host) = &self.host {
             options.listen.set_host(host);
@@ -67,6 +78,7 @@ impl Overrides {
             options.listen.client_advertise = Some(advertise.clone());
         }
         self.apply_jetstream(options);
+        self.tls.apply(options).map_err(ConfigError::anywhere)?;
         self.apply_credentials(options)
     }
 
@@ -133,6 +145,11 @@ impl Overrides {
             (Flag::ClientAdvertise, Given::Text(text)) => {
                 self.client_advertise = Some(Advertise::parse(&text)?);
             }
+            (Flag::Tls, Given::Switch(on)) => self.tls.on = Some(on),
+            (Flag::TlsVerify, Given::Switch(on)) => self.tls.verify = Some(on),
+            (Flag::TlsCert, Given::Text(text)) => self.tls.cert_file = not_empty(text),
+            (Flag::TlsKey, Given::Text(text)) => self.tls.key_file = not_empty(text),
+            (Flag::TlsCaCert, Given::Text(text)) => self.tls.ca_file = not_empty(text),
             (Flag::JetStream, Given::Switch(on)) => self.jetstream = Some(on),
             (Flag::Port, Given::Number(number)) => {
                 self.port = Some(port_of(number).ok_or_else(|| port_refusal(number))?);
@@ -150,6 +167,33 @@ impl Overrides {
             (flag, given) => unreachable!("{flag:?} does not come with {given:?}"),
         }
         Ok(())
+    }
+}
+
+impl TlsFlags {
+    /// Flags replace what the block of the file says about the same thing; a certificate comes with its key.
+    fn apply(&self, options: &mut Options) -> Result<(), &'static str> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        if self.on == Some(false) {
+            options.tls = None;
+            return Ok(());
+        }
+        let tls = match (&self.cert_file, &self.key_file, &mut options.tls) {
+            (None, None, Some(tls)) => tls,
+            (None, _, _) => return Err("TLS Server certificate must be present and valid"),
+            (Some(_), None, _) => return Err("TLS Server private key must be present and valid"),
+            (Some(cert_file), Some(key_file), tls) => {
+                let given = TlsOptions::new(cert_file, key_file);
+                let tls = tls.get_or_insert_with(|| given.clone());
+                tls.certificates = given.certificates;
+                tls
+            }
+        };
+        set_text(&mut tls.ca_file, self.ca_file.as_ref());
+        set(&mut tls.verify, self.verify);
+        tls.validate()
     }
 }
 

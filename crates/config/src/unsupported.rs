@@ -13,6 +13,8 @@ pub(crate) enum Block {
     Authorization,
     /// `jetstream { … }`
     JetStream,
+    /// `tls { … }`
+    Tls,
 }
 
 impl Block {
@@ -22,6 +24,7 @@ impl Block {
             Self::Top => TOP,
             Self::Authorization => AUTHORIZATION,
             Self::JetStream => JETSTREAM,
+            Self::Tls => TLS,
         }
     }
 }
@@ -30,7 +33,6 @@ const TOP: &[&str] = &[
     "account_resolver",
     "accounts",
     "accounts_resolver",
-    "allow_non_tls",
     "cluster",
     "connect_error_reports",
     "default_js_domain",
@@ -79,7 +81,6 @@ const TOP: &[&str] = &[
     "syslog",
     "system",
     "system_account",
-    "tls",
     "trusted",
     "trusted_keys",
     "websocket",
@@ -120,6 +121,15 @@ const JETSTREAM: &[&str] = &[
     "strict",
     "tpm",
     "unique_tag",
+];
+
+const TLS: &[&str] = &[
+    "ca_certs_match",
+    "cert_match",
+    "cert_match_by",
+    "cert_match_skip_invalid",
+    "cert_store",
+    "ocsp_peer",
 ];
 
 /// Refuses a key that is not an option of this version. Keys that served as variables are in order.

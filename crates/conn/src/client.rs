@@ -11,6 +11,7 @@ use crate::keepalive::{Keepalive, Verdict};
 use crate::ready::Ready;
 use crate::{
     Action, ClientIdentity, ClientLimits, Close, CloseReason, Peer, ServerFacts, Subscriptions,
+    TlsFacts,
 };
 
 /// A client connection from accept to close, without its socket.
@@ -24,6 +25,7 @@ pub struct Client {
     rules: Arc<ClientLimits>,
     facts: Arc<ServerFacts>,
     peer: Peer,
+    tls: TlsFacts,
     limits: Limits,
     phase: Phase,
     keepalive: Keepalive,
@@ -66,7 +68,15 @@ impl Client {
             rules,
             facts,
             peer,
+            tls: TlsFacts::default(),
         }
+    }
+
+    /// Says what INFO tells about TLS; without it nothing.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsFacts) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Writes the INFO line that the server speaks first.
@@ -175,6 +185,12 @@ impl Client {
     pub fn refuse_connection(&self, out: &mut Vec<u8>) -> Close {
         let reason = CloseReason::MaximumConnectionsExceeded;
         close(out, "maximum connections exceeded", reason)
+    }
+
+    /// Writes the refusal of a connection above the rate of TLS handshakes. The greeting goes before it.
+    pub fn refuse_handshake(&self, out: &mut Vec<u8>) -> Close {
+        let text = "Connection throttling is active. Please try again later.";
+        close(out, text, CloseReason::MaximumConnectionsExceeded)
     }
 
     /// When to call [`Self::on_timer`].
@@ -321,6 +337,9 @@ impl Client {
         info.client_ip = self.peer.ip.map_or_else(String::new, |ip| ip.to_string());
         info.auth_required = self.rules.credentials.is_some();
         info.max_payload = self.rules.payload_max;
+        info.tls_required = self.tls.required;
+        info.tls_available = self.tls.available;
+        info.tls_verify = self.tls.verify;
         if connected {
             info.connect_info = true;
             info.remote_account.clone_from(&self.facts.account);

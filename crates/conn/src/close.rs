@@ -20,6 +20,8 @@ pub enum CloseReason {
     AuthenticationTimeout,
     /// Wrong or missing credentials.
     AuthenticationFailure,
+    /// The TLS handshake failed, or the peer did not begin it.
+    TlsHandshakeFailure,
     /// More unsent bytes than `max_pending`.
     SlowConsumerPendingBytes,
     /// Nothing could be written for as long as `write_deadline`.
@@ -56,6 +58,7 @@ impl CloseReason {
             Self::ClientClosed => "Client Closed",
             Self::AuthenticationTimeout => "Authentication Timeout",
             Self::AuthenticationFailure => "Authentication Failure",
+            Self::TlsHandshakeFailure => "TLS Handshake Failure",
             Self::SlowConsumerPendingBytes => "Slow Consumer (Pending Bytes)",
             Self::SlowConsumerWriteDeadline => "Slow Consumer (Write Deadline)",
             Self::WriteError => "Write Error",

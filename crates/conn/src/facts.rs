@@ -24,3 +24,14 @@ pub struct Peer {
     /// Where the client connects from, `client_ip` of INFO. `None` when that is not known (yet), or not a place.
     pub ip: Option<IpAddr>,
 }
+
+/// What INFO says about TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// `tls_required`: the client must upgrade.
+    pub required: bool,
+    /// `tls_available`: the client may upgrade.
+    pub available: bool,
+    /// `tls_verify`: the client must show a certificate.
+    pub verify: bool,
+}

@@ -20,6 +20,6 @@ pub use client::Client;
 pub use close::{Close, CloseReason};
 pub use complaint::{Refusal, complaint};
 pub use credentials::Credentials;
-pub use facts::{Peer, ServerFacts};
+pub use facts::{Peer, ServerFacts, TlsFacts};
 pub use limits::ClientLimits;
 pub use ready::ClientIdentity;

@@ -13,8 +13,8 @@ use everjet_routing::{
 use everjet_values::{Clock, Timestamp};
 use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
 
-use crate::events::{ConnectionFacts, Events};
-use crate::opening::Opening;
+use crate::events::{ConnectionFacts, Events, Handshake};
+use crate::opening::{Due, Opening};
 use crate::outbound::Outbound;
 use crate::partial::gather;
 use crate::proxied::{Proxied, ProxyStep};
@@ -110,6 +110,10 @@ pub(crate) struct Connection {
     pub(crate) opening: Option<Opening>,
     /// Set while the header of a proxy may be in front of everything else.
     pub(crate) proxied: Option<Box<Proxied>>,
+    /// The layer's end, which came behind frames that are left to the next slice.
+    ended: Option<CloseReason>,
+    /// What became of a TLS handshake, until the reactor tells it.
+    pub(crate) handshake: Option<Handshake>,
     /// Bytes from the wire, possibly none, with which the layer goes on before anything more is read.
     held: Option<Vec<u8>>,
     /// The peer closed its sending side: read until the end shows.
@@ -160,6 +164,8 @@ impl Connection {
             layered: opening.is_some(),
             opening,
             proxied: None,
+            ended: None,
+            handshake: None,
             held: None,
             read_closed: false,
             listed: false,
@@ -176,6 +182,9 @@ impl Connection {
     pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
         if self.unfinished {
             return self.go_on(now, bench);
+        }
+        if let Some(reason) = self.ended {
+            return Reading::Ended(reason);
         }
         // The buffer leaves the bench while frames borrow from it.
         let mut buffer = std::mem::take(&mut bench.buffer);
@@ -262,6 +271,80 @@ impl Connection {
         self.opening = None;
         self.client.greeting(&mut bench.out);
         self.send_answers(bench);
+    }
+
+    /// Speaks first over the bare socket; the layers begin behind it.
+    pub(crate) fn greet_bare(&self, bench: &mut Workbench) {
+        self.client.greeting(&mut bench.out);
+        self.send_bare(bench);
+    }
+
+    /// Sends what the machine wrote over the bare socket.
+    pub(crate) fn send_bare(&self, bench: &mut Workbench) {
+        if !bench.out.is_empty() {
+            self.outbound.write_bare(std::mem::take(&mut bench.out));
+        }
+    }
+
+    /// Does what is due before the layers are ready. Returns why the connection ends, if it does.
+    pub(crate) fn on_opening_due(
+        &mut self,
+        now: Timestamp,
+        bench: &mut Workbench,
+    ) -> Option<CloseReason> {
+        match self.opening.as_mut()?.on_deadline(now) {
+            Due::Close(reason) => {
+                self.handshake = Some(Handshake::TimedOut);
+                return Some(reason);
+            }
+            Due::Greet => self.greet_bare(bench),
+            Due::Plain => {
+                self.layered = !self.outbound.shed_layer(true);
+                self.opening = None;
+            }
+            Due::Wait => {}
+        }
+        None
+    }
+
+    /// Notes what a layer made of bytes: whether it is ready for the protocol, or not needed.
+    fn on_layer_progress(&mut self, bench: &mut Workbench) {
+        let Some(opening) = &mut self.opening else {
+            return;
+        };
+        opening.begun = true;
+        self.handshake = self.outbound.take_handshake();
+        if !self.outbound.is_ready() {
+            return;
+        }
+        self.layered = !self.outbound.shed_layer(false);
+        if opening.greeted {
+            self.opening = None;
+        } else {
+            self.greet(bench);
+        }
+    }
+
+    /// What an end of the socket means while the layers are not ready.
+    fn ended_in_opening(&mut self, reason: CloseReason) -> CloseReason {
+        use CloseReason::{ClientClosed, ReadError, TlsHandshakeFailure};
+        match self.opening {
+            Some(opening)
+                if matches!(reason, ClientClosed | ReadError) && opening.is_handshake() =>
+            {
+                self.handshake = Some(Handshake::Failed {
+                    error: if opening.begun {
+                        "unexpected EOF"
+                    } else {
+                        "EOF"
+                    }
+                    .to_owned(),
+                    is_probe: !opening.begun,
+                });
+                TlsHandshakeFailure
+            }
+            _ => reason,
+        }
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -360,6 +443,9 @@ impl Connection {
             let room = WIRE_READ_MAX.min(buffer.len());
             let count = match received(self.socket.read(&mut buffer[..room])) {
                 Ok(count) => count,
+                Err(Reading::Ended(reason)) => {
+                    return Reading::Ended(self.ended_in_opening(reason));
+                }
                 Err(reading) => return reading,
             };
             self.client.on_data(now);
@@ -373,15 +459,13 @@ impl Connection {
             let decoded = self
                 .outbound
                 .decode(&mut wire, &mut plain, PLAIN_STEP_BYTES);
-            if self.opening.is_some() && self.outbound.is_ready() {
-                self.greet(bench);
-            }
+            self.on_layer_progress(bench);
             total += plain.len();
             if let Err(close) = self.step_plain(now, bench, &plain) {
                 return Reading::Ended(close.reason);
             }
             if let Err(reason) = decoded {
-                return Reading::Ended(reason);
+                return self.end_after_frames(reason);
             }
             if plain.len() < PLAIN_STEP_BYTES {
                 return self.after(filled);
@@ -391,6 +475,15 @@ impl Connection {
                 return Reading::More;
             }
         }
+    }
+
+    /// Ends the connection, after the frames that the slice has left.
+    fn end_after_frames(&mut self, reason: CloseReason) -> Reading {
+        if self.unfinished {
+            self.ended = Some(reason);
+            return Reading::More;
+        }
+        Reading::Ended(reason)
     }
 
     /// Takes plain bytes that came through a layer.

@@ -20,6 +20,27 @@ pub struct ConnectionFacts<'a> {
     pub identity: Option<&'a ClientIdentity>,
 }
 
+/// What became of a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// Both sides agreed.
+    Done {
+        /// Version of TLS: `1.2` or `1.3`.
+        version: &'static str,
+        /// Name of the cipher suite.
+        suite: &'static str,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        error: String,
+        /// Whether the peer did not even try: a health check, a port scan, a client without TLS.
+        is_probe: bool,
+    },
+    /// It took too long.
+    TimedOut,
+}
+
 /// Hears of connections. Called on reactor threads: it must be quick and must not block.
 pub trait Events: Send + Sync {
     /// A connection was accepted.
@@ -33,6 +54,12 @@ pub trait Events: Send + Sync {
 
     /// A frame came or goes. Only when [`NetConfig::trace`](crate::NetConfig) asks for it; called on any thread that writes.
     fn traced(&self, connection: ConnectionFacts<'_>, line: &str);
+
+    /// A TLS handshake ended.
+    fn handshake(&self, _connection: ConnectionFacts<'_>, _outcome: &Handshake) {}
+
+    /// In the last second so many connections came above the rate of handshakes and were refused.
+    fn handshakes_refused(&self, _count: u64) {}
 
     /// Accepting failed; it is tried again after a pause.
     fn accept_failed(&self, error: &io::Error);

@@ -2,6 +2,8 @@
 
 use everjet_conn::CloseReason;
 
+use crate::events::Handshake;
+
 /// Bytes that a lower layer hands to the one above it at a time.
 const BETWEEN_MAX: usize = 16 * 1024;
 
@@ -32,6 +34,16 @@ pub(crate) trait Layer: Send {
 
     /// Whether the handshake is done. Plain bytes may be written only then.
     fn is_ready(&self) -> bool;
+
+    /// Whether bytes pass as they are from now on, so that the layer can be left out.
+    fn is_transparent(&self) -> bool {
+        false
+    }
+
+    /// What became of a TLS handshake; once.
+    fn take_handshake(&mut self) -> Option<Handshake> {
+        None
+    }
 }
 
 /// One layer over another, such as WebSocket over TLS.
@@ -116,6 +128,12 @@ impl Layer for Over {
 
     fn is_ready(&self) -> bool {
         self.lower.is_ready() && self.upper.is_ready()
+    }
+
+    fn take_handshake(&mut self) -> Option<Handshake> {
+        self.lower
+            .take_handshake()
+            .or_else(|| self.upper.take_handshake())
     }
 }
 

@@ -25,11 +25,14 @@ mod reactor;
 mod slots;
 mod socket;
 mod subscription_table;
+mod throttle;
 mod timers;
+mod tls;
 mod tracing;
 
 pub use config::{ListenerConfig, NetConfig, WriteTimeout};
-pub use events::{ConnectionFacts, Events};
+pub use events::{ConnectionFacts, Events, Handshake};
 pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
 pub use pipe::InProcessConnection;
+pub use tls::{TlsContext, TlsError, TlsSwitch};

@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::opening::OpeningPlan;
+use crate::throttle::Throttle;
 
 /// Connections that the operating system holds before they are accepted.
 const BACKLOG: i32 = 4096;
@@ -49,6 +50,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     /// How its connections begin.
     pub(crate) plan: Arc<OpeningPlan>,
+    throttle: Option<Throttle>,
     backoff: Backoff,
     /// Whether connections may be waiting: the poller tells only of new ones.
     ready: bool,
@@ -58,20 +60,21 @@ impl Listener {
     pub(crate) fn new(socket: TcpListener, plan: OpeningPlan) -> Self {
         Self {
             socket,
+            throttle: plan.handshake_rate_max.map(Throttle::new),
             plan: Arc::new(plan),
             backoff: Backoff::default(),
             ready: false,
         }
     }
 
-    /// Accepts what waits, a bounded number of connections.
+    /// Accepts what waits, a bounded number of connections; `take` is told whether one is above the rate of handshakes.
     ///
     /// # Errors
     /// Accepting failed, for example because there are no file descriptors left; it pauses, and goes on by itself.
     pub(crate) fn accept(
         &mut self,
         now: Timestamp,
-        mut take: impl FnMut(TcpStream, SocketAddr),
+        mut take: impl FnMut(TcpStream, SocketAddr, bool),
     ) -> io::Result<()> {
         if !self.ready || self.backoff.next_try(now) > now {
             return Ok(());
@@ -80,7 +83,9 @@ impl Listener {
             match self.socket.accept() {
                 Ok((socket, peer)) => {
                     self.backoff = Backoff::default();
-                    take(socket, peer);
+                    let throttle = self.throttle.as_mut();
+                    let is_throttled = throttle.is_some_and(|throttle| !throttle.admits(now));
+                    take(socket, peer, is_throttled);
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
@@ -99,9 +104,16 @@ impl Listener {
         Ok(())
     }
 
-    /// When to call [`Self::accept`] although the poller says nothing.
+    /// How many connections were above the rate of handshakes, when that is to be told.
+    pub(crate) fn take_throttled(&mut self, now: Timestamp) -> Option<u64> {
+        self.throttle.as_mut()?.take_refused(now)
+    }
+
+    /// When to call [`Self::accept`] and [`Self::take_throttled`] although the poller says nothing.
     fn next_try(&self, now: Timestamp) -> Option<Timestamp> {
-        self.ready.then(|| self.backoff.next_try(now))
+        let accept = self.ready.then(|| self.backoff.next_try(now));
+        let report = self.throttle.as_ref().and_then(Throttle::report_at);
+        accept.into_iter().chain(report).min()
     }
 }
 

@@ -48,8 +48,18 @@ pub(crate) struct Accepted {
     pub(crate) peer: Option<SocketAddr>,
     /// How it begins.
     pub(crate) plan: Arc<OpeningPlan>,
-    /// Whether there is room for it; if not it is told so and closed.
-    pub(crate) admitted: bool,
+    /// Whether there is room for it; if not it is told why and closed.
+    pub(crate) admission: Admission,
+}
+
+/// Whether a connection is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    /// There are as many connections as there may be.
+    TooMany,
+    /// There were as many handshakes in this second as there may be.
+    TooFast,
 }
 
 /// What a connection is ready for.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use everjet_conn::ServerFacts;
+use arc_swap::ArcSwap;
+use everjet_conn::{ClientLimits, ServerFacts};
 use everjet_routing::Account;
 use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
@@ -86,7 +87,7 @@ impl Network {
             .collect::<io::Result<Vec<_>>>()?;
         let mut listeners = Some(Listeners::register(listeners, polls[0].registry())?);
         let shared = Arc::new(Shared {
-            limits: Arc::new(config.limits),
+            limits: ArcSwap::from_pointee(config.limits),
             facts: Arc::new(facts),
             connections_max: config.connections_max,
             pending_max: config.pending_max,
@@ -144,7 +145,7 @@ impl Network {
             socket: Socket::InProcess(pipe),
             peer: None,
             plan: Arc::default(),
-            admitted: self.shared.admits(count),
+            admission: self.shared.admission(count, false),
         };
         let next = self.next_reactor.fetch_add(1, Ordering::Relaxed);
         let mailbox = &self.shared.mailboxes[next % self.shared.mailboxes.len()];
@@ -214,6 +215,14 @@ impl Network {
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Changes the time for authentication, for connections that are accepted from now on.
+    pub fn set_auth_timeout(&self, timeout: Duration) {
+        self.shared.limits.rcu(|limits| ClientLimits {
+            auth_timeout: timeout,
+            ..ClientLimits::clone(limits)
+        });
     }
 
     /// Number of open connections.

@@ -8,6 +8,7 @@ use everjet_conn::{ClientIdentity, CloseReason};
 use everjet_routing::{ConnectionId, Destination, OutBatch};
 use parking_lot::Mutex;
 
+use crate::events::Handshake;
 use crate::layer::Layer;
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::pending::{PendingQueue, write_batch};
@@ -165,6 +166,33 @@ impl Outbound {
             self.tell_owner(mail);
         }
         result
+    }
+
+    /// Writes bytes as they go to the socket, whatever the layer.
+    pub(crate) fn write_bare(&self, bytes: Vec<u8>) {
+        let mut guard = self.state.lock();
+        let mail = self.write(&mut guard, &OutBatch::from(bytes));
+        drop(guard);
+        self.tell_owner(mail);
+    }
+
+    /// Leaves the layer out if bytes pass it as they are, or if `anyway`; returns whether there is none now.
+    pub(crate) fn shed_layer(&self, anyway: bool) -> bool {
+        let mut state = self.state.lock();
+        if anyway
+            || state
+                .layer
+                .as_ref()
+                .is_some_and(|layer| layer.is_transparent())
+        {
+            state.layer = None;
+        }
+        state.layer.is_none()
+    }
+
+    /// What became of the layer's TLS handshake; once.
+    pub(crate) fn take_handshake(&self) -> Option<Handshake> {
+        self.state.lock().layer.as_mut()?.take_handshake()
     }
 
     /// Whether the layer's handshake is done, if there is a layer.

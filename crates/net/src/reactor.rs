@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use everjet_conn::{Client, ClientLimits, CloseReason, Peer, ServerFacts};
 use everjet_routing::{Account, ConnectionId, Turn};
 use everjet_values::{Clock, Timestamp};
@@ -19,8 +20,8 @@ use crate::config::WriteTimeout;
 use crate::connection::{Connection, Reading, Workbench};
 use crate::events::Events;
 use crate::listener::Listeners;
-use crate::mailbox::{Accepted, Mail, Mailbox, Place, Readiness};
-use crate::opening::{Opening, OpeningPlan};
+use crate::mailbox::{Accepted, Admission, Mail, Mailbox, Place, Readiness};
+use crate::opening::{Beginning, OpeningPlan};
 use crate::outbound::{Flushed, Outbound};
 use crate::proxied::Proxied;
 use crate::slots::{Lingering, Slots};
@@ -47,7 +48,8 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 
 /// What all reactors share.
 pub(crate) struct Shared {
-    pub(crate) limits: Arc<ClientLimits>,
+    /// Rules of connections that are accepted from now on.
+    pub(crate) limits: ArcSwap<ClientLimits>,
     /// What the server says about itself at its start; see [`Mail::Announce`].
     pub(crate) facts: Arc<ServerFacts>,
     pub(crate) connections_max: Option<usize>,
@@ -85,9 +87,14 @@ impl Counters {
 }
 
 impl Shared {
-    /// Whether there is room for a connection that is one of `count`.
-    pub(crate) fn admits(&self, count: usize) -> bool {
-        self.connections_max.is_none_or(|max| count <= max)
+    /// Whether a connection that is one of `count` is let in.
+    pub(crate) fn admission(&self, count: usize, is_throttled: bool) -> Admission {
+        let is_full = self.connections_max.is_some_and(|max| count > max);
+        match (is_full, is_throttled) {
+            (true, _) => Admission::TooMany,
+            (false, true) => Admission::TooFast,
+            (false, false) => Admission::Granted,
+        }
     }
 
     /// Asks the reactor behind the one with this mailbox to close connections.
@@ -99,6 +106,15 @@ impl Shared {
         let next = own.map_or(0, |own| (own + 1) % self.mailboxes.len());
         // A reactor that has ended has closed all of its connections.
         let _ = self.mailboxes[next].post(Mail::Disconnect { count, hops });
+    }
+}
+
+impl Shared {
+    /// Tells what became of a connection's handshake, if that is new.
+    fn tell_handshake(&self, connection: &mut Connection) {
+        if let Some(outcome) = connection.handshake.take() {
+            self.events.handshake(connection.facts(), &outcome);
+        }
     }
 }
 
@@ -304,11 +320,14 @@ impl Reactor {
         let mut listeners = std::mem::take(&mut self.listeners);
         for listener in listeners.iter_mut() {
             let plan = listener.plan.clone();
-            let result = listener.accept(now, |socket, peer| {
-                self.place(socket, peer, plan.clone(), now);
+            let result = listener.accept(now, |socket, peer, is_throttled| {
+                self.place(socket, peer, plan.clone(), is_throttled, now);
             });
             if let Err(error) = result {
                 self.shared.events.accept_failed(&error);
+            }
+            if let Some(count) = listener.take_throttled(now) {
+                self.shared.events.handshakes_refused(count);
             }
         }
         self.listeners = listeners;
@@ -320,6 +339,7 @@ impl Reactor {
         socket: TcpStream,
         peer: SocketAddr,
         plan: Arc<OpeningPlan>,
+        is_throttled: bool,
         now: Timestamp,
     ) {
         let count = self.shared.connections.fetch_add(1, Ordering::AcqRel) + 1;
@@ -327,7 +347,7 @@ impl Reactor {
             socket: Socket::Tcp(socket),
             peer: Some(peer),
             plan,
-            admitted: self.shared.admits(count),
+            admission: self.shared.admission(count, is_throttled),
         };
         let mailbox = self.shared.mailboxes[self.next_reactor].clone();
         self.next_reactor = (self.next_reactor + 1) % self.shared.mailboxes.len();
@@ -343,22 +363,26 @@ impl Reactor {
             mut socket,
             peer,
             plan,
-            admitted,
+            admission,
         } = accepted;
         let slot = self.slots.vacant();
-        if let Err(error) = socket.register(self.poll.registry(), Token(slot)) {
-            self.shared.connections.fetch_sub(1, Ordering::AcqRel);
-            self.shared.events.accept_failed(&error);
-            return;
-        }
+        let registered = socket.register(self.poll.registry(), Token(slot));
+        let beginning = registered.and_then(|()| plan.begin(now).map_err(io::Error::other));
+        let Beginning {
+            layer,
+            opening,
+            tls,
+        } = match beginning {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                self.shared.connections.fetch_sub(1, Ordering::AcqRel);
+                self.shared.events.accept_failed(&error);
+                return;
+            }
+        };
         let id = ConnectionId(self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let place = Place { slot, id };
         let socket = Arc::new(socket);
-        let layer = plan.layer();
-        let opening = layer.as_ref().map(|_| Opening {
-            deadline: now.plus(plan.handshake_timeout),
-            reason: CloseReason::ReadError,
-        });
         let outbound = Arc::new(Outbound::new(
             place,
             self.mailbox.clone(),
@@ -369,15 +393,12 @@ impl Reactor {
         ));
         // The address of a proxy is none of the client's business.
         let known = peer.filter(|_| !plan.proxy_header);
-        let client = Client::new(
-            self.shared.limits.clone(),
-            self.facts.clone(),
-            Peer {
-                id: id.0,
-                ip: known.map(|peer| peer.ip().to_canonical()),
-            },
-            now,
-        );
+        let peer_facts = Peer {
+            id: id.0,
+            ip: known.map(|peer| peer.ip().to_canonical()),
+        };
+        let (limits, facts) = (self.shared.limits.load_full(), self.facts.clone());
+        let client = Client::new(limits, facts, peer_facts, now).with_tls(tls);
         socket.attach(&self.mailbox, place);
         let mut connection = Connection::new(socket, peer, client, outbound, opening, now);
         if plan.proxy_header {
@@ -386,18 +407,34 @@ impl Reactor {
             connection.proxied = Some(Box::new(proxied));
         }
         self.shared.events.opened(connection.facts());
-        if opening.is_none() {
-            connection.greet(&mut self.bench);
-        }
-        if !admitted {
-            let close = connection.client.refuse_connection(&mut self.bench.out);
-            self.ending.push((place, close.reason));
-            if opening.is_some() {
-                // There is nobody yet who could read the reason.
-                self.bench.out.clear();
+        // Before the layers are ready, who is to be told something must be able to read it on the bare socket.
+        let is_bare = match opening {
+            None => {
+                connection.greet(&mut self.bench);
+                false
             }
+            Some(opening) => {
+                if opening.greeted {
+                    connection.greet_bare(&mut self.bench);
+                }
+                true
+            }
+        };
+        let refusal = match admission {
+            Admission::Granted => None,
+            Admission::TooMany => Some(connection.client.refuse_connection(&mut self.bench.out)),
+            Admission::TooFast => Some(connection.client.refuse_handshake(&mut self.bench.out)),
+        };
+        if let Some(close) = refusal {
+            self.ending.push((place, close.reason));
         }
-        connection.send_answers(&mut self.bench);
+        if !is_bare {
+            connection.send_answers(&mut self.bench);
+        } else if opening.is_some_and(|opening| opening.greeted) {
+            connection.send_bare(&mut self.bench);
+        }
+        // What nobody can read yet is not said.
+        self.bench.out.clear();
         connection.timer_at = match opening {
             Some(opening) => opening.deadline,
             None => connection.client.next_timer(),
@@ -415,6 +452,7 @@ impl Reactor {
             return;
         }
         let reading = connection.read(now, &mut self.bench);
+        self.shared.tell_handshake(connection);
         let place = Place {
             slot,
             id: connection.id(),
@@ -464,8 +502,18 @@ impl Reactor {
         let Some(connection) = self.slots.at(place) else {
             return;
         };
-        if let Some(opening) = connection.opening {
-            self.ending.push((place, opening.reason));
+        if connection.opening.is_some() {
+            let ended = connection.on_opening_due(now, &mut self.bench);
+            self.shared.tell_handshake(connection);
+            if let Some(reason) = ended {
+                self.ending.push((place, reason));
+                return;
+            }
+            connection.timer_at = match connection.opening {
+                Some(opening) => opening.deadline,
+                None => connection.client.next_timer(),
+            };
+            self.timers.set(connection.timer_at, place);
             return;
         }
         let result = connection.client.on_timer(now, &mut self.bench.out);

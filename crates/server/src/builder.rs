@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use everjet_config::TlsOptions;
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
 use everjet_net::WriteTimeout;
@@ -15,6 +16,12 @@ use everjet_wire::TraceOptions;
 use crate::lame_duck::LameDuckTimes;
 use crate::seams::OsClock;
 use crate::{Log, LogLevel, Server, ServerError};
+
+/// Time for authentication without TLS, and at least.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What remains for authentication when a handshake took as long as it may.
+const AUTH_AFTER_TLS: Duration = Duration::from_secs(1);
 
 /// JetStream as it was asked for.
 #[derive(Clone, Debug)]
@@ -51,6 +58,8 @@ pub struct ServerBuilder {
     pub(crate) trace: Option<TraceOptions>,
     pub(crate) reactors: usize,
     pub(crate) mappings: Vec<SubjectMapping>,
+    pub(crate) tls: Option<TlsOptions>,
+    pub(crate) allow_non_tls: bool,
     pub(crate) jetstream: Option<JetStreamChoice>,
     pub(crate) log: Arc<Log>,
 }
@@ -74,6 +83,8 @@ impl Default for ServerBuilder {
             trace: None,
             reactors: 0,
             mappings: Vec::new(),
+            tls: None,
+            allow_non_tls: false,
             jetstream: None,
             log: Arc::new(Log::silent()),
         }
@@ -157,6 +168,23 @@ impl ServerBuilder {
             name: name.to_owned(),
             password: password.to_owned(),
         });
+        self
+    }
+
+    /// Lets clients in over TLS only. Its files are read when the server starts.
+    ///
+    /// Clients have [`TlsOptions::timeout`] for the handshake, and the time for authentication besides.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsOptions) -> Self {
+        self.limits.auth_timeout = AUTH_TIMEOUT.max(tls.timeout + AUTH_AFTER_TLS);
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Lets clients in without TLS too. Without [`ServerBuilder::tls`] it changes nothing.
+    #[must_use]
+    pub fn allow_non_tls(mut self) -> Self {
+        self.allow_non_tls = true;
         self
     }
 

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 
 use everjet_api::NATS_VERSION;
 use everjet_config::{Invocation, Loaded, Options, Overrides, Sources, load, parse_args, usage};
+use everjet_net::TlsContext;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::options::builder_of;
+use crate::reload::reload;
 use crate::signals;
 use crate::{Log, LogLevel, LogOptions, Server, ServerError};
 
@@ -66,7 +68,13 @@ fn test_config(overrides: &Overrides) -> ExitCode {
             ));
             ExitCode::FAILURE
         }
-        Ok(_) => {
+        Ok(loaded) => {
+            // Certificates that cannot be used are a mistake of the file that names them.
+            let tls = loaded.options.tls.as_ref().map(TlsContext::load);
+            if let Some(Err(error)) = tls {
+                say_stderr(&format!("nats-server: {path}: {error}"));
+                return ExitCode::FAILURE;
+            }
             say_stderr(&format!("nats-server: configuration file {path} is valid"));
             ExitCode::SUCCESS
         }
@@ -141,7 +149,7 @@ fn serve(overrides: &Overrides) -> Result<(), String> {
         Err(error) => return Err(error.to_string()),
     };
     let ports = announce(options, &server).map_err(|error| error.to_string())?;
-    serve_until_told(&server, &mut signals);
+    serve_until_told(&server, &mut signals, overrides, loaded.options.clone());
     if let Some(path) = ports
         && let Err(error) = std::fs::remove_file(&path)
     {
@@ -153,8 +161,13 @@ fn serve(overrides: &Overrides) -> Result<(), String> {
     Ok(())
 }
 
-/// Does what signals ask for until the server has stopped.
-fn serve_until_told(server: &Server, signals: &mut Signals) {
+/// Does what signals ask for until the server has stopped. `current` is what it runs with.
+fn serve_until_told(
+    server: &Server,
+    signals: &mut Signals,
+    overrides: &Overrides,
+    mut current: Options,
+) {
     std::thread::scope(|scope| {
         let handle = signals.handle();
         for signal in signals.forever() {
@@ -172,10 +185,8 @@ fn serve_until_told(server: &Server, signals: &mut Signals) {
                     continue;
                 }
                 SIGHUP => {
-                    server.note(
-                        LogLevel::Error,
-                        "Failed to reload server configuration: this version of Everjet does not reload; restart it",
-                    );
+                    server.note(LogLevel::Info, "Trapped \"hangup\" signal");
+                    reload_configuration(server, overrides, &mut current);
                     continue;
                 }
                 _ => {
@@ -199,6 +210,36 @@ fn serve_until_told(server: &Server, signals: &mut Signals) {
         }
         server.stop();
     });
+}
+
+/// Reads the configuration again and does what it says, or says why not.
+fn reload_configuration(server: &Server, overrides: &Overrides, current: &mut Options) {
+    let read = match overrides.config {
+        Some(_) => options(overrides),
+        None => {
+            Err("can only reload config when a file is provided using -c or --config".to_owned())
+        }
+    };
+    let outcome = read.and_then(|loaded| {
+        let changes = reload(server, current, &loaded.options)?;
+        Ok((loaded, changes))
+    });
+    match outcome {
+        Ok((loaded, changes)) => {
+            for warning in &loaded.warnings {
+                server.note(LogLevel::Warn, &warning.to_string());
+            }
+            for change in changes {
+                server.note(LogLevel::Info, &format!("Reloaded: {change}"));
+            }
+            server.note(LogLevel::Info, "Reloaded server configuration");
+            *current = loaded.options;
+        }
+        Err(text) => server.note(
+            LogLevel::Error,
+            &format!("Failed to reload server configuration: {text}"),
+        ),
+    }
 }
 
 /// Writes the pid file and the ports file; returns the latter's path.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use everjet_conn::CloseReason;
-use everjet_net::{ConnectionFacts, Events};
+use everjet_net::{ConnectionFacts, Events, Handshake};
 use everjet_values::Clock;
 
 use crate::{Log, LogLevel};
@@ -70,6 +70,33 @@ impl Events for ConnectionLog {
 
     fn traced(&self, connection: ConnectionFacts<'_>, line: &str) {
         self.line(LogLevel::Trace, &connection, line);
+    }
+
+    fn handshake(&self, connection: ConnectionFacts<'_>, outcome: &Handshake) {
+        match outcome {
+            Handshake::Done { version, suite } => {
+                self.line(LogLevel::Debug, &connection, "TLS handshake complete");
+                let text = format!("TLS version {version}, cipher suite {suite}");
+                self.line(LogLevel::Debug, &connection, &text);
+            }
+            Handshake::Failed { error, is_probe } => {
+                let level = if *is_probe {
+                    LogLevel::Debug
+                } else {
+                    LogLevel::Error
+                };
+                let text = format!("TLS handshake error: {error}");
+                self.line(level, &connection, &text);
+            }
+            Handshake::TimedOut => {
+                self.line(LogLevel::Debug, &connection, "TLS handshake timeout");
+            }
+        }
+    }
+
+    fn handshakes_refused(&self, count: u64) {
+        let text = format!("Rejected {count} connections due to TLS rate limiting");
+        self.log.line(self.clock.now(), LogLevel::Warn, &text);
     }
 
     fn accept_failed(&self, error: &io::Error) {

@@ -15,6 +15,8 @@ pub enum ServerError {
     },
     /// An option cannot be used as it is.
     Option(String),
+    /// TLS cannot be set up: a file, or what does not fit together.
+    Tls(everjet_net::TlsError),
     /// JetStream cannot start; its store was not changed.
     JetStream(everjet_jetstream::StartError),
     /// A file of the server (log, pid, ports) cannot be written.
@@ -36,6 +38,7 @@ impl fmt::Display for ServerError {
                 )
             }
             Self::Option(text) => f.write_str(text),
+            Self::Tls(error) => write!(f, "{error}"),
             Self::JetStream(error) => write!(f, "JetStream does not start: {error}"),
             Self::File { path, cause } => write!(f, "cannot write {}: {cause}", path.display()),
         }
@@ -46,6 +49,7 @@ impl std::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Listen { cause, .. } | Self::File { cause, .. } => Some(cause),
+            Self::Tls(error) => Some(error),
             Self::JetStream(error) => Some(error),
             Self::Option(_) => None,
         }

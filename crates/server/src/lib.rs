@@ -19,6 +19,7 @@ mod error;
 mod lame_duck;
 mod log;
 mod options;
+mod reload;
 mod seams;
 mod server;
 mod signals;
@@ -27,8 +28,11 @@ pub mod cli;
 
 pub use builder::ServerBuilder;
 pub use error::ServerError;
+pub use everjet_config::{
+    CertificateFiles, CipherSuite, Curve, HandshakeFirst, TlsOptions, TlsVersion,
+};
 pub use everjet_jetstream::SyncPolicy;
-pub use everjet_net::InProcessConnection;
+pub use everjet_net::{InProcessConnection, TlsError};
 pub use everjet_subject::{MapDestination, MappingError, SubjectMapping};
 pub use log::{Log, LogLevel, LogOptions};
 pub use server::Server;

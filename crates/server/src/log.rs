@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use everjet_values::Timestamp;
 use parking_lot::Mutex;
@@ -53,7 +54,11 @@ pub struct LogOptions {
 
 /// The log of one server.
 pub struct Log {
-    options: LogOptions,
+    file: Option<PathBuf>,
+    /// What a reload may change.
+    time: AtomicBool,
+    utc: AtomicBool,
+    debug: AtomicBool,
     pid: u32,
     sink: Mutex<Sink>,
 }
@@ -74,11 +79,18 @@ impl Log {
             Some(path) => Sink::File(open_file(path)?),
             None => Sink::Stderr,
         };
-        Ok(Self {
-            options,
+        Ok(Self::with(options, sink))
+    }
+
+    fn with(options: LogOptions, sink: Sink) -> Self {
+        Self {
+            time: options.time.into(),
+            utc: options.utc.into(),
+            debug: options.debug.into(),
+            file: options.file,
             pid: std::process::id(),
             sink: Mutex::new(sink),
-        })
+        }
     }
 
     /// A log that writes nothing, for servers inside other programs.
@@ -90,16 +102,19 @@ impl Log {
             debug: false,
             file: None,
         };
-        Self {
-            options,
-            pid: std::process::id(),
-            sink: Mutex::new(Sink::Silent),
-        }
+        Self::with(options, Sink::Silent)
+    }
+
+    /// Changes how lines are written from now on; the file stays.
+    pub fn set(&self, time: bool, utc: bool, debug: bool) {
+        self.time.store(time, Ordering::Relaxed);
+        self.utc.store(utc, Ordering::Relaxed);
+        self.debug.store(debug, Ordering::Relaxed);
     }
 
     /// Writes one line. Control characters that came from outside are shown escaped, so that a line stays a line.
     pub fn line(&self, now: Timestamp, level: LogLevel, text: &str) {
-        if level == LogLevel::Debug && !self.options.debug {
+        if level == LogLevel::Debug && !self.is_debug() {
             return;
         }
         let line = self.render(now, level, text);
@@ -114,7 +129,7 @@ impl Log {
     /// Whether debug lines are written.
     #[must_use]
     pub fn is_debug(&self) -> bool {
-        self.options.debug
+        self.debug.load(Ordering::Relaxed)
     }
 
     /// Opens the log file again under its name, after something else renamed it.
@@ -122,7 +137,7 @@ impl Log {
     /// # Errors
     /// When it cannot be opened; the old one stays in use.
     pub fn reopen(&self) -> io::Result<()> {
-        if let Some(path) = &self.options.file {
+        if let Some(path) = &self.file {
             *self.sink.lock() = Sink::File(open_file(path)?);
         }
         Ok(())
@@ -130,8 +145,8 @@ impl Log {
 
     fn render(&self, now: Timestamp, level: LogLevel, text: &str) -> String {
         let mut line = format!("[{}] ", self.pid);
-        if self.options.time {
-            let zone_seconds = if self.options.utc {
+        if self.time.load(Ordering::Relaxed) {
+            let zone_seconds = if self.utc.load(Ordering::Relaxed) {
                 0
             } else {
                 local_offset_seconds(now)

@@ -44,7 +44,7 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
             ping_interval: limits.ping_interval,
             ping_max: limits.ping_max,
             credentials: options.authorization.credentials.as_ref().map(credentials),
-            auth_timeout: options.authorization.timeout,
+            auth_timeout: options.auth_timeout(),
         },
         connections_max: Some(size(limits.max_connections)),
         pending_max: size(limits.max_pending),
@@ -62,6 +62,8 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
             payload_max: options.logging.traced_payload_max.map(size),
             headers_only: options.logging.trace_headers,
         }),
+        tls: options.tls.clone(),
+        allow_non_tls: options.allow_non_tls,
         log: Arc::new(log),
         ..ServerBuilder::default()
     };

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_api::{API_LEVEL, NATS_VERSION};
+use everjet_config::TlsOptions;
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
-use everjet_net::{InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan};
+use everjet_net::{
+    InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan, TlsContext, TlsSwitch,
+};
 use everjet_routing::{Account, Mappings};
 use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
@@ -17,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::builder::{JetStreamChoice, ServerBuilder};
 use crate::connections::ConnectionLog;
 use crate::lame_duck::{LameDuckTimes, Pace, Pacing};
+use crate::reload::Parts;
 use crate::seams::{OsClock, OsEntropy, server_id};
 use crate::{Log, LogLevel, ServerError, VERSION};
 
@@ -29,11 +33,62 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0
 /// How often a lame duck looks whether anybody is left.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// TLS on the port for clients.
+struct ClientTls {
+    switch: TlsSwitch,
+    allow_non_tls: bool,
+}
+
+impl ClientTls {
+    fn load(builder: &ServerBuilder) -> Result<Self, ServerError> {
+        let context = builder.tls.as_ref().map(TlsContext::load).transpose();
+        Ok(Self {
+            switch: TlsSwitch::new(context.map_err(ServerError::Tls)?),
+            allow_non_tls: builder.allow_non_tls,
+        })
+    }
+
+    fn plan(&self, builder: &ServerBuilder) -> OpeningPlan {
+        let options = builder.tls.as_ref();
+        OpeningPlan {
+            proxy_header: builder.proxy_header,
+            tls: self.switch.clone(),
+            allow_non_tls: self.allow_non_tls,
+            handshake_rate_max: options.and_then(|options| options.connection_rate_limit),
+        }
+    }
+
+    /// Whether clients must use TLS.
+    fn is_required(&self) -> bool {
+        self.switch.is_on() && !self.allow_non_tls
+    }
+
+    /// What the log says about it at the start.
+    fn notes(&self) -> Vec<(LogLevel, &'static str)> {
+        const INSISTS: &str =
+            "Clients that are not using \"TLS Handshake First\" option will fail to connect";
+        let mut notes = Vec::new();
+        if self.switch.is_on() {
+            let insists = self.switch.insists_on_handshake_first();
+            notes.push(if self.allow_non_tls && !insists {
+                (LogLevel::Info, "TLS available for client connections")
+            } else {
+                (LogLevel::Info, "TLS required for client connections")
+            });
+            if insists {
+                notes.push((LogLevel::Warn, INSISTS));
+            }
+        }
+        notes
+    }
+}
+
 /// A running server. Dropped, it stops as by [`Server::stop`].
 pub struct Server {
     id: String,
     name: String,
     address: SocketAddr,
+    tls: ClientTls,
     network: Network,
     jetstream: Mutex<Option<JetStream>>,
     lame_duck: LameDuckTimes,
@@ -78,6 +133,7 @@ impl Server {
                 builder.limits.payload_max, builder.pending_max
             )));
         }
+        let tls = ClientTls::load(&builder)?;
         say("Starting nats-server");
         say(&format!("  Version:  {NATS_VERSION} (Everjet {VERSION})"));
         say(&format!("  Name:     {name}"));
@@ -127,10 +183,7 @@ impl Server {
             listeners: listen
                 .map(|address| ListenerConfig {
                     address,
-                    plan: OpeningPlan {
-                        proxy_header: builder.proxy_header,
-                        ..OpeningPlan::default()
-                    },
+                    plan: tls.plan(&builder),
                 })
                 .into_iter()
                 .collect(),
@@ -169,12 +222,16 @@ impl Server {
             if builder.proxy_header {
                 say("PROXY protocol enabled for client connections");
             }
+            for (level, text) in tls.notes() {
+                log.line(clock.now(), level, text);
+            }
         }
         say("Server is ready");
         Ok(Self {
             id,
             name,
             address: address.unwrap_or(NOWHERE),
+            tls,
             network,
             jetstream: Mutex::new(jetstream),
             lame_duck: builder.lame_duck,
@@ -195,12 +252,29 @@ impl Server {
     /// The URL that clients on this machine connect to.
     #[must_use]
     pub fn client_url(&self) -> String {
-        let ip = self.address.ip();
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let scheme = if self.tls.is_required() {
+            "tls"
+        } else {
+            "nats"
+        };
         match (ip.is_unspecified(), ip.is_ipv6()) {
-            (true, _) => format!("nats://127.0.0.1:{}", self.address.port()),
-            (false, true) => format!("nats://[{ip}]:{}", self.address.port()),
-            (false, false) => format!("nats://{ip}:{}", self.address.port()),
+            (true, _) => format!("{scheme}://127.0.0.1:{port}"),
+            (false, true) => format!("{scheme}://[{ip}]:{port}"),
+            (false, false) => format!("{scheme}://{ip}:{port}"),
         }
+    }
+
+    /// Reads certificates again, or other ones, or turns TLS for clients on or off. Connections that are open stay as they are;
+    /// sessions of before are not resumed. `connection_rate_limit` stays as it was at the start, and so does the time for
+    /// authentication.
+    ///
+    /// # Errors
+    /// [`ServerError::Tls`]: a file cannot be used; everything stays as it was.
+    pub fn reload_tls(&self, tls: Option<&TlsOptions>) -> Result<(), ServerError> {
+        let context = tls.map(TlsContext::load).transpose();
+        self.tls.switch.swap(context.map_err(ServerError::Tls)?);
+        Ok(())
     }
 
     /// The server's id: 56 characters that start with `N`.
@@ -279,6 +353,15 @@ impl Server {
     /// Writes a line to the log.
     pub(crate) fn note(&self, level: LogLevel, text: &str) {
         self.log.line(self.clock.now(), level, text);
+    }
+
+    /// What a reload changes.
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            tls: &self.tls.switch,
+            network: &self.network,
+            log: &self.log,
+        }
     }
 
     /// Opens the log file again under its name.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Advertise, Credentials, JetStreamOptions, Options, SignalCommand};
+use crate::{Advertise, Credentials, JetStreamOptions, Options, SignalCommand, TlsOptions};
 
 fn parse(line: &str) -> Invocation {
     let args: Vec<String> = line
@@ -214,6 +214,91 @@ fn everything_else_that_is_wrong_exits_with_one() {
             },
             "{line}"
         );
+    }
+}
+
+#[test]
+fn flags_of_tls() {
+    let tls = |line: &str| run(line).tls;
+    assert_eq!(
+        tls("--tls --tlscert c --tlskey k"),
+        Some(TlsOptions::new("c", "k"))
+    );
+    assert_eq!(
+        tls("--tlscert c --tlskey k"),
+        Some(TlsOptions::new("c", "k"))
+    );
+    assert_eq!(tls("--tlscert c --tlskey k --tls=false"), None);
+    assert_eq!(
+        tls("--tlscert c --tlskey k --tlsverify --tlscacert a"),
+        Some(TlsOptions {
+            verify: true,
+            ca_file: Some("a".to_owned()),
+            ..TlsOptions::new("c", "k")
+        })
+    );
+    for (line, text) in [
+        ("--tls", "TLS Server certificate must be present and valid"),
+        (
+            "--tlsverify",
+            "TLS Server certificate must be present and valid",
+        ),
+        (
+            "--tlskey k",
+            "TLS Server certificate must be present and valid",
+        ),
+        (
+            "--tlscert c",
+            "TLS Server private key must be present and valid",
+        ),
+        (
+            "--tlscert c --tlskey k --tlsverify",
+            "'verify' needs 'ca_file': certificates of clients are not checked against those of the system",
+        ),
+    ] {
+        let Invocation::Run(overrides) = parse(line) else {
+            panic!("{line} does not run");
+        };
+        let result = overrides.apply(&mut Options::default());
+        assert_eq!(result.expect_err(line).to_string(), text, "{line}");
+    }
+}
+
+#[test]
+fn flags_of_tls_win_over_the_file_and_leave_the_rest_of_it() {
+    let of_file = TlsOptions {
+        verify: true,
+        ca_file: Some("a".to_owned()),
+        timeout: std::time::Duration::from_secs(7),
+        ..TlsOptions::new("f", "g")
+    };
+    for (line, expected) in [
+        (
+            "--tlscert c --tlskey k",
+            Some(TlsOptions {
+                certificates: TlsOptions::new("c", "k").certificates,
+                ..of_file.clone()
+            }),
+        ),
+        ("--tls", Some(of_file.clone())),
+        (
+            "--tlscacert b",
+            Some(TlsOptions {
+                ca_file: Some("b".to_owned()),
+                ..of_file.clone()
+            }),
+        ),
+        ("--tls=false", None),
+    ] {
+        let Invocation::Run(overrides) = parse(line) else {
+            panic!("{line} does not run");
+        };
+        let mut options = Options {
+            tls: Some(of_file.clone()),
+            ..Options::default()
+        };
+        overrides.apply(&mut options).expect(line);
+        assert_eq!(options.tls, expected, "{line}");
     }
 }
 

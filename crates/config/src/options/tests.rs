@@ -397,12 +397,12 @@ fn who_may_connect() {
         check(
             &format!("authorization {{timeout: {timeout}}}"),
             |options| {
-                options.authorization.timeout = Duration::from_millis(500);
+                options.authorization.timeout = Some(Duration::from_millis(500));
             },
         );
     }
     check("authorization {timeout: 3}", |options| {
-        options.authorization.timeout = Duration::from_secs(3);
+        options.authorization.timeout = Some(Duration::from_secs(3));
     });
     check("authorization {}", |_| {});
     check("authorization {timeout: 0}", |_| {});
@@ -556,8 +556,14 @@ fn every_key_that_is_not_built_is_refused_by_name() {
         Block::Top => "",
         Block::Authorization => "authorization {",
         Block::JetStream => "jetstream {",
+        Block::Tls => "tls {",
     };
-    for block in [Block::Top, Block::Authorization, Block::JetStream] {
+    for block in [
+        Block::Top,
+        Block::Authorization,
+        Block::JetStream,
+        Block::Tls,
+    ] {
         let before = open(block);
         let after = if before.is_empty() { "" } else { "}" };
         for key in block.keys() {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use everjet_server::{Server, ServerError, SubjectMapping, SyncPolicy};
+use everjet_server::{Server, ServerError, SubjectMapping, SyncPolicy, TlsOptions};
 
 /// A bare client: what is sent and the lines that come back.
 struct Client<Stream> {
@@ -145,6 +145,64 @@ fn a_store_has_one_server() {
         "{error}"
     );
     first.stop();
+}
+
+/// What INFO says about TLS to a new client.
+fn greeting(server: &Server) -> String {
+    let mut line = String::new();
+    let socket = TcpStream::connect(server.addr()).expect("the server listens");
+    let patience = Some(Duration::from_secs(20));
+    socket.set_read_timeout(patience).expect("a timeout");
+    let read = BufReader::new(socket).read_line(&mut line);
+    read.expect("the server greets");
+    line
+}
+
+#[test]
+fn tls_is_turned_on_and_off_and_stays_when_a_file_is_bad() {
+    const REQUIRED: &str = "\"tls_required\":true";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("the folder is writable");
+        path.to_str().expect("text").to_owned()
+    };
+    let cert_file = write("cert.pem", &made.cert.pem());
+    let tls = TlsOptions::new(
+        &cert_file,
+        &write("key.pem", &made.signing_key.serialize_pem()),
+    );
+    let bad = TlsOptions::new(&cert_file, &cert_file);
+    let builder = || Server::builder().host("127.0.0.1").port(0);
+
+    let refused = builder().tls(bad.clone()).start().err();
+    assert!(matches!(refused, Some(ServerError::Tls(_))), "{refused:?}");
+
+    let server = builder().tls(tls.clone()).start().expect("it starts");
+    assert!(server.client_url().starts_with("tls://127.0.0.1:"));
+    assert!(greeting(&server).contains(REQUIRED));
+    let error = server.reload_tls(Some(&bad)).expect_err("no key");
+    assert!(
+        error.to_string().contains("there is no private key"),
+        "{error}"
+    );
+    assert!(greeting(&server).contains(REQUIRED));
+    server.reload_tls(None).expect("nothing to read");
+    assert!(!greeting(&server).contains(REQUIRED));
+    assert!(server.client_url().starts_with("nats://127.0.0.1:"));
+    server.reload_tls(Some(&tls)).expect("the files are right");
+    assert!(greeting(&server).contains(REQUIRED));
+    server.stop();
+
+    let server = builder()
+        .tls(tls)
+        .allow_non_tls()
+        .start()
+        .expect("it starts");
+    assert!(server.client_url().starts_with("nats://127.0.0.1:"));
+    let greeting = greeting(&server);
+    assert!(greeting.contains("\"tls_available\":true") && !greeting.contains(REQUIRED));
 }
 
 #[test]
