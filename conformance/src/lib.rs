@@ -9,11 +9,13 @@
 
 pub mod executable;
 mod jetstream;
+mod pki;
 mod raw;
 mod server;
 mod transcript;
 
 pub use jetstream::{JetStream, Reply};
+pub use pki::{Certificate, Pki, TlsClient, TlsVersion};
 pub use raw::{Message, RawClient};
 pub use server::{ServerProcess, Signal};
 pub use transcript::check;

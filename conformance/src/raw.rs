@@ -4,14 +4,57 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::TlsClient;
+
 /// How long a test waits for bytes that must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A raw connection to a server on loopback.
 pub struct RawClient {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     start: usize,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => &tls.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(into),
+            Self::Tls(tls) => tls.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(tls) => tls.flush(),
+        }
+    }
 }
 
 /// A delivered message, `MSG` or `HMSG`.
@@ -71,7 +114,7 @@ impl RawClient {
             .set_nodelay(true)
             .expect("a fresh socket takes options");
         let mut client = Self {
-            stream,
+            stream: Stream::Plain(stream),
             buffer: Vec::new(),
             start: 0,
         };
@@ -86,23 +129,70 @@ impl RawClient {
         let mut client = Self::connect(port);
         let info = client.line();
         assert!(info.starts_with("INFO "), "{info}");
-        client.send(
+        client.introduce();
+        client
+    }
+
+    /// Sends `CONNECT` with headers and no-responders, and waits for the `PONG`.
+    #[track_caller]
+    pub fn introduce(&mut self) {
+        self.send(
             b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":0,\"headers\":true,\"no_responders\":true}\r\nPING\r\n",
         );
-        assert_eq!(client.line(), "PONG");
-        client
+        assert_eq!(self.line(), "PONG");
+    }
+
+    /// Shakes hands over the connection: everything else goes through TLS.
+    ///
+    /// # Errors
+    /// What is wrong with the handshake on the client's side. With TLS 1.3 the server may still refuse afterwards.
+    ///
+    /// # Panics
+    /// When bytes were received that nobody has read.
+    pub fn upgrade(mut self, tls: &TlsClient) -> std::io::Result<Self> {
+        assert_eq!(self.unread(), "", "unread bytes before the handshake");
+        let Stream::Plain(mut socket) = self.stream else {
+            return Err(std::io::Error::other("TLS over TLS"));
+        };
+        let mut connection = tls.connection().map_err(std::io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        self.stream = Stream::Tls(Box::new(StreamOwned::new(connection, socket)));
+        Ok(self)
+    }
+
+    /// Says good-bye: with TLS that is a message of its own.
+    pub fn close(mut self) {
+        if let Stream::Tls(tls) = &mut self.stream {
+            tls.conn.send_close_notify();
+            // Who is closed already cannot be told.
+            drop(tls.flush());
+        }
+    }
+
+    /// The certificate of the server, DER; empty without TLS.
+    #[must_use]
+    pub fn server_certificate(&self) -> Vec<u8> {
+        match &self.stream {
+            Stream::Plain(_) => Vec::new(),
+            Stream::Tls(tls) => {
+                let chain = tls.conn.peer_certificates().unwrap_or_default();
+                chain.first().map_or_else(Vec::new, |first| first.to_vec())
+            }
+        }
     }
 
     /// How long later reads wait before the test fails.
     pub fn set_patience(&mut self, patience: Duration) {
-        let set = self.stream.set_read_timeout(Some(patience));
+        let set = self.stream.socket().set_read_timeout(Some(patience));
         set.expect("a positive timeout is accepted");
     }
 
     /// The socket, for what only misbehaving clients do with it.
     #[must_use]
     pub fn socket(&self) -> &TcpStream {
-        &self.stream
+        self.stream.socket()
     }
 
     /// Sends bytes as they are.
@@ -124,7 +214,8 @@ impl RawClient {
     /// # Errors
     /// What the socket says.
     pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     /// The next line without its `\r\n`.

@@ -156,6 +156,36 @@ impl ServerProcess {
         self.wait_for(&mut child)
     }
 
+    /// Writes another configuration over the one it was started with, and asks for a reload (SIGHUP).
+    ///
+    /// # Panics
+    /// When it is not running, or was started without a configuration.
+    #[track_caller]
+    pub fn reload(&self, config: &str) {
+        let file = self.directory.path().join("nats-server.conf");
+        assert!(file.is_file(), "started without a configuration");
+        let config = config.replace("{dir}", &self.directory.path().display().to_string());
+        fs::write(&file, config).expect("the temporary directory is writable");
+        self.signal(Signal::HUP);
+    }
+
+    /// Waits until the log holds `text` at least `times` times.
+    ///
+    /// # Panics
+    /// When it does not come; the message holds the log.
+    #[track_caller]
+    pub fn wait_for_log_times(&self, text: &str, times: usize) {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while self.log().matches(text).count() < times {
+            assert!(
+                Instant::now() < deadline,
+                "the log does not say {text:?}:\n{}",
+                self.log()
+            );
+            thread::sleep(POLL);
+        }
+    }
+
     /// Kills the process (`kill -9`) and waits for its end.
     ///
     /// # Panics

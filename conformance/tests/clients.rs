@@ -6,17 +6,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind, consumer, stream};
-use everjet_conformance::{ServerProcess, Signal, executable};
+use everjet_conformance::{Certificate, Pki, ServerProcess, Signal, executable};
 use futures_util::{StreamExt, TryStreamExt};
+
+const INSTALL: &str = "`cargo xtask clients` installs it (.ci/run calls that)";
 
 /// Runs a script against a fresh server and restarts the server when the script asks for it.
 #[track_caller]
 fn run(program: &Path, script: &str) {
-    let install = "`cargo xtask clients` installs it (.ci/run calls that)";
-    assert!(program.exists(), "no {}: {install}", program.display());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("clients")
-        .join(script);
+    assert!(program.exists(), "no {}: {INSTALL}", program.display());
+    let script = script_path(script);
     // Node resolves packages from the script's place, so the script goes where they are.
     let script = match script
         .extension()
@@ -80,19 +79,113 @@ fn python_nats_py_runs_the_story() {
 #[test]
 fn node_jetstream_runs_the_story() {
     let packages = executable::clients().join("node_modules/@nats-io/jetstream");
-    assert!(
-        packages.is_dir(),
-        "no {}: `cargo xtask clients` installs it (.ci/run calls that)",
-        packages.display()
-    );
+    assert!(packages.is_dir(), "no {}: {INSTALL}", packages.display());
+    run(&node(), "node/run.mjs");
+}
+
+/// The `node` of the path.
+fn node() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let node = std::env::split_paths(&path)
         .map(|folder| folder.join("node"))
         .find(|file| file.is_file());
-    run(
-        &node.unwrap_or_else(|| PathBuf::from("node")),
-        "node/run.mjs",
+    node.unwrap_or_else(|| PathBuf::from("node"))
+}
+
+/// A server with TLS that asks for certificates, and what its clients show.
+fn secured(block: &str) -> (ServerProcess, Pki, Certificate) {
+    let pki = Pki::default();
+    let config = format!(
+        "tls {{\n{}verify: true\nca_file: \"{}\"\n{block}\n}}\n",
+        pki.server("server").lines(),
+        pki.ca_file().display()
     );
+    let client = pki.client("client");
+    (ServerProcess::start(&config), pki, client)
+}
+
+/// Runs a script against a server with TLS, with INFO first and with the handshake first.
+#[track_caller]
+fn run_over_tls(program: &Path, script: &Path) {
+    for (block, first) in [("", None), ("handshake_first: true", Some("first"))] {
+        let (server, pki, client) = secured(block);
+        let output = Command::new(program)
+            .arg(script)
+            .arg(server.url())
+            .args([&pki.ca_file(), &client.cert_file, &client.key_file])
+            .args(first)
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("the client's program starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.trim_end().ends_with("done"),
+            "{block}: {}, {text:?}",
+            output.status
+        );
+    }
+}
+
+fn script_path(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("clients")
+        .join(path)
+}
+
+#[test]
+fn python_nats_py_connects_over_tls() {
+    let python = executable::clients().join("venv/bin/python");
+    assert!(python.exists(), "no {}: {INSTALL}", python.display());
+    run_over_tls(&python, &script_path("python/tls.py"));
+}
+
+#[test]
+fn node_connects_over_tls() {
+    let packages = executable::clients().join("node_modules/@nats-io/transport-node");
+    assert!(packages.is_dir(), "no {}: {INSTALL}", packages.display());
+    // Node resolves packages from the script's place, so the script goes where they are.
+    let copy = executable::clients().join("tls.mjs");
+    std::fs::copy(script_path("node/tls.mjs"), &copy)
+        .expect("the folder of the clients is writable");
+    run_over_tls(&node(), &copy);
+}
+
+#[tokio::test]
+async fn rust_async_nats_connects_over_tls() {
+    for (block, first) in [("", false), ("handshake_first: true", true)] {
+        let (server, pki, client) = secured(block);
+        let mut options = async_nats::ConnectOptions::new()
+            .require_tls(true)
+            .add_root_certificates(pki.ca_file())
+            .add_client_certificate(client.cert_file.clone(), client.key_file.clone());
+        if first {
+            options = options.tls_first();
+        }
+        let url = server.url().replace("nats://127.0.0.1", "tls://localhost");
+        let connection = options.connect(url).await.expect("connected");
+        let mut subscription = connection.subscribe("tls.*").await.expect("subscribed");
+        for size in [0, 100, 100_000, 1_000_000] {
+            let body: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            let sent = connection.publish("tls.body", body.clone().into()).await;
+            sent.expect("published");
+            let message = tokio::time::timeout(PATIENCE, subscription.next()).await;
+            let message = message.expect("it comes in time").expect("it comes");
+            assert!(message.payload == body, "{block} {size}");
+        }
+    }
+}
+
+/// Who shows no certificate is told so by TLS, and the client says it.
+#[tokio::test]
+async fn rust_async_nats_is_refused_without_a_certificate() {
+    let (server, pki, _) = secured("");
+    let url = server.url().replace("nats://127.0.0.1", "tls://localhost");
+    let refused = async_nats::ConnectOptions::new()
+        .require_tls(true)
+        .add_root_certificates(pki.ca_file())
+        .connect(url)
+        .await;
+    assert!(refused.is_err());
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -16,6 +16,7 @@ mod publish;
 mod queue;
 mod subjects;
 mod subscribe;
+mod tls;
 
 use everjet_conformance::ServerProcess;
 
