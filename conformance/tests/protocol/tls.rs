@@ -378,6 +378,30 @@ fn handshakes_above_the_rate_are_refused() {
 }
 
 #[test]
+fn one_client_too_many_is_told_so_where_it_can_read_it() {
+    const REFUSAL: &str = "-ERR 'maximum connections exceeded'";
+    let secured = Secured::start("", "max_connections: 1");
+    let mut first = secured.ready();
+    let mut second = secured.server.connect();
+    info(&second.line());
+    assert_eq!(second.line(), REFUSAL);
+    second.expect_closed();
+    first.expect_quiet();
+
+    if executable::is_reference() {
+        // It speaks in plain text to a client that expects a handshake.
+        return;
+    }
+    let secured = Secured::start("handshake_first: true", "max_connections: 1");
+    let (_, mut first) = secured.handshake_first();
+    first.introduce();
+    let (_, mut second) = secured.handshake_first();
+    assert_eq!(second.line(), REFUSAL);
+    second.expect_closed();
+    first.expect_quiet();
+}
+
+#[test]
 fn a_reload_reads_certificates_again_and_leaves_sessions_alone() {
     let mut secured = Secured::start("", "");
     let tls = secured.pki.trusting(TlsVersion::Both);

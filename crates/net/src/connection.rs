@@ -14,6 +14,7 @@ use everjet_values::{Clock, Timestamp};
 use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
 
 use crate::events::{ConnectionFacts, Events, Handshake};
+use crate::mailbox::Admission;
 use crate::opening::{Due, Opening};
 use crate::outbound::Outbound;
 use crate::partial::gather;
@@ -267,22 +268,42 @@ impl Connection {
     }
 
     /// Speaks first: whatever comes before the protocol is done.
-    pub(crate) fn greet(&mut self, bench: &mut Workbench) {
+    ///
+    /// # Errors
+    /// The client is not let in, and is told why.
+    pub(crate) fn greet(
+        &mut self,
+        admission: Admission,
+        bench: &mut Workbench,
+    ) -> Result<(), Close> {
         self.opening = None;
         self.client.greeting(&mut bench.out);
+        let admitted = self.refuse(admission, bench);
         self.send_answers(bench);
+        admitted
     }
 
     /// Speaks first over the bare socket; the layers begin behind it.
-    pub(crate) fn greet_bare(&self, bench: &mut Workbench) {
+    ///
+    /// # Errors
+    /// As for [`Self::greet`].
+    pub(crate) fn greet_bare(
+        &self,
+        admission: Admission,
+        bench: &mut Workbench,
+    ) -> Result<(), Close> {
         self.client.greeting(&mut bench.out);
-        self.send_bare(bench);
+        let admitted = self.refuse(admission, bench);
+        self.outbound.write_bare(std::mem::take(&mut bench.out));
+        admitted
     }
 
-    /// Sends what the machine wrote over the bare socket.
-    pub(crate) fn send_bare(&self, bench: &mut Workbench) {
-        if !bench.out.is_empty() {
-            self.outbound.write_bare(std::mem::take(&mut bench.out));
+    /// Writes why the client is not let in, if it is not.
+    fn refuse(&self, admission: Admission, bench: &mut Workbench) -> Result<(), Close> {
+        match admission {
+            Admission::Granted => Ok(()),
+            Admission::TooMany => Err(self.client.refuse_connection(&mut bench.out)),
+            Admission::TooFast => Err(self.client.refuse_handshake(&mut bench.out)),
         }
     }
 
@@ -297,7 +318,13 @@ impl Connection {
                 self.handshake = Some(Handshake::TimedOut);
                 return Some(reason);
             }
-            Due::Greet => self.greet_bare(bench),
+            Due::Greet => {
+                let admission = self.opening?.admission;
+                return self
+                    .greet_bare(admission, bench)
+                    .err()
+                    .map(|close| close.reason);
+            }
             Due::Plain => {
                 self.layered = !self.outbound.shed_layer(true);
                 self.opening = None;
@@ -308,21 +335,25 @@ impl Connection {
     }
 
     /// Notes what a layer made of bytes: whether it is ready for the protocol, or not needed.
-    fn on_layer_progress(&mut self, bench: &mut Workbench) {
+    ///
+    /// # Errors
+    /// As for [`Self::greet`].
+    fn on_layer_progress(&mut self, bench: &mut Workbench) -> Result<(), Close> {
         let Some(opening) = &mut self.opening else {
-            return;
+            return Ok(());
         };
         opening.begun = true;
         self.handshake = self.outbound.take_handshake();
         if !self.outbound.is_ready() {
-            return;
+            return Ok(());
         }
         self.layered = !self.outbound.shed_layer(false);
         if opening.greeted {
             self.opening = None;
-        } else {
-            self.greet(bench);
+            return Ok(());
         }
+        let admission = opening.admission;
+        self.greet(admission, bench)
     }
 
     /// What an end of the socket means while the layers are not ready.
@@ -459,7 +490,9 @@ impl Connection {
             let decoded = self
                 .outbound
                 .decode(&mut wire, &mut plain, PLAIN_STEP_BYTES);
-            self.on_layer_progress(bench);
+            if let Err(close) = self.on_layer_progress(bench) {
+                return Reading::Ended(close.reason);
+            }
             total += plain.len();
             if let Err(close) = self.step_plain(now, bench, &plain) {
                 return Reading::Ended(close.reason);

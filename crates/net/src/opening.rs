@@ -7,6 +7,7 @@ use everjet_conn::{CloseReason, TlsFacts};
 use everjet_values::Timestamp;
 
 use crate::layer::{Layer, Over};
+use crate::mailbox::Admission;
 use crate::tls::{FirstByte, TlsContext, TlsError, TlsLayer, TlsSwitch};
 
 /// How connections of one listener begin.
@@ -45,6 +46,8 @@ pub(crate) struct Opening {
     pub(crate) silence: Silence,
     /// Time for the handshake.
     pub(crate) timeout: Duration,
+    /// Whether it is let in; if not it is told so when it can read that.
+    pub(crate) admission: Admission,
     /// Whether the peer may do without TLS.
     plain_allowed: bool,
 }
@@ -65,7 +68,11 @@ impl OpeningPlan {
     ///
     /// # Errors
     /// TLS cannot be begun with this context, whoever connects.
-    pub(crate) fn begin(&self, now: Timestamp) -> Result<Beginning, TlsError> {
+    pub(crate) fn begin(
+        &self,
+        admission: Admission,
+        now: Timestamp,
+    ) -> Result<Beginning, TlsError> {
         let Some(context) = self.tls.context() else {
             return Ok(Beginning {
                 layer: None,
@@ -93,6 +100,7 @@ impl OpeningPlan {
                 deadline: now.plus(wait),
                 silence,
                 timeout: context.timeout,
+                admission,
                 plain_allowed,
             }),
             tls: TlsFacts {
@@ -166,6 +174,7 @@ mod tests {
             deadline: Timestamp::from_nanos(0),
             silence,
             timeout: Duration::from_secs(2),
+            admission: Admission::Granted,
             plain_allowed,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use everjet_conn::{Client, ClientLimits, CloseReason, Peer, ServerFacts};
+use everjet_conn::{Client, ClientLimits, Close, CloseReason, Peer, ServerFacts};
 use everjet_routing::{Account, ConnectionId, Turn};
 use everjet_values::{Clock, Timestamp};
 use everjet_wire::TraceOptions;
@@ -367,7 +367,8 @@ impl Reactor {
         } = accepted;
         let slot = self.slots.vacant();
         let registered = socket.register(self.poll.registry(), Token(slot));
-        let beginning = registered.and_then(|()| plan.begin(now).map_err(io::Error::other));
+        let beginning =
+            registered.and_then(|()| plan.begin(admission, now).map_err(io::Error::other));
         let Beginning {
             layer,
             opening,
@@ -407,34 +408,18 @@ impl Reactor {
             connection.proxied = Some(Box::new(proxied));
         }
         self.shared.events.opened(connection.facts());
-        // Before the layers are ready, who is to be told something must be able to read it on the bare socket.
-        let is_bare = match opening {
-            None => {
-                connection.greet(&mut self.bench);
-                false
-            }
-            Some(opening) => {
-                if opening.greeted {
-                    connection.greet_bare(&mut self.bench);
-                }
-                true
-            }
+        let admitted = match opening {
+            None => connection.greet(admission, &mut self.bench),
+            Some(opening) if opening.greeted => connection.greet_bare(admission, &mut self.bench),
+            // Nobody can read anything yet: the handshakes that are too many are what is to be avoided.
+            Some(_) if admission == Admission::TooFast => Err(Close {
+                reason: CloseReason::MaximumConnectionsExceeded,
+            }),
+            Some(_) => Ok(()),
         };
-        let refusal = match admission {
-            Admission::Granted => None,
-            Admission::TooMany => Some(connection.client.refuse_connection(&mut self.bench.out)),
-            Admission::TooFast => Some(connection.client.refuse_handshake(&mut self.bench.out)),
-        };
-        if let Some(close) = refusal {
+        if let Err(close) = admitted {
             self.ending.push((place, close.reason));
         }
-        if !is_bare {
-            connection.send_answers(&mut self.bench);
-        } else if opening.is_some_and(|opening| opening.greeted) {
-            connection.send_bare(&mut self.bench);
-        }
-        // What nobody can read yet is not said.
-        self.bench.out.clear();
         connection.timer_at = match opening {
             Some(opening) => opening.deadline,
             None => connection.client.next_timer(),
