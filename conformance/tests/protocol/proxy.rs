@@ -1,6 +1,6 @@
 //! `proxy_protocol`: a load balancer in front says where clients connect from.
 
-use everjet_conformance::{RawClient, ServerProcess};
+use everjet_conformance::{Pki, RawClient, ServerProcess, TlsVersion};
 
 const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n";
 
@@ -104,4 +104,49 @@ fn a_wrong_header_closes_the_connection() {
     endless.send(&[&b"PROXY TCP4 "[..], &[b'1'; 96]].concat());
     endless.expect_closed();
     server.wait_for_log("PROXY protocol header: v1 line too long");
+}
+
+#[test]
+fn a_header_comes_before_the_handshake() {
+    for (block, around, greets_first) in [
+        ("", "", true),
+        ("handshake_first: true", "", false),
+        ("", "allow_non_tls: true", true),
+    ] {
+        let pki = Pki::default();
+        let certificate = pki.server("server");
+        let server = ServerProcess::start(&format!(
+            "proxy_protocol: true\n{around}\ntls {{\n{}\n{block}\n}}\n",
+            certificate.lines()
+        ));
+        let mut client = server.connect();
+        if greets_first {
+            assert!(client.line().starts_with("INFO {"));
+        }
+        client.send(BINARY);
+        let tls = pki.trusting(TlsVersion::Both);
+        let mut client = client.upgrade(&tls).expect("a handshake");
+        if !greets_first {
+            assert!(client.line().starts_with("INFO {"));
+        }
+        client.send(CONNECT);
+        expect(&mut client, "10.1.2.3");
+    }
+}
+
+#[test]
+fn behind_a_header_a_client_may_do_without_tls_where_that_is_allowed() {
+    let pki = Pki::default();
+    let certificate = pki.server("server");
+    let server = ServerProcess::start(&format!(
+        "proxy_protocol: true\nallow_non_tls: true\ntls {{\n{}\n}}\n",
+        certificate.lines()
+    ));
+    check(&server, BINARY, "10.1.2.3");
+    check(
+        &server,
+        b"PROXY TCP4 10.1.2.3 10.0.0.1 5555 4222\r\n",
+        "10.1.2.3",
+    );
+    check(&server, b"", "127.0.0.1");
 }

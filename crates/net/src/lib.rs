@@ -11,6 +11,7 @@
 mod config;
 mod connection;
 mod events;
+mod in_process;
 mod layer;
 mod listener;
 mod mailbox;
@@ -32,7 +33,7 @@ mod tracing;
 
 pub use config::{ListenerConfig, NetConfig, WriteTimeout};
 pub use events::{ConnectionFacts, Events, Handshake};
+pub use in_process::InProcessConnection;
 pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
-pub use pipe::InProcessConnection;
 pub use tls::{TlsContext, TlsError, TlsSwitch};

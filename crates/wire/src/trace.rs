@@ -74,9 +74,9 @@ fn control_line(direction: TraceDirection, verb: &str, arguments: &str) -> Optio
         (TraceDirection::Out, "INFO") => return None,
         (TraceDirection::Out, "+OK") => "OK".to_owned(),
         (TraceDirection::Out, "-ERR") => format!("-ERR {}", arguments.trim_matches('\'')),
-        (TraceDirection::In, "CONNECT") => format!("CONNECT {}", without_secrets(arguments)),
+        (_, "CONNECT") => format!("CONNECT {}", without_secrets(arguments)),
         // A CONNECT without a blank behind it is none that can be taken apart here.
-        (TraceDirection::In, _) if verb.starts_with("CONNECT") => format!("CONNECT {REDACTED}"),
+        (_, _) if verb.starts_with("CONNECT") => format!("CONNECT {REDACTED}"),
         _ if arguments.is_empty() => verb.to_owned(),
         _ => format!("{verb} {arguments}"),
     })

@@ -12,9 +12,11 @@ mod connect;
 mod decode;
 mod headers;
 mod input;
+mod proxy;
 mod storage;
 mod stream;
 mod subjects;
+mod trace;
 mod transform;
 mod values;
 
@@ -24,12 +26,14 @@ pub use config::check_config;
 pub use connect::check_connect;
 pub use decode::check_decode;
 pub use headers::check_headers;
+pub use proxy::check_proxy;
 pub use storage::{
     check_consumer, check_index, check_journal_record, check_manifest, check_segment_header,
     check_segment_record,
 };
 pub use stream::{check_replay_records, check_stream};
 pub use subjects::check_subjects;
+pub use trace::check_trace;
 pub use transform::check_transform;
 pub use values::check_values;
 
@@ -37,10 +41,12 @@ pub use values::check_values;
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its binary and its corpus too, and what it checks.
-pub const TARGETS: [(&str, Check); 18] = [
+pub const TARGETS: [(&str, Check); 20] = [
     ("decode", check_decode),
     ("headers", check_headers),
     ("connect", check_connect),
+    ("proxy", check_proxy),
+    ("trace", check_trace),
     ("client", check_client),
     ("subjects", check_subjects),
     ("transform", check_transform),

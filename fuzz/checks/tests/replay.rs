@@ -32,6 +32,8 @@ replay!(
     decode,
     headers,
     connect,
+    proxy,
+    trace,
     client,
     subjects,
     transform,

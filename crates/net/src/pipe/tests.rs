@@ -1,5 +1,7 @@
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::task::{Context, Poll};
 use std::thread;
+use std::time::Duration;
 
 use everjet_routing::ConnectionId;
 use mio::Token;

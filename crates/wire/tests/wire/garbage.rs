@@ -1,6 +1,9 @@
 //! Random and damaged input: nothing panics, and what is decoded makes sense.
 
-use everjet_wire::{ConnectOptions, DecodeError, Decoded, Frame, Headers, Limits, decode, strip};
+use everjet_wire::{
+    ConnectOptions, DecodeError, Decoded, Frame, Headers, Limits, ProxyHeader, TraceDirection,
+    TraceOptions, decode, decode_proxy_header, strip, trace,
+};
 
 /// A splitmix64 sequence: the same seed gives the same test.
 struct Random(u64);
@@ -203,4 +206,45 @@ fn damaged_connect_options_do_no_harm() {
     assert!(ConnectOptions::parse("[".repeat(100_000).as_bytes()).is_err());
     let nested = format!("{{\"x\":{}", "[".repeat(100_000));
     assert!(ConnectOptions::parse(nested.as_bytes()).is_err());
+}
+
+#[test]
+fn whatever_is_traced_no_secret_shows() {
+    const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"SECRET\",\"auth_token\":\"SECRET\"}\r\n";
+    let mut random = Random(11);
+    let options = TraceOptions {
+        payload_max: Some(7),
+        headers_only: false,
+    };
+    for round in 0..20_000 {
+        let bytes = match round % 3 {
+            0 => random.mutated(SESSION),
+            1 => random.noise(),
+            _ => {
+                // Only the names of the secrets and the verb must be whole for the values to be known as secrets.
+                let cut = 1 + random.below(CONNECT.len() - 1);
+                [&CONNECT[..cut], b"\r\n"].concat()
+            }
+        };
+        for direction in [TraceDirection::In, TraceDirection::Out] {
+            trace(&bytes, direction, &options, |line| {
+                assert!(!line.contains('\n') && !line.contains("SECRET"), "{line}");
+            });
+        }
+    }
+}
+
+#[test]
+fn damaged_headers_of_a_proxy_do_no_harm() {
+    let mut random = Random(12);
+    let legal: [&[u8]; 2] = [
+        b"PROXY TCP4 10.1.2.3 10.0.0.1 5555 4222\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x0a\x01\x02\x03\x0a\x00\x00\x01\x15\xb3\x10\x7e",
+    ];
+    for round in 0..50_000 {
+        let bytes = random.mutated(legal[round % 2]);
+        if let Ok(ProxyHeader::Present { size, .. }) = decode_proxy_header(&bytes) {
+            assert!((15..=16 + 65_535).contains(&size), "{size}");
+        }
+    }
 }
