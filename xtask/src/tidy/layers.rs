@@ -3,12 +3,13 @@
 use super::source::Tree;
 
 /// Every crate of crates/ and its layer.
-pub(crate) const LAYERS: [(&str, u8); 21] = [
+pub(crate) const LAYERS: [(&str, u8); 22] = [
     ("values", 0),
     ("subject", 0),
     ("wire", 0),
     ("api", 0),
     ("config", 0),
+    ("websocket", 0),
     ("auth", 1),
     ("routing", 1),
     ("conn", 1),
