@@ -55,13 +55,22 @@ enum Message {
 }
 
 /// The peer's frames end here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub cause: Cause,
+    /// The close frame that answers it. Nothing may be sent behind it; empty when the connection is closed with another one.
+    pub close: Vec<u8>,
+}
+
+/// Why a peer's frames end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The peer closed; the answer is written.
+pub enum Cause {
+    /// The peer closed.
     Closed,
-    /// The peer broke the protocol; a close frame that says so is written.
+    /// The peer broke the protocol.
     Violation(Violation),
-    /// A compressed message stands for more bytes than allowed; nothing is written.
+    /// A compressed message stands for more bytes than allowed.
     TooLarge,
 }
 
@@ -133,13 +142,18 @@ impl fmt::Display for Violation {
 
 impl From<Violation> for End {
     fn from(violation: Violation) -> Self {
-        Self::Violation(violation)
+        let mut close = Vec::new();
+        put_close(&mut close, violation.status(), &violation.to_string());
+        Self {
+            cause: Cause::Violation(violation),
+            close,
+        }
     }
 }
 
 impl From<Corrupt> for End {
     fn from(_: Corrupt) -> Self {
-        Self::Violation(Violation::Deflate)
+        Violation::Deflate.into()
     }
 }
 
@@ -159,26 +173,12 @@ impl Decoder {
     }
 
     /// Takes bytes from the wire and appends what they carry to `plain` until that holds `plain_max` bytes; appends to `answer` what
-    /// the peer is to get at once (pongs, a close frame). Returns with `wire` empty unless `plain` is full: call again then, even with
+    /// the peer is to get at once: pongs. Returns with `wire` empty unless `plain` is full: call again then, even with
     /// an empty `wire`.
     ///
     /// # Errors
     /// [`End`]: nothing that comes later counts; what was appended does.
     pub fn decode(
-        &mut self,
-        wire: &mut &[u8],
-        plain: &mut Vec<u8>,
-        plain_max: usize,
-        answer: &mut Vec<u8>,
-    ) -> Result<(), End> {
-        let result = self.step(wire, plain, plain_max, answer);
-        if let Err(End::Violation(violation)) = &result {
-            put_close(answer, violation.status(), &violation.to_string());
-        }
-        result
-    }
-
-    fn step(
         &mut self,
         wire: &mut &[u8],
         plain: &mut Vec<u8>,
@@ -331,7 +331,10 @@ impl Decoder {
     fn count_inflated(&mut self, bytes: usize) -> Result<(), End> {
         self.inflated += bytes as u64;
         match self.inflated > self.inflated_max {
-            true => Err(End::TooLarge),
+            true => Err(End {
+                cause: Cause::TooLarge,
+                close: Vec::new(),
+            }),
             false => Ok(()),
         }
     }
@@ -382,26 +385,33 @@ fn on_control(op: OpCode, payload: &[u8], answer: &mut Vec<u8>) -> Result<(), En
             answer.extend_from_slice(payload);
             Ok(())
         }
-        OpCode::Close => {
-            match payload {
-                [] => put_empty_close(answer),
-                [_] => return Err(Violation::CloseOfOneByte.into()),
-                &[high, low, ref text @ ..] => {
-                    let code = u16::from_be_bytes([high, low]);
-                    let status = CloseStatus::received(code).ok_or(Violation::CloseStatus(code))?;
-                    match str::from_utf8(text) {
-                        Ok(text) => put_close(answer, status, text),
-                        Err(_) => {
-                            let text = "invalid utf8 body in close frame";
-                            put_close(answer, CloseStatus::INVALID_DATA, text);
-                        }
-                    }
-                }
-            }
-            Err(End::Closed)
-        }
+        OpCode::Close => Err(End {
+            cause: Cause::Closed,
+            close: close_answer(payload)?,
+        }),
         _ => Ok(()),
     }
+}
+
+/// A close frame is answered with its own status and text.
+fn close_answer(payload: &[u8]) -> Result<Vec<u8>, Violation> {
+    let mut answer = Vec::new();
+    match payload {
+        [] => put_empty_close(&mut answer),
+        [_] => return Err(Violation::CloseOfOneByte),
+        &[high, low, ref text @ ..] => {
+            let code = u16::from_be_bytes([high, low]);
+            let status = CloseStatus::received(code).ok_or(Violation::CloseStatus(code))?;
+            match str::from_utf8(text) {
+                Ok(text) => put_close(&mut answer, status, text),
+                Err(_) => {
+                    let text = "invalid utf8 body in close frame";
+                    put_close(&mut answer, CloseStatus::INVALID_DATA, text);
+                }
+            }
+        }
+    }
+    Ok(answer)
 }
 
 #[cfg(test)]

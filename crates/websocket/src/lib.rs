@@ -17,7 +17,7 @@ mod response;
 mod upgrade;
 
 pub use close::{CloseStatus, put_close};
-pub use decode::{Decoder, End, Violation};
+pub use decode::{Cause, Decoder, End, Violation};
 pub use encode::{Deflater, Encoder};
 pub use origin::{Origin, OriginError, OriginRules};
 pub use upgrade::{Cookies, Refusal, Request, Step, Upgrade, UpgradeRules};

@@ -33,7 +33,8 @@ fn compressed(plain: &[u8]) -> Vec<u8> {
 }
 
 /// What comes of `wire` fed in pieces of `size` bytes, taken out in steps of `plain_max`.
-fn run(wire: &[u8], size: usize, plain_max: usize) -> (Vec<u8>, Vec<u8>, Result<(), End>) {
+/// The close frame counts as the last answer.
+fn run(wire: &[u8], size: usize, plain_max: usize) -> (Vec<u8>, Vec<u8>, Result<(), Cause>) {
     let mut decoder = Decoder::new(true, 10_000);
     let (mut all, mut answer) = (Vec::new(), Vec::new());
     for mut piece in wire.chunks(size) {
@@ -42,8 +43,8 @@ fn run(wire: &[u8], size: usize, plain_max: usize) -> (Vec<u8>, Vec<u8>, Result<
             let result = decoder.decode(&mut piece, &mut plain, plain_max, &mut answer);
             assert!(plain.len() <= plain_max);
             all.extend_from_slice(&plain);
-            if result.is_err() {
-                return (all, answer, result);
+            if let Err(End { cause, close }) = result {
+                return (all, [answer, close].concat(), Err(cause));
             }
             if plain.len() < plain_max {
                 assert!(piece.is_empty());
@@ -56,7 +57,7 @@ fn run(wire: &[u8], size: usize, plain_max: usize) -> (Vec<u8>, Vec<u8>, Result<
 
 /// Checks what comes of `wire`, at every split of it and with any room.
 #[track_caller]
-fn check(wire: &[u8], plain: &[u8], answer: &[u8], result: Result<(), End>) {
+fn check(wire: &[u8], plain: &[u8], answer: &[u8], result: Result<(), Cause>) {
     let step = (wire.len() / 50).max(1);
     for size in (1..=wire.len()).step_by(step) {
         for plain_max in [1, 2, 7, 64, 100_000] {
@@ -75,7 +76,7 @@ fn check_violation(wire: &[u8], violation: Violation, code: u16) {
     assert_eq!(violation.status().code(), code);
     // What comes behind it does not count.
     let wire = [wire, &frame(0x82, b"behind")].concat();
-    check(&wire, b"", &answer, Err(End::Violation(violation)));
+    check(&wire, b"", &answer, Err(Cause::Violation(violation)));
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a_compressed_message_that_was_cut_ends_the_connection() {
         let (plain, _, result) = run(&frame(0xc2, &payload[..size]), 100, 1000);
         // A cut in the padding behind the last symbol loses nothing.
         let lost = plain != text;
-        let cut = Err(End::Violation(Violation::Deflate));
+        let cut = Err(Cause::Violation(Violation::Deflate));
         assert!(!lost || result == cut, "cut at {size}: {result:?}");
     }
 }
@@ -195,7 +196,7 @@ fn a_bomb_ends_at_its_bound() {
     assert!(bomb.len() < 50_000);
     for plain_max in [100, 16_384] {
         let (plain, answer, result) = run(&bomb, 4096, plain_max);
-        assert_eq!(result, Err(End::TooLarge));
+        assert_eq!(result, Err(Cause::TooLarge));
         assert!(plain.len() <= 10_000 + plain_max && answer.is_empty());
     }
     // The bound is for one message.
@@ -234,14 +235,15 @@ fn compression_must_be_agreed_on() {
     let wire = frame(0xc2, &compressed(b"a"));
     let (mut plain, mut answer) = (Vec::new(), Vec::new());
     let result = decoder.decode(&mut &wire[..], &mut plain, 100, &mut answer);
-    assert_eq!(result, Err(End::Violation(Violation::NotNegotiated)));
+    let cause = result.map_err(|end| end.cause);
+    assert_eq!(cause, Err(Cause::Violation(Violation::NotNegotiated)));
 }
 
 #[test]
 fn a_close_is_answered_in_kind() {
     let check_close = |payload: &[u8], answer: &[u8]| {
         let wire = [frame(0x82, b"before"), frame(0x88, payload)].concat();
-        check(&wire, b"before", answer, Err(End::Closed));
+        check(&wire, b"before", answer, Err(Cause::Closed));
     };
     check_close(b"", &[0x88, 0]);
     check_close(b"\x03\xe8", b"\x88\x02\x03\xe8");
