@@ -29,10 +29,12 @@ mod throttle;
 mod timers;
 mod tls;
 mod tracing;
+mod websocket;
 
 pub use config::{ListenerConfig, NetConfig, WriteTimeout};
-pub use events::{ConnectionFacts, Events, Handshake};
+pub use events::{ConnectionFacts, ConnectionKind, Events, Handshake};
 pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
 pub use pipe::InProcessConnection;
 pub use tls::{TlsContext, TlsError, TlsSwitch};
+pub use websocket::WebSocketPlan;

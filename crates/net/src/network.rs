@@ -65,8 +65,9 @@ impl Network {
         let mut listeners = Vec::new();
         for listener in config.listeners {
             let socket = bind(listener.address)?;
-            addresses.push(socket.local_addr()?);
-            listeners.push(Listener::new(socket, listener.plan));
+            let address = socket.local_addr()?;
+            addresses.push(address);
+            listeners.push(Listener::new(socket, listener.plan.at(address)));
         }
         let mut facts = config.facts;
         if let Some(first) = addresses.first()

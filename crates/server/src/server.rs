@@ -55,6 +55,7 @@ impl ClientTls {
             tls: self.switch.clone(),
             allow_non_tls: self.allow_non_tls,
             handshake_rate_max: options.and_then(|options| options.connection_rate_limit),
+            websocket: None,
         }
     }
 
