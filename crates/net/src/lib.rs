@@ -10,6 +10,7 @@
 
 mod config;
 mod connection;
+mod error;
 mod events;
 mod layer;
 mod listener;
@@ -32,6 +33,7 @@ mod tracing;
 mod websocket;
 
 pub use config::{ListenerConfig, NetConfig, WriteTimeout};
+pub use error::StartError;
 pub use events::{ConnectionFacts, ConnectionKind, Events, Handshake};
 pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
