@@ -223,19 +223,6 @@ impl ServerProcess {
             .unwrap_or_else(|| panic!("the log names no WebSocket port:\n{log}"))
     }
 
-    /// Waits until the log has this text.
-    ///
-    /// # Panics
-    /// When it does not come.
-    #[track_caller]
-    pub fn wait_for_log(&self, text: &str) {
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "{text:?} is not logged");
-            thread::sleep(POLL);
-        }
-    }
-
     /// The port clients connect to, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
