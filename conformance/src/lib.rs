@@ -13,6 +13,7 @@ mod pki;
 mod raw;
 mod server;
 mod transcript;
+pub mod websocket;
 
 pub use jetstream::{JetStream, Reply};
 pub use pki::{Certificate, Pki, TlsClient, TlsVersion};

@@ -204,6 +204,25 @@ impl ServerProcess {
         RawClient::connect(self.port)
     }
 
+    /// As [`Self::connect`], past INFO, CONNECT and the first PONG.
+    #[must_use]
+    #[track_caller]
+    pub fn ready(&self) -> RawClient {
+        RawClient::ready(self.port)
+    }
+
+    /// The port for WebSocket clients, as the log names it.
+    ///
+    /// # Panics
+    /// When it names none.
+    #[must_use]
+    #[track_caller]
+    pub fn websocket_port(&self) -> u16 {
+        let log = self.log();
+        port_behind(&log, "Listening for websocket clients on ")
+            .unwrap_or_else(|| panic!("the log names no WebSocket port:\n{log}"))
+    }
+
     /// The port clients connect to, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
@@ -341,7 +360,11 @@ fn collect(stderr: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
 }
 
 fn listening_port(log: &str) -> Option<u16> {
-    let (_, rest) = log.split_once("Listening for client connections on ")?;
+    port_behind(log, "Listening for client connections on ")
+}
+
+fn port_behind(log: &str, text: &str) -> Option<u16> {
+    let (_, rest) = log.split_once(text)?;
     let address = rest.lines().next()?.trim();
     address.rsplit_once(':')?.1.parse().ok()
 }

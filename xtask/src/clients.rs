@@ -1,4 +1,5 @@
-//! The official clients of other languages: a Python environment and Node packages, pinned, under `<target>/clients`.
+//! The official clients of other languages: a Python environment and Node packages, pinned, under `<target>/clients`; and the browser
+//! that one of them runs in, from the packages of the system.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,24 +7,27 @@ use std::{env, fs};
 
 use crate::process::{exists, run};
 
-/// A language whose official client runs against the server.
+/// What an official client runs on, against the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Language {
+pub(crate) enum Platform {
     /// nats-py, and the nats-server of the Python package index for comparisons.
     Python,
-    /// The npm packages `@nats-io/jetstream` and `@nats-io/transport-node`.
+    /// The npm packages `@nats-io/jetstream`, `@nats-io/nats-core` and `@nats-io/transport-node`.
     Node,
+    /// A browser, for `@nats-io/nats-core` in a page.
+    Chromium,
 }
 
-impl Language {
+impl Platform {
     /// All of them.
-    pub(crate) const ALL: &'static [Self] = &[Self::Python, Self::Node];
+    pub(crate) const ALL: &'static [Self] = &[Self::Python, Self::Node, Self::Chromium];
 
     /// How tests that need it are named: `<prefix>_...`.
     pub(crate) fn test_prefix(self) -> &'static str {
         match self {
             Self::Python => "python",
             Self::Node => "node",
+            Self::Chromium => "chromium",
         }
     }
 
@@ -32,8 +36,35 @@ impl Language {
         match self {
             Self::Python => exists("python3"),
             Self::Node => exists("node") && exists("npm"),
+            // Its page is made of Node's packages.
+            Self::Chromium => exists("chromium") && Self::Node.is_available(),
         }
     }
+}
+
+/// Installs the browser with the system's package manager if it is not there and we may; whether it is there then is for
+/// [`Platform::is_available`] to say.
+pub(crate) fn provide_browser() {
+    if exists("chromium") || !exists("apt-get") || !is_root() {
+        return;
+    }
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .arg("chromium")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    // The lists of packages may be old or missing, which is seen only when they are used.
+    if run(&mut install).is_err()
+        && run(Command::new("apt-get").args(["update", "--quiet"])).is_ok()
+        && let Err(error) = run(&mut install)
+    {
+        eprintln!("{error}");
+    }
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 /// Where the clients are installed.
@@ -46,16 +77,17 @@ pub(crate) fn target(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
 }
 
-/// Installs the clients of these languages, unless what is there was installed from the same pins.
+/// Installs the clients of these platforms, unless what is there was installed from the same pins.
 ///
 /// # Errors
 /// A package manager fails.
-pub(crate) fn install(root: &Path, languages: &[Language]) -> Result<(), String> {
+pub(crate) fn install(root: &Path, platforms: &[Platform]) -> Result<(), String> {
     let pins = root.join("conformance/clients");
-    for language in languages {
-        match language {
-            Language::Python => python(&pins.join("python/requirements.txt"), &folder(root))?,
-            Language::Node => node(&pins.join("node"), &folder(root))?,
+    for platform in platforms {
+        match platform {
+            Platform::Python => python(&pins.join("python/requirements.txt"), &folder(root))?,
+            Platform::Node => node(&pins.join("node"), &folder(root))?,
+            Platform::Chromium => {}
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [--all]                everything CI runs: tidy, format, lints, documentation, all tests, the official clients,
-                              instruction counts (--all: a missing Python, Node or valgrind is an error, not a notice)
+                              instruction counts (--all: a missing Python, Node, Chromium or valgrind is an error, not a notice)
   tidy                        layers, file sizes, unsafe code, names that do not belong
   clients                     installs the official clients of Python and Node under target/clients
   instructions [--record]     counts the instructions of the hot paths under valgrind and compares them with
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["test"] => test::everything(&root, test::Missing::Notice),
         ["test", "--all"] => test::everything(&root, test::Missing::Error),
-        ["clients"] => clients::install(&root, clients::Language::ALL),
+        ["clients"] => clients::install(&root, clients::Platform::ALL),
         ["instructions"] => count_instructions(&root, instructions::Mode::Compare),
         ["instructions", "--record"] => count_instructions(&root, instructions::Mode::Record),
         ["conformance", reference, rest @ ..] => {

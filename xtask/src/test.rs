@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use crate::clients::{self, Language};
+use crate::clients::{self, Platform};
 use crate::instructions;
 use crate::process::{cargo, exists, run, run_watched};
 use crate::tidy;
 
-/// What a missing Python, Node or valgrind is.
+/// What a missing Python, Node, Chromium or valgrind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
     /// Said at the end; what needs it is left out.
@@ -17,7 +17,7 @@ pub(crate) enum Missing {
 }
 
 /// The suites of conformance/ that nats-server must pass as well.
-const SHARED_SUITES: [&str; 3] = ["protocol", "jetstream", "clients"];
+const SHARED_SUITES: [&str; 4] = ["protocol", "jetstream", "clients", "browser"];
 
 /// Runs all checks and tests; the last lines say how many tests ran and what was left out.
 ///
@@ -45,10 +45,11 @@ pub(crate) fn everything(root: &Path, missing: Missing) -> Result<(), String> {
     run(cargo(root)
         .args(documentation)
         .env("RUSTDOCFLAGS", "-D warnings"))?;
-    let (present, absent): (Vec<_>, Vec<_>) = Language::ALL
+    clients::provide_browser();
+    let (present, absent): (Vec<_>, Vec<_>) = Platform::ALL
         .iter()
         .copied()
-        .partition(|language| language.is_available());
+        .partition(|platform| platform.is_available());
     if missing == Missing::Error && !absent.is_empty() {
         return Err(format!(
             "not installed: {absent:?}; the runs of the official clients need them"
@@ -75,8 +76,8 @@ pub(crate) fn everything(root: &Path, missing: Missing) -> Result<(), String> {
     );
     let instructions = count_instructions(root);
     println!("\n{counted}");
-    for language in absent {
-        println!("NOT RUN: the {language:?} client; install {language:?} and run this again");
+    for platform in absent {
+        println!("NOT RUN: the client on {platform:?}; install {platform:?} and run this again");
     }
     if let Ok(Some(reason)) = &instructions {
         println!("NOT RUN: instruction counts; {reason}");
@@ -119,7 +120,7 @@ pub(crate) fn conformance(root: &Path, reference: &Path, rest: &[&str]) -> Resul
         .env("EVERJET_REFERENCE", "1"))
 }
 
-fn run_tests(root: &Path, absent: &[Language], counted: &mut Counts) -> Result<(), String> {
+fn run_tests(root: &Path, absent: &[Platform], counted: &mut Counts) -> Result<(), String> {
     let mut command = cargo(root);
     if exists("cargo-nextest") {
         command.args([
@@ -133,7 +134,7 @@ fn run_tests(root: &Path, absent: &[Language], counted: &mut Counts) -> Result<(
         if !absent.is_empty() {
             let prefixes: Vec<String> = absent
                 .iter()
-                .map(|language| format!("test(/^{}_/)", language.test_prefix()))
+                .map(|platform| format!("test(/^{}_/)", platform.test_prefix()))
                 .collect();
             command
                 .arg("-E")
@@ -148,10 +149,10 @@ fn run_tests(root: &Path, absent: &[Language], counted: &mut Counts) -> Result<(
             "--quiet",
             "--",
         ]);
-        for language in absent {
+        for platform in absent {
             command
                 .arg("--skip")
-                .arg(format!("{}_", language.test_prefix()));
+                .arg(format!("{}_", platform.test_prefix()));
         }
     }
     run_watched(&mut command, |line| counted.read(line))

@@ -17,6 +17,7 @@ mod queue;
 mod subjects;
 mod subscribe;
 mod tls;
+mod websocket;
 
 use everjet_conformance::ServerProcess;
 

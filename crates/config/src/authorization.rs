@@ -97,7 +97,7 @@ pub(crate) fn secret_refusal(text: &str) -> Option<&'static str> {
         )
 }
 
-fn secret(entry: &Entry, reader: &mut Reader) -> Option<String> {
+pub(crate) fn secret(entry: &Entry, reader: &mut Reader) -> Option<String> {
     let text = reader.optional_text(entry)?;
     if let Some(refusal) = secret_refusal(&text) {
         reader.refuse(entry, refusal);

@@ -29,6 +29,7 @@ mod text;
 mod tls;
 mod unsupported;
 mod value;
+mod websocket;
 
 pub use advertise::Advertise;
 pub use args::{Invocation, parse_args, usage};
@@ -46,3 +47,4 @@ pub use parser::{Sources, parse};
 pub use signal::{SignalCommand, SignalRequest};
 pub use tls::{CertificateFiles, CipherSuite, Curve, HandshakeFirst, TlsOptions, TlsVersion};
 pub use value::{Entry, Kind, Table, Value};
+pub use websocket::WebSocketOptions;

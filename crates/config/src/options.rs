@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::unsupported::{self, Block};
 use crate::{
     ConfigError, ConfigErrors, Entry, FileOptions, LameDuckOptions, LimitOptions, ListenOptions,
-    LoggingOptions, Sources, Table, TlsOptions, parse,
+    LoggingOptions, Sources, Table, TlsOptions, WebSocketOptions, parse,
 };
 
 /// Payloads above this deserve a warning.
@@ -46,6 +46,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Whether clients may also do without TLS. Default no; without `tls` it changes nothing.
     pub allow_non_tls: bool,
+    /// The port for WebSocket clients; `None` when there is none, which is the default.
+    pub websocket: Option<WebSocketOptions>,
     /// JetStream; `None` when it is off, which is the default.
     pub jetstream: Option<JetStreamOptions>,
     /// Folder of the store when it is set while JetStream is off; `-js` turns it on.
@@ -122,6 +124,7 @@ impl Options {
             }
             "jetstream" => jetstream.take(entry, reader),
             "mappings" | "maps" => self.take_mappings(entry, reader),
+            "websocket" | "ws" => self.websocket = WebSocketOptions::read(entry, reader),
             "store_dir" | "storedir" => jetstream.take_store_dir(entry, reader),
             key => unsupported::refuse(Block::Top, key, entry, reader),
         }

@@ -15,6 +15,8 @@ pub(crate) enum Block {
     JetStream,
     /// `tls { … }`
     Tls,
+    /// `websocket { … }`
+    WebSocket,
 }
 
 impl Block {
@@ -25,6 +27,7 @@ impl Block {
             Self::Authorization => AUTHORIZATION,
             Self::JetStream => JETSTREAM,
             Self::Tls => TLS,
+            Self::WebSocket => WEBSOCKET,
         }
     }
 }
@@ -83,8 +86,6 @@ const TOP: &[&str] = &[
     "system_account",
     "trusted",
     "trusted_keys",
-    "websocket",
-    "ws",
 ];
 
 const AUTHORIZATION: &[&str] = &[
@@ -131,6 +132,8 @@ const TLS: &[&str] = &[
     "cert_store",
     "ocsp_peer",
 ];
+
+const WEBSOCKET: &[&str] = &["advertise", "jwt_cookie", "no_auth_user"];
 
 /// Refuses a key that is not an option of this version. Keys that served as variables are in order.
 pub(crate) fn refuse(block: Block, key: &str, entry: &Entry, reader: &mut Reader) {

@@ -10,8 +10,8 @@ use everjet_wire::{DecodeError, Frame, Limits, PING, PONG, put_err};
 use crate::keepalive::{Keepalive, Verdict};
 use crate::ready::Ready;
 use crate::{
-    Action, ClientIdentity, ClientLimits, Close, CloseReason, Peer, ServerFacts, Subscriptions,
-    TlsFacts,
+    Action, ClientIdentity, ClientLimits, Close, CloseReason, Introduction, Peer, ServerFacts,
+    Subscriptions, TlsFacts,
 };
 
 /// A client connection from accept to close, without its socket.
@@ -29,6 +29,8 @@ pub struct Client {
     limits: Limits,
     phase: Phase,
     keepalive: Keepalive,
+    /// Boxed, because most clients have none.
+    introduction: Option<Box<Introduction>>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,16 @@ impl Client {
             facts,
             peer,
             tls: TlsFacts::default(),
+            introduction: None,
+        }
+    }
+
+    /// Takes what was found out before the text protocol, which begins at `now`: times count from here. Comes before the greeting.
+    pub fn introduce(&mut self, now: Timestamp, introduction: Introduction) {
+        self.introduction = Some(Box::new(introduction));
+        self.keepalive = Keepalive::new(self.rules.ping_interval, self.rules.ping_max, now);
+        if let Phase::Authenticating { deadline } = &mut self.phase {
+            *deadline = now.plus(self.rules.auth_timeout);
         }
     }
 
@@ -279,6 +291,9 @@ impl Client {
         let mut options = options.map_err(|_| Close {
             reason: CloseReason::ProtocolViolation,
         })?;
+        if let (Some(introduction), false) = (&self.introduction, repeated) {
+            introduction.preset.fill_in(&mut options);
+        }
         let shown =
             !(options.user.is_empty() && options.pass.is_empty() && options.auth_token.is_empty());
         let granted = if repeated && !shown {
@@ -340,6 +355,11 @@ impl Client {
         info.tls_required = self.tls.required;
         info.tls_available = self.tls.available;
         info.tls_verify = self.tls.verify;
+        if let Some(introduction) = &self.introduction {
+            let entrance = &introduction.entrance;
+            info.host.clone_from(&entrance.host);
+            info.port = entrance.port;
+        }
         if connected {
             info.connect_info = true;
             info.remote_account.clone_from(&self.facts.account);

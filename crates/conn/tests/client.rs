@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_conn::{
-    Action, Client, ClientLimits, CloseReason, Credentials, Peer, ServerFacts, Subscriptions,
+    Action, Client, ClientLimits, CloseReason, Credentials, Entrance, Introduction, Peer,
+    PresetCredentials, ServerFacts, Subscriptions,
 };
 use everjet_values::Timestamp;
 use everjet_wire::{Decoded, ServerInfo, decode};
@@ -566,4 +567,78 @@ fn a_connection_above_the_maximum_is_told_so() {
     let close = session.client.refuse_connection(&mut out);
     assert_eq!(out, b"-ERR 'maximum connections exceeded'\r\n");
     assert_eq!(close.reason, CloseReason::MaximumConnectionsExceeded);
+}
+
+/// A session of a client that came through another door, with credentials from elsewhere.
+fn introduced(limits: ClientLimits, after: Duration) -> Session {
+    let mut session = Session::start(limits);
+    let introduction = Introduction {
+        entrance: Arc::new(Entrance {
+            host: "web".to_owned(),
+            port: 443,
+        }),
+        preset: PresetCredentials {
+            user: "ann".to_owned(),
+            pass: "s3cret".to_owned().into(),
+            token: "t0ken".to_owned().into(),
+        },
+    };
+    session.client.introduce(START.plus(after), introduction);
+    session
+}
+
+#[test]
+fn credentials_from_elsewhere_fill_in_what_connect_leaves_out() {
+    #[track_caller]
+    fn check(credentials: Credentials, connect: &str, granted: bool) {
+        let limits = ClientLimits {
+            credentials: Some(credentials),
+            ..ClientLimits::default()
+        };
+        let mut session = introduced(limits, Duration::ZERO);
+        session.feed(START, format!("CONNECT {connect}\r\n").as_bytes());
+        let expected = match granted {
+            true => "+OK\r\n",
+            false => "-ERR 'Authorization Violation'\r\n",
+        };
+        assert_eq!(session.taken(), expected, "{connect}");
+    }
+    let user = |name: &str, password: &str| Credentials::User {
+        name: name.to_owned(),
+        password: password.to_owned(),
+    };
+    let token = || Credentials::Token("t0ken".to_owned());
+    check(user("ann", "s3cret"), "{}", true);
+    check(user("ann", "other"), "{\"pass\":\"other\"}", true);
+    check(user("ann", "s3cret"), "{\"pass\":\"other\"}", false);
+    check(user("bob", "s3cret"), "{\"user\":\"bob\"}", true);
+    check(token(), "{}", true);
+    check(token(), "{\"auth_token\":\"\"}", true);
+    check(token(), "{\"auth_token\":\"wrong\"}", false);
+}
+
+#[test]
+fn an_introduced_client_is_told_where_it_came_in() {
+    let session = introduced(ClientLimits::default(), Duration::ZERO);
+    let mut out = Vec::new();
+    session.client.greeting(&mut out);
+    let text = String::from_utf8(out).expect("text");
+    assert!(text.contains("\"host\":\"web\",\"port\":443"), "{text}");
+}
+
+#[test]
+fn times_count_from_the_introduction() {
+    let limits = ClientLimits {
+        credentials: Some(Credentials::Token("x".to_owned())),
+        ..ClientLimits::default()
+    };
+    let session = introduced(limits, Duration::from_secs(1));
+    assert_eq!(
+        session.client.next_timer(),
+        START.plus(Duration::from_secs(3))
+    );
+    let session = introduced(ClientLimits::default(), Duration::from_secs(1));
+    let first = Session::start(ClientLimits::default()).client.next_timer();
+    let later = first.plus(Duration::from_secs(1));
+    assert_eq!(session.client.next_timer(), later);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use everjet_routing::{
 use everjet_values::{Clock, Timestamp};
 use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
 
-use crate::events::{ConnectionFacts, Events, Handshake};
+use crate::events::{ConnectionFacts, ConnectionKind, Events, Handshake};
 use crate::mailbox::Admission;
 use crate::opening::{Due, Opening};
 use crate::outbound::Outbound;
@@ -93,6 +93,9 @@ pub(crate) struct Connection {
     pub(crate) socket: Arc<Socket>,
     /// Where the client connects from; `None` from within the process.
     pub(crate) peer: Option<SocketAddr>,
+    kind: ConnectionKind,
+    /// Where a proxy says that a WebSocket client is.
+    forwarded_for: Option<IpAddr>,
     pub(crate) client: Client,
     pub(crate) outbound: Arc<Outbound>,
     pub(crate) subscriptions: SubscriptionTable,
@@ -146,6 +149,7 @@ impl Connection {
     pub(crate) fn new(
         socket: Arc<Socket>,
         peer: Option<SocketAddr>,
+        kind: ConnectionKind,
         client: Client,
         outbound: Arc<Outbound>,
         opening: Option<Opening>,
@@ -154,6 +158,8 @@ impl Connection {
         let mut connection = Self {
             socket,
             peer,
+            kind,
+            forwarded_for: None,
             client,
             outbound,
             subscriptions: SubscriptionTable::default(),
@@ -223,7 +229,7 @@ impl Connection {
                 if let Some(peer) = self.peer {
                     self.client.set_peer_ip(peer.ip().to_canonical());
                 }
-                self.outbound.trace_as(self.peer, self.client.identity());
+                self.outbound.trace_as(self.facts());
                 Ok(())
             }
             ProxyStep::Closed => Err(Reading::Ended(CloseReason::ClientClosed)),
@@ -283,6 +289,30 @@ impl Connection {
         admitted
     }
 
+    /// Greets a WebSocket client: its request was answered.
+    ///
+    /// # Errors
+    /// As for [`Self::greet`].
+    fn greet_upgraded(
+        &mut self,
+        now: Timestamp,
+        admission: Admission,
+        bench: &mut Workbench,
+    ) -> Result<(), Close> {
+        let findings = self.outbound.take_findings();
+        self.forwarded_for = findings.forwarded_for;
+        self.outbound.trace_as(self.facts());
+        if let Some(introduction) = findings.introduction {
+            self.client.introduce(now, introduction);
+        }
+        self.greet(admission, bench)
+    }
+
+    /// Whether the log knows it: a WebSocket peer is a client only when its request was accepted.
+    pub(crate) fn is_known(&self) -> bool {
+        self.kind == ConnectionKind::Client || self.opening.is_none()
+    }
+
     /// Speaks first over the bare socket; the layers begin behind it.
     ///
     /// # Errors
@@ -315,7 +345,9 @@ impl Connection {
     ) -> Option<CloseReason> {
         match self.opening.as_mut()?.on_deadline(now) {
             Due::Close(reason) => {
-                self.handshake = Some(Handshake::TimedOut);
+                if reason == CloseReason::TlsHandshakeFailure {
+                    self.handshake = Some(Handshake::TimedOut);
+                }
                 return Some(reason);
             }
             Due::Greet => {
@@ -338,21 +370,24 @@ impl Connection {
     ///
     /// # Errors
     /// As for [`Self::greet`].
-    fn on_layer_progress(&mut self, bench: &mut Workbench) -> Result<(), Close> {
+    fn on_layer_progress(&mut self, now: Timestamp, bench: &mut Workbench) -> Result<(), Close> {
         let Some(opening) = &mut self.opening else {
             return Ok(());
         };
         opening.begun = true;
+        let (is_upgrade, admission) = (opening.is_upgrade, opening.admission);
         self.handshake = self.outbound.take_handshake();
         if !self.outbound.is_ready() {
             return Ok(());
+        }
+        if is_upgrade {
+            return self.greet_upgraded(now, admission, bench);
         }
         self.layered = !self.outbound.shed_layer(false);
         if opening.greeted {
             self.opening = None;
             return Ok(());
         }
-        let admission = opening.admission;
         self.greet(admission, bench)
     }
 
@@ -361,7 +396,9 @@ impl Connection {
         use CloseReason::{ClientClosed, ReadError, TlsHandshakeFailure};
         match self.opening {
             Some(opening)
-                if matches!(reason, ClientClosed | ReadError) && opening.is_handshake() =>
+                if matches!(reason, ClientClosed | ReadError)
+                    && opening.is_handshake()
+                    && !opening.is_upgrade =>
             {
                 self.handshake = Some(Handshake::Failed {
                     error: if opening.begun {
@@ -385,7 +422,9 @@ impl Connection {
     pub(crate) fn facts(&self) -> ConnectionFacts<'_> {
         ConnectionFacts {
             id: self.id(),
+            kind: self.kind,
             peer: self.peer,
+            forwarded_for: self.forwarded_for,
             account: self.client.account(),
             identity: self.client.identity(),
         }
@@ -490,7 +529,7 @@ impl Connection {
             let decoded = self
                 .outbound
                 .decode(&mut wire, &mut plain, PLAIN_STEP_BYTES);
-            if let Err(close) = self.on_layer_progress(bench) {
+            if let Err(close) = self.on_layer_progress(now, bench) {
                 return Reading::Ended(close.reason);
             }
             total += plain.len();
@@ -679,7 +718,7 @@ impl Connection {
         };
         self.outbound
             .set_supports_headers(self.client.supports_headers());
-        self.outbound.trace_as(self.peer, self.client.identity());
+        self.outbound.trace_as(self.facts());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use everjet_conn::{ClientIdentity, CloseReason};
 use everjet_routing::ConnectionId;
@@ -12,12 +12,25 @@ use everjet_routing::ConnectionId;
 pub struct ConnectionFacts<'a> {
     /// Its number.
     pub id: ConnectionId,
+    /// The protocol it speaks.
+    pub kind: ConnectionKind,
     /// The address of the client; `None` for one in this process.
     pub peer: Option<SocketAddr>,
+    /// Where a proxy says that a WebSocket client is.
+    pub forwarded_for: Option<IpAddr>,
     /// The account it belongs to.
     pub account: &'a str,
     /// What the client said about itself; `None` before CONNECT.
     pub identity: Option<&'a ClientIdentity>,
+}
+
+/// What a connection speaks, as logs name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// The text protocol on a stream of bytes.
+    Client,
+    /// The text protocol in WebSocket frames.
+    WebSocket,
 }
 
 /// What became of a TLS handshake.
@@ -43,7 +56,7 @@ pub enum Handshake {
 
 /// Hears of connections. Called on reactor threads: it must be quick and must not block.
 pub trait Events: Send + Sync {
-    /// A connection was accepted.
+    /// A connection was accepted; one of WebSocket when its request was.
     fn opened(&self, connection: ConnectionFacts<'_>);
 
     /// A connection was closed and everything of it is freed.
@@ -60,6 +73,9 @@ pub trait Events: Send + Sync {
 
     /// In the last second so many connections came above the rate of handshakes and were refused.
     fn handshakes_refused(&self, _count: u64) {}
+
+    /// A peer did not become a connection, and why.
+    fn refused(&self, _peer: Option<SocketAddr>, _text: &str) {}
 
     /// Accepting failed; it is tried again after a pause.
     fn accept_failed(&self, error: &io::Error);

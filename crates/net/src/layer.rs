@@ -1,6 +1,8 @@
 //! What stands between the socket and the text protocol: TLS, WebSocket, or one over the other.
 
-use everjet_conn::CloseReason;
+use std::net::IpAddr;
+
+use everjet_conn::{CloseReason, Introduction};
 
 use crate::events::Handshake;
 
@@ -44,6 +46,25 @@ pub(crate) trait Layer: Send {
     fn take_handshake(&mut self) -> Option<Handshake> {
         None
     }
+
+    /// What the layer found out about the client; asked once, when all layers are ready.
+    fn take_findings(&mut self) -> Findings {
+        Findings::default()
+    }
+
+    /// Why the layer let nobody in, for the log; asked when the connection ends before its layers were ready.
+    fn refusal(&self) -> Option<String> {
+        None
+    }
+}
+
+/// What layers found out about a client.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// For the machine of the connection.
+    pub(crate) introduction: Option<Introduction>,
+    /// Where a proxy says that the client is.
+    pub(crate) forwarded_for: Option<IpAddr>,
 }
 
 /// One layer over another, such as WebSocket over TLS.
@@ -134,6 +155,18 @@ impl Layer for Over {
         self.lower
             .take_handshake()
             .or_else(|| self.upper.take_handshake())
+    }
+
+    fn take_findings(&mut self) -> Findings {
+        let (lower, upper) = (self.lower.take_findings(), self.upper.take_findings());
+        Findings {
+            introduction: upper.introduction.or(lower.introduction),
+            forwarded_for: upper.forwarded_for.or(lower.forwarded_for),
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        self.lower.refusal().or_else(|| self.upper.refusal())
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod config;
 mod connection;
+mod error;
 mod events;
 mod in_process;
 mod layer;
@@ -30,10 +31,13 @@ mod throttle;
 mod timers;
 mod tls;
 mod tracing;
+mod websocket;
 
 pub use config::{ListenerConfig, NetConfig, WriteTimeout};
-pub use events::{ConnectionFacts, Events, Handshake};
+pub use error::StartError;
+pub use events::{ConnectionFacts, ConnectionKind, Events, Handshake};
 pub use in_process::InProcessConnection;
 pub use network::{NetCounters, Network};
 pub use opening::OpeningPlan;
 pub use tls::{TlsContext, TlsError, TlsSwitch};
+pub use websocket::WebSocketPlan;

@@ -20,7 +20,7 @@ use crate::mailbox::{Accepted, Mail, Mailbox};
 use crate::pipe::pair;
 use crate::reactor::{Counters, Reactor, Shared, WAKER};
 use crate::socket::Socket;
-use crate::{Events, InProcessConnection, NetConfig};
+use crate::{Events, InProcessConnection, NetConfig, StartError};
 
 /// How long a shutdown waits for clients that are slow to take what is pending for them.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
@@ -53,20 +53,22 @@ impl Network {
     /// Listens and starts the reactor threads. All connections belong to `account`.
     ///
     /// # Errors
-    /// The address cannot be listened on, or the operating system gives no poller or thread.
+    /// See [`StartError`].
     pub fn start(
         config: NetConfig,
         account: Arc<Account>,
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
         events: Arc<dyn Events>,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, StartError> {
         let mut addresses = Vec::new();
         let mut listeners = Vec::new();
         for listener in config.listeners {
-            let socket = bind(listener.address)?;
-            addresses.push(socket.local_addr()?);
-            listeners.push(Listener::new(socket, listener.plan));
+            let address = listener.address;
+            let socket = bind(address).map_err(|cause| StartError::Listen { address, cause })?;
+            let address = socket.local_addr()?;
+            addresses.push(address);
+            listeners.push(Listener::new(socket, listener.plan.at(address)));
         }
         let mut facts = config.facts;
         if let Some(first) = addresses.first()

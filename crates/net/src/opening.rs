@@ -1,5 +1,7 @@
 //! How a connection begins: what comes before its text protocol.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_config::HandshakeFirst;
@@ -9,6 +11,7 @@ use everjet_values::Timestamp;
 use crate::layer::{Layer, Over};
 use crate::mailbox::Admission;
 use crate::tls::{FirstByte, TlsContext, TlsError, TlsLayer, TlsSwitch};
+use crate::websocket::{WebSocket, WebSocketPlan};
 
 /// How connections of one listener begin.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +24,8 @@ pub struct OpeningPlan {
     pub allow_non_tls: bool,
     /// Most handshakes a second; more are refused.
     pub handshake_rate_max: Option<std::num::NonZeroU32>,
+    /// WebSocket with these rules; `None` for plain clients.
+    pub websocket: Option<Arc<WebSocketPlan>>,
 }
 
 /// What the plan means for one connection.
@@ -50,6 +55,8 @@ pub(crate) struct Opening {
     pub(crate) admission: Admission,
     /// Whether the peer may do without TLS.
     plain_allowed: bool,
+    /// Whether a WebSocket request is waited for, behind TLS or not.
+    pub(crate) is_upgrade: bool,
 }
 
 /// What becomes of a peer that waits.
@@ -73,6 +80,9 @@ impl OpeningPlan {
         admission: Admission,
         now: Timestamp,
     ) -> Result<Beginning, TlsError> {
+        if let Some(websocket) = &self.websocket {
+            return self.begin_websocket(websocket, admission, now);
+        }
         let Some(context) = self.tls.context() else {
             return Ok(Beginning {
                 layer: None,
@@ -102,6 +112,7 @@ impl OpeningPlan {
                 timeout: context.timeout,
                 admission,
                 plain_allowed,
+                is_upgrade: false,
             }),
             tls: TlsFacts {
                 required: !plain_allowed,
@@ -109,6 +120,50 @@ impl OpeningPlan {
                 verify: context.verify,
             },
         })
+    }
+
+    /// Nobody is greeted before the request is answered, and everything has one time together.
+    fn begin_websocket(
+        &self,
+        websocket: &Arc<WebSocketPlan>,
+        admission: Admission,
+        now: Timestamp,
+    ) -> Result<Beginning, TlsError> {
+        let upper: Box<dyn Layer> = Box::new(WebSocket::new(websocket.clone()));
+        let context = self.tls.context();
+        let layer = match &context {
+            Some(context) => {
+                Box::new(Over::new(tls_layer(context, false)?, upper)) as Box<dyn Layer>
+            }
+            None => upper,
+        };
+        Ok(Beginning {
+            layer: Some(layer),
+            opening: Some(Opening {
+                greeted: false,
+                begun: false,
+                deadline: now.plus(websocket.handshake_timeout),
+                silence: Silence::Close,
+                timeout: websocket.handshake_timeout,
+                admission,
+                plain_allowed: context.is_none(),
+                is_upgrade: true,
+            }),
+            tls: TlsFacts {
+                required: context.is_some(),
+                available: context.is_some(),
+                verify: false,
+            },
+        })
+    }
+
+    /// The plan of the listener at `address`, whose port is known only now.
+    pub(crate) fn at(mut self, address: SocketAddr) -> Self {
+        if let Some(websocket) = &mut self.websocket {
+            let entrance = &mut Arc::make_mut(websocket).entrance;
+            Arc::make_mut(entrance).port = address.port();
+        }
+        self
     }
 }
 
@@ -144,6 +199,7 @@ impl Opening {
     pub(crate) fn on_deadline(&mut self, now: Timestamp) -> Due {
         let silence = std::mem::replace(&mut self.silence, Silence::Close);
         match (self.begun, silence) {
+            (_, Silence::Close) if self.is_upgrade => Due::Close(CloseReason::ReadError),
             (_, Silence::Close) => Due::Close(CloseReason::TlsHandshakeFailure),
             // The time for the handshake begins with it.
             (true, _) => {
@@ -176,6 +232,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             admission: Admission::Granted,
             plain_allowed,
+            is_upgrade: false,
         }
     }
 

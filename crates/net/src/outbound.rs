@@ -1,15 +1,15 @@
 //! What goes out to one connection, from whichever thread.
 
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use everjet_conn::{ClientIdentity, CloseReason};
+use everjet_conn::CloseReason;
 use everjet_routing::{ConnectionId, Destination, OutBatch};
 use parking_lot::Mutex;
 
-use crate::events::Handshake;
-use crate::layer::Layer;
+use crate::events::{ConnectionFacts, Handshake};
+use crate::layer::{Findings, Layer};
 use crate::mailbox::{Mail, Mailbox, Place};
 use crate::pending::{PendingQueue, write_batch};
 use crate::socket::Socket;
@@ -135,9 +135,9 @@ impl Outbound {
     }
 
     /// Who is shown with traced frames from now on.
-    pub(crate) fn trace_as(&self, peer: Option<SocketAddr>, identity: Option<&ClientIdentity>) {
+    pub(crate) fn trace_as(&self, facts: ConnectionFacts<'_>) {
         if let Some(trace) = &self.trace {
-            trace.set_client(peer, identity);
+            trace.set_client(facts);
         }
     }
 
@@ -199,6 +199,18 @@ impl Outbound {
     pub(crate) fn is_ready(&self) -> bool {
         let state = self.state.lock();
         state.layer.as_ref().is_none_or(|layer| layer.is_ready())
+    }
+
+    /// What the layer found out about the client, when it is ready.
+    pub(crate) fn take_findings(&self) -> Findings {
+        let mut state = self.state.lock();
+        let layer = state.layer.as_mut();
+        layer.map_or_else(Findings::default, |layer| layer.take_findings())
+    }
+
+    /// Why the layer let nobody in.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        self.state.lock().layer.as_ref()?.refusal()
     }
 
     /// Writes the layer's last words, unless the connection is cut already.

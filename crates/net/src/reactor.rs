@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::config::WriteTimeout;
 use crate::connection::{Connection, Reading, Workbench};
-use crate::events::Events;
+use crate::events::{ConnectionKind, Events};
 use crate::listener::Listeners;
 use crate::mailbox::{Accepted, Admission, Mail, Mailbox, Place, Readiness};
 use crate::opening::{Beginning, OpeningPlan};
@@ -27,7 +27,7 @@ use crate::proxied::Proxied;
 use crate::slots::{Lingering, Slots};
 use crate::socket::Socket;
 use crate::timers::Timers;
-use crate::tracing::OutTrace;
+use crate::tracing::{OutTrace, TracedClient};
 
 /// What one read may bring; shared by all connections of the reactor.
 const READ_BYTES: usize = 256 * 1024;
@@ -384,13 +384,17 @@ impl Reactor {
         let id = ConnectionId(self.shared.last_id.fetch_add(1, Ordering::Relaxed) + 1);
         let place = Place { slot, id };
         let socket = Arc::new(socket);
+        let (kind, limits) = match &plan.websocket {
+            Some(websocket) => (ConnectionKind::WebSocket, websocket.limits.clone()),
+            None => (ConnectionKind::Client, self.shared.limits.load_full()),
+        };
         let outbound = Arc::new(Outbound::new(
             place,
             self.mailbox.clone(),
             socket.clone(),
             layer,
             self.shared.pending_max,
-            self.out_trace(id, peer),
+            self.out_trace(id, kind, peer),
         ));
         // The address of a proxy is none of the client's business.
         let known = peer.filter(|_| !plan.proxy_header);
@@ -398,16 +402,18 @@ impl Reactor {
             id: id.0,
             ip: known.map(|peer| peer.ip().to_canonical()),
         };
-        let (limits, facts) = (self.shared.limits.load_full(), self.facts.clone());
+        let facts = self.facts.clone();
         let client = Client::new(limits, facts, peer_facts, now).with_tls(tls);
         socket.attach(&self.mailbox, place);
-        let mut connection = Connection::new(socket, peer, client, outbound, opening, now);
+        let mut connection = Connection::new(socket, peer, kind, client, outbound, opening, now);
         if plan.proxy_header {
             let proxied = Proxied::new(now);
             self.timers.set(proxied.deadline, place);
             connection.proxied = Some(Box::new(proxied));
         }
-        self.shared.events.opened(connection.facts());
+        if connection.is_known() {
+            self.shared.events.opened(connection.facts());
+        }
         let admitted = match opening {
             None => connection.greet(admission, &mut self.bench),
             Some(opening) if opening.greeted => connection.greet_bare(admission, &mut self.bench),
@@ -436,7 +442,11 @@ impl Reactor {
         if self.stop_at.is_some() {
             return;
         }
+        let was_known = connection.is_known();
         let reading = connection.read(now, &mut self.bench);
+        if !was_known && connection.is_known() {
+            self.shared.events.opened(connection.facts());
+        }
         self.shared.tell_handshake(connection);
         let place = Place {
             slot,
@@ -592,14 +602,19 @@ impl Reactor {
         }
     }
 
-    fn out_trace(&self, id: ConnectionId, peer: Option<SocketAddr>) -> Option<Box<OutTrace>> {
+    fn out_trace(
+        &self,
+        id: ConnectionId,
+        kind: ConnectionKind,
+        peer: Option<SocketAddr>,
+    ) -> Option<Box<OutTrace>> {
         let options = self.shared.trace?;
         Some(Box::new(OutTrace {
             events: self.shared.events.clone(),
             options,
             id,
             account: self.facts.account.clone(),
-            client: Mutex::new((peer, None)),
+            client: Mutex::new(TracedClient::new(kind, peer)),
         }))
     }
 
@@ -612,13 +627,19 @@ impl Reactor {
     /// Frees everything of a connection but its socket.
     fn end(&mut self, slot: usize, reason: CloseReason) -> Option<Arc<Socket>> {
         let mut connection = self.slots.take(slot)?;
+        let refusal = connection.outbound.refusal();
         connection.outbound.finish(reason);
         connection.outbound.close();
         let subscriptions = connection.subscriptions.take();
         self.bench.retire(subscriptions);
         self.shared.connections.fetch_sub(1, Ordering::AcqRel);
         self.shared.counters.count(reason);
-        self.shared.events.closed(connection.facts(), reason);
+        if let Some(text) = refusal {
+            self.shared.events.refused(connection.peer, &text);
+        }
+        if connection.is_known() {
+            self.shared.events.closed(connection.facts(), reason);
+        }
         Some(connection.socket)
     }
 

@@ -15,6 +15,7 @@ use everjet_wire::TraceOptions;
 
 use crate::lame_duck::LameDuckTimes;
 use crate::seams::OsClock;
+use crate::websocket::WebSocketChoice;
 use crate::{Log, LogLevel, Server, ServerError};
 
 /// Time for authentication without TLS, and at least.
@@ -60,6 +61,7 @@ pub struct ServerBuilder {
     pub(crate) mappings: Vec<SubjectMapping>,
     pub(crate) tls: Option<TlsOptions>,
     pub(crate) allow_non_tls: bool,
+    pub(crate) websocket: Option<WebSocketChoice>,
     pub(crate) jetstream: Option<JetStreamChoice>,
     pub(crate) log: Arc<Log>,
 }
@@ -85,6 +87,7 @@ impl Default for ServerBuilder {
             mappings: Vec::new(),
             tls: None,
             allow_non_tls: false,
+            websocket: None,
             jetstream: None,
             log: Arc::new(Log::silent()),
         }
@@ -229,18 +232,17 @@ impl ServerBuilder {
     pub(crate) fn note(&self, level: LogLevel, text: &str) {
         self.log.line(OsClock::default().now(), level, text);
     }
+}
 
-    /// The address to listen on.
-    pub(crate) fn address(&self) -> Result<SocketAddr, ServerError> {
-        let shown = format!("{}:{}", self.host, self.port);
-        let failed = |cause| ServerError::Listen {
-            address: shown.clone(),
-            cause,
-        };
-        (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .map_err(failed)?
-            .next()
-            .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))
-    }
+/// The address of a host, by name or address, and a port.
+pub(crate) fn resolve(host: &str, port: u16) -> Result<SocketAddr, ServerError> {
+    let failed = |cause| ServerError::Listen {
+        address: format!("{host}:{port}"),
+        cause,
+    };
+    (host, port)
+        .to_socket_addrs()
+        .map_err(failed)?
+        .next()
+        .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))
 }

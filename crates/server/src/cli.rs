@@ -263,7 +263,10 @@ fn announce(options: &Options, server: &Server) -> Result<Option<PathBuf>, Serve
         |name| name.to_string_lossy().into_owned(),
     );
     let path = Path::new(directory).join(format!("{name}_{pid}.ports"));
-    let ports = serde_json::json!({ "nats": [server.client_url()] });
+    let mut ports = serde_json::json!({ "nats": [server.client_url()] });
+    if let Some(url) = server.websocket_url() {
+        ports["websocket"] = serde_json::json!([url]);
+    }
     write(&path, ports.to_string())?;
     Ok(Some(path))
 }

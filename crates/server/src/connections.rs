@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use everjet_conn::CloseReason;
-use everjet_net::{ConnectionFacts, Events, Handshake};
+use everjet_net::{ConnectionFacts, ConnectionKind, Events, Handshake};
 use everjet_values::Clock;
 
 use crate::{Log, LogLevel};
@@ -39,7 +40,19 @@ impl ConnectionLog {
         let peer = connection
             .peer
             .map_or_else(|| "pipe".to_owned(), |peer| peer.to_string());
-        let text = format!("{peer} - cid:{}{identity}{user} - {text}", connection.id.0);
+        // A proxy's word goes before the address that it is spoken from, as nats-server has it.
+        let forwarded = connection
+            .forwarded_for
+            .map_or_else(String::new, |ip| match ip {
+                IpAddr::V4(ip) => format!("{ip}/"),
+                IpAddr::V6(ip) => format!("[{ip}]/"),
+            });
+        let kind = match connection.kind {
+            ConnectionKind::Client => "cid",
+            ConnectionKind::WebSocket => "wid",
+        };
+        let id = connection.id.0;
+        let text = format!("{forwarded}{peer} - {kind}:{id}{identity}{user} - {text}");
         self.log.line(self.clock.now(), level, &text);
     }
 }
@@ -97,6 +110,12 @@ impl Events for ConnectionLog {
     fn handshakes_refused(&self, count: u64) {
         let text = format!("Rejected {count} connections due to TLS rate limiting");
         self.log.line(self.clock.now(), LogLevel::Warn, &text);
+    }
+
+    fn refused(&self, peer: Option<SocketAddr>, text: &str) {
+        let peer = peer.map_or_else(|| "pipe".to_owned(), |peer| peer.to_string());
+        let text = format!("{peer} - {text}");
+        self.log.line(self.clock.now(), LogLevel::Error, &text);
     }
 
     fn accept_failed(&self, error: &io::Error) {

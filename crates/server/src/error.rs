@@ -13,6 +13,8 @@ pub enum ServerError {
         /// What the operating system says.
         cause: io::Error,
     },
+    /// The operating system gives no poller or thread.
+    System(io::Error),
     /// An option cannot be used as it is.
     Option(String),
     /// TLS cannot be set up: a file, or what does not fit together.
@@ -37,6 +39,7 @@ impl fmt::Display for ServerError {
                     "cannot listen for clients on {address}: {cause}; choose another host or port"
                 )
             }
+            Self::System(cause) => write!(f, "the network part does not start: {cause}"),
             Self::Option(text) => f.write_str(text),
             Self::Tls(error) => write!(f, "{error}"),
             Self::JetStream(error) => write!(f, "JetStream does not start: {error}"),
@@ -45,10 +48,24 @@ impl fmt::Display for ServerError {
     }
 }
 
+impl From<everjet_net::StartError> for ServerError {
+    fn from(error: everjet_net::StartError) -> Self {
+        match error {
+            everjet_net::StartError::Listen { address, cause } => Self::Listen {
+                address: address.to_string(),
+                cause,
+            },
+            everjet_net::StartError::System(cause) => Self::System(cause),
+        }
+    }
+}
+
 impl std::error::Error for ServerError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen { cause, .. } | Self::File { cause, .. } => Some(cause),
+            Self::Listen { cause, .. } | Self::System(cause) | Self::File { cause, .. } => {
+                Some(cause)
+            }
             Self::Tls(error) => Some(error),
             Self::JetStream(error) => Some(error),
             Self::Option(_) => None,

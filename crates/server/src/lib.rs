@@ -23,6 +23,7 @@ mod reload;
 mod seams;
 mod server;
 mod signals;
+mod websocket;
 
 pub mod cli;
 

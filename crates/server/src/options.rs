@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use everjet_config::{
     Credentials as ConfiguredCredentials, JetStreamOptions, Options, SyncPolicy as ConfiguredSync,
-    WriteTimeout as ConfiguredTimeout,
+    WebSocketOptions, WriteTimeout as ConfiguredTimeout,
 };
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
 use everjet_net::WriteTimeout;
+use everjet_websocket::UpgradeRules;
 use everjet_wire::TraceOptions;
 
 use crate::builder::{JetStreamChoice, ServerBuilder};
 use crate::lame_duck::LameDuckTimes;
+use crate::websocket::WebSocketChoice;
 use crate::{Log, ServerError};
 
 /// The largest default for `max_file_store`, as nats-server has it.
@@ -67,6 +69,9 @@ pub(crate) fn builder_of(options: &Options, log: Log) -> Result<ServerBuilder, S
         log: Arc::new(log),
         ..ServerBuilder::default()
     };
+    if let Some(websocket) = &options.websocket {
+        builder.websocket = Some(websocket_choice(websocket, &builder.limits));
+    }
     if let Some(jetstream) = &options.jetstream {
         builder.jetstream = Some(jetstream_choice(jetstream)?);
     }
@@ -84,6 +89,30 @@ fn credentials(configured: &ConfiguredCredentials) -> Credentials {
             password: password.clone(),
         },
         ConfiguredCredentials::Token(token) => Credentials::Token(token.clone()),
+    }
+}
+
+/// What the block leaves open is as for all clients.
+fn websocket_choice(options: &WebSocketOptions, limits: &ClientLimits) -> WebSocketChoice {
+    let own = options.credentials.as_ref().map(credentials);
+    WebSocketChoice {
+        host: options.listen.host.clone(),
+        port: options.listen.port,
+        tls: options.tls.clone(),
+        handshake_timeout: options.handshake_timeout,
+        rules: UpgradeRules {
+            origins: options.origins.clone(),
+            tls: false,
+            compression: options.compression,
+            cookies: options.cookies.clone(),
+            headers: options.headers.clone(),
+        },
+        limits: ClientLimits {
+            credentials: own.or_else(|| limits.credentials.clone()),
+            auth_timeout: options.auth_timeout.unwrap_or(limits.auth_timeout),
+            ping_interval: options.ping_interval.unwrap_or(limits.ping_interval),
+            ..limits.clone()
+        },
     }
 }
 

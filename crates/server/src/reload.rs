@@ -9,6 +9,8 @@ use crate::{Log, Server};
 /// What a reload changes of a running server.
 pub(crate) struct Parts<'a> {
     pub(crate) tls: &'a TlsSwitch,
+    /// TLS of the port for WebSocket clients, if there is such a port.
+    pub(crate) websocket_tls: Option<&'a TlsSwitch>,
     pub(crate) network: &'a Network,
     pub(crate) log: &'a Log,
 }
@@ -27,6 +29,8 @@ pub(crate) fn reload(server: &Server, old: &Options, new: &Options) -> Result<Ve
     }
     let context = new.tls.as_ref().map(TlsContext::load).transpose();
     let context = context.map_err(|error| error.to_string())?;
+    let websocket_context = websocket_tls(new).map(TlsContext::load).transpose();
+    let websocket_context = websocket_context.map_err(|error| error.to_string())?;
     let parts = server.parts();
     let mut changes = Vec::new();
     let logging = &new.logging;
@@ -51,13 +55,28 @@ pub(crate) fn reload(server: &Server, old: &Options, new: &Options) -> Result<Ve
         new.tls.as_ref(),
         is_read_anew,
     ));
+    // It is on or off since the start: `first_fixed` keeps it so.
+    let websocket_change = parts.websocket_tls.zip(websocket_context);
+    let websocket_change = websocket_change.filter(|(switch, context)| {
+        websocket_tls(old) != websocket_tls(new) || !switch.is_same(context)
+    });
+    if websocket_change.is_some() {
+        changes.push("websocket tls = enabled".to_owned());
+    }
     // From here on nothing can fail.
+    if let Some((switch, context)) = websocket_change {
+        switch.swap(Some(context));
+    }
     parts.log.set(logging.time, logging.utc, logging.debug);
     parts.network.set_auth_timeout(new.auth_timeout());
     if is_read_anew || old.tls != new.tls {
         parts.tls.swap(context);
     }
     Ok(changes)
+}
+
+fn websocket_tls(options: &Options) -> Option<&TlsOptions> {
+    options.websocket.as_ref()?.tls.as_ref()
 }
 
 /// What changes about TLS. `is_read_anew` if its files hold something else than before.
@@ -135,6 +154,11 @@ fn first_fixed(old: &Options, new: &Options) -> Option<Fixed> {
         // An option that has no row below must not pass for one that was applied.
         let mut comparable = old.clone();
         comparable.tls.clone_from(&new.tls);
+        if let (Some(old), Some(new)) = (&mut comparable.websocket, &new.websocket)
+            && old.tls.is_some() == new.tls.is_some()
+        {
+            old.tls.clone_from(&new.tls);
+        }
         comparable.logging.debug = new.logging.debug;
         comparable.logging.time = new.logging.time;
         comparable.logging.utc = new.logging.utc;

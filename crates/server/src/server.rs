@@ -17,11 +17,12 @@ use everjet_values::{Clock, Entropy};
 use everjet_wire::ServerInfo;
 use parking_lot::{Condvar, Mutex};
 
-use crate::builder::{JetStreamChoice, ServerBuilder};
+use crate::builder::{JetStreamChoice, ServerBuilder, resolve};
 use crate::connections::ConnectionLog;
 use crate::lame_duck::{LameDuckTimes, Pace, Pacing};
 use crate::reload::Parts;
 use crate::seams::{OsClock, OsEntropy, server_id};
+use crate::websocket::WebSocketPort;
 use crate::{Log, LogLevel, ServerError, VERSION};
 
 /// The account of clients, until accounts are configurable.
@@ -55,6 +56,7 @@ impl ClientTls {
             tls: self.switch.clone(),
             allow_non_tls: self.allow_non_tls,
             handshake_rate_max: options.and_then(|options| options.connection_rate_limit),
+            websocket: None,
         }
     }
 
@@ -89,6 +91,7 @@ pub struct Server {
     name: String,
     address: SocketAddr,
     tls: ClientTls,
+    websocket: Option<WebSocketPort>,
     network: Network,
     jetstream: Mutex<Option<JetStream>>,
     lame_duck: LameDuckTimes,
@@ -141,7 +144,19 @@ impl Server {
         // A server that is not part of a cluster.
         let mappings = Mappings::new(builder.mappings.clone(), None);
         let account = Account::with_mappings(GLOBAL_ACCOUNT, mappings);
-        let listen = builder.listens.then(|| builder.address()).transpose()?;
+        let mut listeners = Vec::new();
+        if builder.listens {
+            listeners.push(ListenerConfig {
+                address: resolve(&builder.host, builder.port)?,
+                plan: tls.plan(&builder),
+            });
+        }
+        let mut websocket = None;
+        if let Some(choice) = &builder.websocket {
+            let (port, listener) = WebSocketPort::prepare(choice)?;
+            listeners.push(listener);
+            websocket = Some(port);
+        }
         let jetstream = match &builder.jetstream {
             Some(choice) => {
                 let jetstream = start_jetstream(choice, &name, &account, &log, &clock, &entropy)?;
@@ -180,13 +195,7 @@ impl Server {
             account: GLOBAL_ACCOUNT.to_owned(),
         };
         let net = NetConfig {
-            listeners: listen
-                .map(|address| ListenerConfig {
-                    address,
-                    plan: tls.plan(&builder),
-                })
-                .into_iter()
-                .collect(),
+            listeners,
             reactors: builder.reactors,
             limits: builder.limits,
             facts,
@@ -202,17 +211,22 @@ impl Server {
         });
         let network = match Network::start(net, account, Arc::clone(&clock), &*entropy, events) {
             Ok(network) => network,
-            Err(cause) => {
+            Err(error) => {
                 if let Some(jetstream) = jetstream {
                     jetstream.stop();
                 }
-                return Err(ServerError::Listen {
-                    address: format!("{}:{}", builder.host, builder.port),
-                    cause,
-                });
+                return Err(error.into());
             }
         };
         let address = network.local_addrs().first().copied();
+        let address = address.filter(|_| builder.listens);
+        if let Some(port) = &mut websocket {
+            // Behind that for plain clients, if there is one.
+            port.address = network.local_addrs().last().copied();
+            for (level, text) in port.notes() {
+                log.line(clock.now(), level, &text);
+            }
+        }
         if let Some(address) = address {
             say(&format!(
                 "Listening for client connections on {}:{}",
@@ -232,6 +246,7 @@ impl Server {
             name,
             address: address.unwrap_or(NOWHERE),
             tls,
+            websocket,
             network,
             jetstream: Mutex::new(jetstream),
             lame_duck: builder.lame_duck,
@@ -252,17 +267,19 @@ impl Server {
     /// The URL that clients on this machine connect to.
     #[must_use]
     pub fn client_url(&self) -> String {
-        let (ip, port) = (self.address.ip(), self.address.port());
         let scheme = if self.tls.is_required() {
             "tls"
         } else {
             "nats"
         };
-        match (ip.is_unspecified(), ip.is_ipv6()) {
-            (true, _) => format!("{scheme}://127.0.0.1:{port}"),
-            (false, true) => format!("{scheme}://[{ip}]:{port}"),
-            (false, false) => format!("{scheme}://{ip}:{port}"),
-        }
+        url(scheme, self.address)
+    }
+
+    /// The URL that WebSocket clients on this machine connect to, if there is a port for them.
+    #[must_use]
+    pub fn websocket_url(&self) -> Option<String> {
+        let port = self.websocket.as_ref()?;
+        Some(url(port.scheme(), port.address?))
     }
 
     /// Reads certificates again, or other ones, or turns TLS for clients on or off. Connections that are open stay as they are;
@@ -359,6 +376,7 @@ impl Server {
     pub(crate) fn parts(&self) -> Parts<'_> {
         Parts {
             tls: &self.tls.switch,
+            websocket_tls: self.websocket.as_ref().map(|port| &port.switch),
             network: &self.network,
             log: &self.log,
         }
@@ -435,6 +453,16 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// The URL of a listening address for who is on this machine.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    match (ip.is_unspecified(), ip.is_ipv6()) {
+        (true, _) => format!("{scheme}://127.0.0.1:{port}"),
+        (false, true) => format!("{scheme}://[{ip}]:{port}"),
+        (false, false) => format!("{scheme}://{ip}:{port}"),
     }
 }
 

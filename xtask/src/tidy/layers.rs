@@ -3,12 +3,13 @@
 use super::source::Tree;
 
 /// Every crate of crates/ and its layer.
-pub(crate) const LAYERS: [(&str, u8); 21] = [
+pub(crate) const LAYERS: [(&str, u8); 22] = [
     ("values", 0),
     ("subject", 0),
     ("wire", 0),
     ("api", 0),
     ("config", 0),
+    ("websocket", 0),
     ("auth", 1),
     ("routing", 1),
     ("conn", 1),
@@ -28,11 +29,13 @@ pub(crate) const LAYERS: [(&str, u8); 21] = [
 ];
 
 /// Edges within a layer. `values` is the floor of layer 0 and free for all.
-const SIDEWAYS: [(&str, &str); 7] = [
+const SIDEWAYS: [(&str, &str); 8] = [
     // API subjects and stream configurations are checked as subjects.
     ("api", "subject"),
     // Subjects in a configuration are checked where they stand.
     ("config", "subject"),
+    // Allowed origins are read once, by who compares them.
+    ("config", "websocket"),
     // A consumer reads what a stream stores.
     ("consumer", "store"),
     // A stream owns its store and its consumers.

@@ -557,12 +557,14 @@ fn every_key_that_is_not_built_is_refused_by_name() {
         Block::Authorization => "authorization {",
         Block::JetStream => "jetstream {",
         Block::Tls => "tls {",
+        Block::WebSocket => "websocket {",
     };
     for block in [
         Block::Top,
         Block::Authorization,
         Block::JetStream,
         Block::Tls,
+        Block::WebSocket,
     ] {
         let before = open(block);
         let after = if before.is_empty() { "" } else { "}" };
