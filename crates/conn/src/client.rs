@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everjet_values::Timestamp;
-use everjet_wire::{DecodeError, Frame, Limits, PING, PONG, put_err};
+use everjet_wire::{DecodeError, Frame, Limits, Message, PING, PONG, put_err};
 
 use crate::keepalive::{Keepalive, Verdict};
 use crate::ready::Ready;
@@ -151,6 +151,15 @@ impl Client {
                 reason: CloseReason::ParseError,
             }),
         }
+    }
+
+    /// Whether [`Self::on_frame`] would say no more to the message than [`Action::Publish`], so that a driver may publish it
+    /// without asking. Wrapping each message of a busy connection in a frame and an action costs half of what publishing it
+    /// does.
+    #[inline]
+    #[must_use]
+    pub fn passes(&self, message: &Message<'_>) -> bool {
+        matches!(&self.phase, Phase::Ready(ready) if ready.passes(message))
     }
 
     /// Takes bytes that are no frame.

@@ -13,6 +13,7 @@ pub(crate) enum Violation {
 
 /// Whether a client may publish the message: subjects of gateways and consensus, and reply subjects of routed requests
 /// and acknowledgements are the server's own.
+#[inline]
 pub(crate) fn check(message: &Message<'_>) -> Result<(), Violation> {
     if is_reserved(message.subject, &[b"$NRG.", b"_GR_.", b"$GR."]) {
         return Err(Violation::Subject);

@@ -96,6 +96,12 @@ impl Ready {
         })
     }
 
+    /// Whether the message goes its way and the client is told nothing about it.
+    #[inline]
+    pub(crate) fn passes(&self, message: &Message<'_>) -> bool {
+        !self.verbose && !self.pedantic && publish::check(message).is_ok()
+    }
+
     #[inline]
     pub(crate) fn publish<'a>(&self, message: Message<'a>, out: &mut Vec<u8>) -> Action<'a> {
         if self.pedantic && !is_valid_literal(message.subject) {

@@ -11,7 +11,7 @@ use everjet_routing::{
     Account, ConnectionId, Destination, Message, Origin, Sink, Subscription, Turn,
 };
 use everjet_values::{Clock, Timestamp};
-use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, trace};
+use everjet_wire::{Decoded, TraceDirection, TraceOptions, decode, decode_plain_publish, trace};
 
 use crate::events::{ConnectionFacts, ConnectionKind, Events, Handshake};
 use crate::mailbox::Admission;
@@ -71,7 +71,7 @@ pub(crate) struct Workbench {
 impl Workbench {
     /// Ends subscriptions: at once for whoever publishes, their place in the account is freed turn by turn.
     pub(crate) fn retire(&mut self, mut subscriptions: Vec<Arc<Subscription>>) {
-        Account::retire(&subscriptions);
+        self.account.retire(&subscriptions);
         self.leaving.append(&mut subscriptions);
         self.free_places();
     }
@@ -630,6 +630,14 @@ impl Connection {
                     break;
                 }
             }
+            if bench.trace.is_none()
+                && let Some(plain) = decode_plain_publish(&bytes[used..], self.client.limits())
+                && self.client.passes(&plain.message)
+            {
+                work += 1 + self.publish(&plain.message, plain.rest, bench);
+                used += plain.used;
+                continue;
+            }
             match decode(&bytes[used..], self.client.limits()) {
                 Ok(Decoded::Frame { frame, used: size }) => {
                     if let Some(options) = &bench.trace {
@@ -669,7 +677,7 @@ impl Connection {
         match action {
             Action::None => {}
             Action::Refused(refusal) => self.complain(bench, &refusal),
-            Action::Publish(message) => return self.publish(&message, bench),
+            Action::Publish(message) => return self.publish(&message, &[], bench),
             Action::Subscribe { filter, queue, sid } => {
                 let sink = Sink::Connection(self.outbound.clone());
                 let subscription = Arc::new(Subscription::new(filter, queue, sid, sink));
@@ -678,10 +686,12 @@ impl Connection {
                 return WORK_OF_SUBSCRIBE;
             }
             Action::Unsubscribe { sid, max } => {
-                let ended = self
-                    .subscriptions
-                    .get(sid)
-                    .is_some_and(|known| max.is_none_or(|max| known.limit_deliveries(max.get())));
+                let ended = self.subscriptions.get(sid).is_some_and(|known| {
+                    max.is_none_or(|max| {
+                        bench.turn.settle();
+                        bench.account.limit_deliveries(known, max.get())
+                    })
+                });
                 if ended && let Some(subscription) = self.subscriptions.remove(sid) {
                     bench.account.unsubscribe(&subscription);
                     return WORK_OF_SUBSCRIBE;
@@ -696,9 +706,12 @@ impl Connection {
         0
     }
 
-    /// Publishes a message and says how much work that was.
-    fn publish(&self, message: &Message<'_>, bench: &mut Workbench) -> usize {
-        let receivers = bench.turn.publish(&bench.account, self.origin, message);
+    /// Publishes a message and says how much work that was; `rest` is what [`Turn::publish_as_is`] takes, or empty.
+    #[inline]
+    fn publish(&self, message: &Message<'_>, rest: &[u8], bench: &mut Workbench) -> usize {
+        let receivers = bench
+            .turn
+            .publish_as_is(&bench.account, self.origin, message, rest);
         if receivers == 0 && !message.reply.is_empty() {
             let account = &bench.account;
             bench

@@ -27,6 +27,9 @@ pub(crate) struct Outbound {
     trace: Option<Box<OutTrace>>,
     supports_headers: AtomicBool,
     closed: AtomicBool,
+    /// Whether bytes are pending, to be seen without the lock. Set before a write that finds the socket full: whatever makes the
+    /// socket writable after that is seen by an owner who looks here.
+    stalled: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -71,6 +74,7 @@ impl Outbound {
             trace,
             supports_headers: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             state: Mutex::new(State {
                 socket: Some(socket),
                 layer,
@@ -87,7 +91,13 @@ impl Outbound {
     }
 
     /// Goes on with what is pending. The owner calls it when the socket takes bytes again.
+    ///
+    /// The poller says so with every event, and whoever wrote what the peer answered may still hold the lock: the owner does
+    /// not wait for it in vain.
     pub(crate) fn flush_pending(&self) -> Flushed {
+        if !self.stalled.load(Ordering::SeqCst) {
+            return Flushed::Empty;
+        }
         let mut state = self.state.lock();
         let State {
             socket,
@@ -104,6 +114,7 @@ impl Outbound {
         match pending.write_to(&**socket) {
             Err(_) => Flushed::Failed,
             Ok(_) if pending.is_empty() => {
+                self.stalled.store(false, Ordering::SeqCst);
                 *backlog = 0;
                 Flushed::Empty
             }
@@ -265,7 +276,19 @@ impl Outbound {
         if written == rendered.len() {
             return None;
         }
+        let was_empty = state.pending.is_empty();
         state.pending.append(rendered, written);
+        if was_empty {
+            // The socket may have become writable before the mark was there to be seen.
+            self.stalled.store(true, Ordering::SeqCst);
+            if state.pending.write_to(&**socket).is_err() {
+                return Some(self.cut(state, CloseReason::WriteError));
+            }
+            if state.pending.is_empty() {
+                self.stalled.store(false, Ordering::SeqCst);
+                return None;
+            }
+        }
         if state.pending.len() > self.pending_max {
             return Some(self.cut(state, CloseReason::SlowConsumerPendingBytes));
         }

@@ -83,7 +83,7 @@ impl Account {
 
     /// Removes many subscriptions, those of a connection that goes.
     pub fn unsubscribe_all(&self, subscriptions: &[Arc<Subscription>]) {
-        Self::retire(subscriptions);
+        subscriptions.iter().for_each(|one| one.mark_removed());
         let mut notices = Vec::new();
         for chunk in subscriptions.chunks(REMOVALS_PER_HOLD) {
             // Many may share a filter: they go in one step, for finding each among the others takes the square of their number.
@@ -106,10 +106,23 @@ impl Account {
 
     /// Ends subscriptions at once: no later publish is delivered to them. Their place is freed by
     /// [`Self::unsubscribe_all`], which takes longer and may follow in parts.
-    pub fn retire(subscriptions: &[Arc<Subscription>]) {
+    pub fn retire(&self, subscriptions: &[Arc<Subscription>]) {
         for subscription in subscriptions {
             subscription.mark_removed();
+            // Threads that remember the subscription as one that takes everything look again.
+            self.generations.advance(subscription.filter());
         }
+    }
+
+    /// Ends the subscription after `max` deliveries in total, counted from its start; 0 means no limit. Returns whether
+    /// the limit is already reached, in which case the caller removes the subscription now.
+    ///
+    /// A thread that has staged messages itself calls [`Turn::settle`](crate::Turn::settle) first, so that they count.
+    pub fn limit_deliveries(&self, subscription: &Subscription, max: u64) -> bool {
+        let reached = subscription.limit_deliveries(max);
+        // Threads that remember the subscription as one without limit look again.
+        self.generations.advance(subscription.filter());
+        reached
     }
 
     /// Calls `watcher` whenever a connection's subscription that matches the literal `subject` appears or goes.

@@ -1,31 +1,42 @@
 //! What one thread remembers of matches.
 
 use std::hash::BuildHasher;
+use std::sync::{Arc, Weak};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::Account;
 use crate::generations::Stamp;
 use crate::matches::Matches;
+use crate::{Account, Subscription};
 
 /// Subjects remembered per thread; when full, all are forgotten.
 const SUBJECTS_MAX: usize = 8192;
 
-/// Subscriptions remembered per thread over all subjects, a bound on memory when many subjects have many of them.
-const SUBSCRIPTIONS_MAX: usize = 1 << 20;
+/// Memory for the subscriptions of all subjects that are remembered, per thread.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Longer subjects are looked up each time.
 const SUBJECT_BYTES_MAX: usize = 256;
 
+/// Subjects seen once that are noted; a power of two.
+const SEEN: usize = 8192;
+
 /// The matches of the subjects that a thread published to, valid while the account's generations stand.
+///
+/// A subject is remembered when it comes for the second time: a publisher of ever new ones must not push out the others,
+/// and would pay for remembering what is not asked for again.
 pub(crate) struct Memo {
     entries: Vec<Entry>,
     index: HashTable<u32>,
     hasher: RandomState,
     /// The entry used last: publishers tend to stay with a subject.
     last: usize,
-    subscriptions: usize,
+    bytes: usize,
+    /// Parts of the hashes of subjects that came once, where the other parts say.
+    seen: Box<[u32; SEEN]>,
+    /// Entries with messages that their subscriptions have not counted yet.
+    unsettled: Vec<u32>,
     /// The matches of a subject that is not remembered.
     direct: Matches,
 }
@@ -36,9 +47,14 @@ struct Entry {
     subject: Box<[u8]>,
     stamp: Stamp,
     matches: Matches,
+    /// Whether it is in the list of unsettled ones.
+    is_unsettled: bool,
+    /// To remove a subscription that turns out to have had its last message.
+    home: Weak<Account>,
 }
 
 impl Entry {
+    #[inline]
     fn is_for(&self, account: u64, subject: &[u8]) -> bool {
         self.account == account && *self.subject == *subject
     }
@@ -51,86 +67,139 @@ impl Memo {
             index: HashTable::new(),
             hasher: RandomState::default(),
             last: 0,
-            subscriptions: 0,
+            bytes: 0,
+            seen: Box::new([0; SEEN]),
+            unsettled: Vec::new(),
             direct: Matches::default(),
         }
     }
 
-    /// Who wants `subject` now.
-    pub(crate) fn matches(&mut self, account: &Account, subject: &[u8]) -> &Matches {
-        if is_unique(subject) || subject.len() > SUBJECT_BYTES_MAX {
-            self.direct.clear();
-            account.collect(subject, &mut self.direct);
-            return &self.direct;
-        }
-        let position = self.position(account, subject);
+    /// Who wants `subject` now. Messages staged for them are counted by [`Self::settle`], which is due before anybody can
+    /// have seen the message.
+    #[inline]
+    pub(crate) fn matches(&mut self, account: &Arc<Account>, subject: &[u8]) -> &mut Matches {
+        let last = self.entries.get(self.last);
+        let position = match last {
+            Some(last) if last.is_for(account.id(), subject) => self.last,
+            _ => match self.position(account, subject) {
+                Some(position) => position,
+                None => {
+                    self.direct.clear();
+                    account.collect(subject, &mut self.direct);
+                    return &mut self.direct;
+                }
+            },
+        };
         self.last = position;
-        let entry = &mut self.entries[position];
-        if !account.is_current(&entry.stamp) {
-            self.subscriptions -= entry.matches.len();
-            entry.refresh(account);
-            self.subscriptions += entry.matches.len();
+        if !account.is_current(&self.entries[position].stamp) {
+            self.refresh(account, position);
         }
-        &self.entries[position].matches
+        let entry = &mut self.entries[position];
+        if !entry.is_unsettled {
+            entry.is_unsettled = true;
+            // Positions are bounded by SUBJECTS_MAX.
+            self.unsettled.push(position as u32);
+        }
+        &mut entry.matches
     }
 
     /// Drops the subscriptions held for a subject that is not remembered, so that they do not outlive their connection.
+    #[inline]
     pub(crate) fn release_direct(&mut self) {
-        self.direct.clear();
+        if self.direct.len() > 0 {
+            self.direct.clear();
+        }
     }
 
-    /// The place of the subject's entry, made when there is none.
-    fn position(&mut self, account: &Account, subject: &[u8]) -> usize {
-        let id = account.id();
-        let last = self.entries.get(self.last);
-        if last.is_some_and(|entry| entry.is_for(id, subject)) {
-            return self.last;
+    /// Lets subscriptions count what was staged for them, and removes those that have had their last message.
+    pub(crate) fn settle(&mut self) {
+        while let Some(position) = self.unsettled.pop() {
+            let entry = &mut self.entries[position as usize];
+            entry.is_unsettled = false;
+            entry.settle();
         }
+    }
+
+    /// The place of the subject's entry, made when it comes for the second time.
+    fn position(&mut self, account: &Arc<Account>, subject: &[u8]) -> Option<usize> {
+        if is_unique(subject) || subject.len() > SUBJECT_BYTES_MAX {
+            return None;
+        }
+        let id = account.id();
         let hash = self.hasher.hash_one((id, subject));
         let found = self.index.find(hash, |&position| {
             self.entries[position as usize].is_for(id, subject)
         });
         if let Some(&position) = found {
-            return position as usize;
+            return Some(position as usize);
         }
-        if self.entries.len() >= SUBJECTS_MAX || self.subscriptions >= SUBSCRIPTIONS_MAX {
+        if !self.was_seen(hash) {
+            return None;
+        }
+        if self.entries.len() >= SUBJECTS_MAX || self.bytes >= BYTES_MAX {
             self.clear();
         }
-        self.insert(account, hash, subject)
+        Some(self.insert(account, hash, subject))
     }
 
-    fn insert(&mut self, account: &Account, hash: u64, subject: &[u8]) -> usize {
-        let mut entry = Entry {
+    /// Whether a subject of that hash came before, as far as it is noted; notes it.
+    fn was_seen(&mut self, hash: u64) -> bool {
+        let mark = (hash >> 32) as u32;
+        let place = &mut self.seen[hash as usize % SEEN];
+        std::mem::replace(place, mark) == mark
+    }
+
+    fn insert(&mut self, account: &Arc<Account>, hash: u64, subject: &[u8]) -> usize {
+        let entry = Entry {
             account: account.id(),
             hash,
             subject: subject.into(),
             stamp: account.stamp(subject),
             matches: Matches::default(),
+            is_unsettled: false,
+            home: Arc::downgrade(account),
         };
-        entry.refresh(account);
-        self.subscriptions += entry.matches.len();
         let position = self.entries.len();
         self.entries.push(entry);
         let short = u32::try_from(position).expect("bounded by SUBJECTS_MAX");
         let entries = &self.entries;
         self.index
             .insert_unique(hash, short, |&other| entries[other as usize].hash);
+        self.refresh(account, position);
         position
     }
 
+    #[cold]
+    fn refresh(&mut self, account: &Account, position: usize) {
+        let entry = &mut self.entries[position];
+        entry.settle();
+        self.bytes -= entry.matches.bytes();
+        // Taken before the look-up: a change in between then shows.
+        entry.stamp = account.stamp(&entry.subject);
+        entry.matches.clear();
+        account.collect(&entry.subject, &mut entry.matches);
+        entry.matches.prepare(&entry.subject);
+        self.bytes += entry.matches.bytes();
+    }
+
     fn clear(&mut self) {
+        self.settle();
         self.entries.clear();
         self.index.clear();
-        self.subscriptions = 0;
+        self.bytes = 0;
         self.last = 0;
     }
 }
 
 impl Entry {
-    fn refresh(&mut self, account: &Account) {
-        self.stamp = account.stamp(&self.subject);
-        self.matches.clear();
-        account.collect(&self.subject, &mut self.matches);
+    fn settle(&mut self) {
+        let mut ended: Vec<Arc<Subscription>> = Vec::new();
+        self.matches.settle(&mut ended);
+        if !ended.is_empty()
+            && let Some(account) = self.home.upgrade()
+        {
+            account.unsubscribe_all(&ended);
+        }
     }
 }
 

@@ -41,6 +41,14 @@ impl OutBatch {
         self.inline.extend_from_slice(bytes);
     }
 
+    /// Copies two runs of bytes to the end.
+    #[inline]
+    pub(crate) fn push_both(&mut self, first: &[u8], second: &[u8]) {
+        self.inline.reserve(first.len() + second.len());
+        self.inline.extend_from_slice(first);
+        self.inline.extend_from_slice(second);
+    }
+
     /// Adds a part of a shared slice to the end without copying it.
     ///
     /// # Panics
@@ -85,6 +93,7 @@ impl OutBatch {
     }
 
     /// Number of bytes.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
         self.inline.len() + self.shared_bytes

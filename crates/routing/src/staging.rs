@@ -33,6 +33,8 @@ pub(crate) struct ConnectionStaging {
     used: usize,
     index: HashMap<ConnectionId, usize, RandomState>,
     last: usize,
+    /// Slots with [`EARLY_BYTES`] or more.
+    full: Vec<usize>,
 }
 
 struct ConnectionSlot {
@@ -48,10 +50,11 @@ impl ConnectionStaging {
             used: 0,
             index: HashMap::default(),
             last: 0,
+            full: Vec::new(),
         }
     }
 
-    /// Lets `append` add bytes for a connection, and writes them at once when many are staged.
+    /// Lets `append` add bytes for a connection.
     pub(crate) fn stage(
         &mut self,
         destination: &Arc<dyn Destination>,
@@ -59,15 +62,68 @@ impl ConnectionStaging {
         append: impl FnOnce(&mut OutBatch),
     ) {
         let position = self.position(destination, id);
-        let slot = &mut self.slots[position];
-        append(&mut slot.batch);
-        if slot.batch.len() >= EARLY_BYTES {
-            slot.deliver(BUFFER_KEPT_MAX);
+        append(&mut self.slots[position].batch);
+        self.note_full(position);
+    }
+
+    /// Adds two runs of bytes for the connection of the slot, as [`Self::slot`] named it. Returns whether the slot is still
+    /// that connection's; if not, nothing happened.
+    #[inline]
+    pub(crate) fn stage_at(
+        &mut self,
+        slot: u32,
+        id: ConnectionId,
+        prefix: &[u8],
+        rest: &[u8],
+    ) -> bool {
+        let position = slot as usize;
+        match self.slots[..self.used].get_mut(position) {
+            Some(slot) if slot.id == id => {
+                slot.batch.push_both(prefix, rest);
+                self.note_full(position);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds a message that is forwarded, for the connection whose slot [`Self::slot`] just named.
+    pub(crate) fn stage_forwarded(&mut self, slot: u32, subject: &[u8], sid: &[u8], rest: &[u8]) {
+        let position = slot as usize;
+        let out = self.slots[position].batch.inline_mut();
+        everjet_wire::put_forwarded(out, subject, sid, rest);
+        self.note_full(position);
+    }
+
+    /// The connection's slot for the rest of this turn, and probably of the next ones.
+    pub(crate) fn slot(&mut self, destination: &Arc<dyn Destination>, id: ConnectionId) -> u32 {
+        let position = self.position(destination, id);
+        u32::try_from(position).expect("fewer connections than 4 billion")
+    }
+
+    /// Whether much is staged for a connection.
+    #[inline]
+    pub(crate) fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// Delivers to the connections that much is staged for, while it is still in the cache.
+    pub(crate) fn flush_full(&mut self) {
+        for position in self.full.drain(..) {
+            self.slots[position].deliver(BUFFER_KEPT_MAX);
+        }
+    }
+
+    #[inline]
+    fn note_full(&mut self, position: usize) {
+        if self.slots[position].batch.len() >= EARLY_BYTES && self.full.last() != Some(&position) {
+            self.full.push(position);
         }
     }
 
     /// Delivers to every connection that something is staged for.
     pub(crate) fn flush(&mut self) {
+        self.full.clear();
         for (position, slot) in self.slots[..self.used].iter_mut().enumerate() {
             slot.deliver(match position {
                 ..BUFFERS_KEPT_MAX => BUFFER_KEPT_MAX,
@@ -198,7 +254,7 @@ impl SharedBody {
         headers: bool,
         receivers: usize,
     ) {
-        if receivers < 2 || message.payload.len() < SHARED_BYTES_MIN {
+        if receivers < 2 || !is_shared(message) {
             everjet_wire::put_message(out.inline_mut(), message, sid, headers);
             return;
         }
@@ -212,6 +268,11 @@ impl SharedBody {
         let range = put_line(out.inline_mut(), message, sid, headers, body.len());
         out.push_shared(body.clone(), range);
     }
+}
+
+/// Whether several receivers share the message instead of getting copies.
+pub(crate) fn is_shared(message: &Message<'_>) -> bool {
+    message.payload.len() >= SHARED_BYTES_MIN
 }
 
 /// Writes the `MSG` or `HMSG` line and returns the part of the shared body that follows it.

@@ -8,7 +8,8 @@ use crate::{ConnectionId, Sink};
 /// A subscription of a connection or of a party inside the server.
 ///
 /// It counts its deliveries from the start, because `UNSUB <sid> <max>` counts them from the `SUB`. A message counts
-/// when it is staged for the destination.
+/// when it is staged for the destination; a thread that stages many for a subscription without limit has them counted
+/// together, before the destination gets them.
 pub struct Subscription {
     filter: Box<[u8]>,
     queue: Option<Box<[u8]>>,
@@ -54,10 +55,10 @@ impl Subscription {
         }
     }
 
-    /// Ends the subscription after `max` deliveries in total, counted from its start; 0 means no limit. Returns whether
-    /// the limit is already reached, in which case the caller removes the subscription now.
-    pub fn limit_deliveries(&self, max: u64) -> bool {
-        // Sequentially consistent together with `admit`: either this sees the last delivery, or that sees the limit.
+    /// Sets the limit; see [`Account::limit_deliveries`](crate::Account::limit_deliveries).
+    pub(crate) fn limit_deliveries(&self, max: u64) -> bool {
+        // Sequentially consistent together with `admit` and `count`: either this sees the last delivery, or that sees the
+        // limit.
         self.max.store(max, Ordering::SeqCst);
         max != 0 && self.delivered.load(Ordering::SeqCst) >= max
     }
@@ -110,6 +111,18 @@ impl Subscription {
 
     pub(crate) fn mark_removed(&self) {
         self.removed.store(true, Ordering::Release);
+    }
+
+    /// Whether it ends after a number of deliveries, or has ended.
+    pub(crate) fn may_refuse(&self) -> bool {
+        self.is_removed() || self.max.load(Ordering::SeqCst) != 0
+    }
+
+    /// Counts messages that were staged before it had a limit. Returns whether it has had its last one all the same.
+    pub(crate) fn count(&self, messages: u64) -> bool {
+        let count = self.delivered.fetch_add(messages, Ordering::SeqCst) + messages;
+        let max = self.max.load(Ordering::SeqCst);
+        max != 0 && count >= max
     }
 
     /// Counts one more message, unless the subscription has ended.

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::mapper::Mapper;
-use crate::matches::Matches;
+use crate::matches::{Matches, Route};
 use crate::memo::Memo;
 use crate::random::Random;
-use crate::staging::{ConnectionStaging, Consignment, LocalStaging, SharedBody};
+use crate::staging::{ConnectionStaging, Consignment, LocalStaging, SharedBody, is_shared};
 use crate::subscription::Admission;
 use crate::{Account, Destination, Mappings, Message, Origin, Sink, Subscription};
 
@@ -40,6 +40,8 @@ struct Publication<'a> {
     /// The subject it travels to.
     to: &'a [u8],
     origin: Origin,
+    /// What follows the `sid` in a `MSG`, when it is known and may be copied; else empty.
+    rest: &'a [u8],
     /// Upper bound of the receivers, to tell whether sharing the payload pays.
     receivers: usize,
     body: SharedBody,
@@ -73,11 +75,24 @@ impl Turn {
         origin: Origin,
         message: &Message<'_>,
     ) -> usize {
+        self.publish_as_is(account, origin, message, &[])
+    }
+
+    /// As [`Self::publish`], for a message that came as [`everjet_wire::PlainPublish`] with that `rest`, which its receivers get
+    /// as it is.
+    #[inline]
+    pub fn publish_as_is(
+        &mut self,
+        account: &Arc<Account>,
+        origin: Origin,
+        message: &Message<'_>,
+        rest: &[u8],
+    ) -> usize {
         match account.mappings() {
             Some(mappings) if origin.connection.is_some() => {
-                self.publish_mapped(account, mappings, origin, message)
+                self.publish_mapped(account, mappings, origin, message, rest)
             }
-            _ => self.publish_to(account, origin, message.subject, message),
+            _ => self.stage(account, origin, message.subject, message, rest),
         }
     }
 
@@ -90,16 +105,55 @@ impl Turn {
         to: &[u8],
         message: &Message<'_>,
     ) -> usize {
+        self.stage(account, origin, to, message, &[])
+    }
+
+    #[inline]
+    fn stage(
+        &mut self,
+        account: &Arc<Account>,
+        origin: Origin,
+        to: &[u8],
+        message: &Message<'_>,
+        rest: &[u8],
+    ) -> usize {
         let matches = self.memo.matches(account, to);
+        if matches.len() == 0 {
+            return 0;
+        }
+        let mut publication = Publication {
+            message,
+            to,
+            origin,
+            rest,
+            receivers: matches.len(),
+            body: SharedBody::default(),
+        };
         let staged = self
             .staging
-            .deliver(matches, origin, to, message, &mut self.ended);
+            .deliver(matches, &mut publication, &mut self.ended);
         self.memo.release_direct();
         if !self.ended.is_empty() {
             account.unsubscribe_all(&self.ended);
             self.ended.clear();
         }
+        self.flush_full();
         staged
+    }
+
+    /// Delivers early what is staged for connections that get much.
+    #[inline]
+    fn flush_full(&mut self) {
+        if self.staging.connections.has_full() {
+            self.settle();
+            self.staging.connections.flush_full();
+        }
+    }
+
+    /// Has everything counted that was staged. Happens by itself before anything staged is delivered; only who is about to
+    /// limit a subscription ([`Account::limit_deliveries`]) calls it.
+    pub fn settle(&mut self) {
+        self.memo.settle();
     }
 
     #[inline(never)]
@@ -109,6 +163,7 @@ impl Turn {
         mappings: &Mappings,
         origin: Origin,
         message: &Message<'_>,
+        rest: &[u8],
     ) -> usize {
         let mut buffer = self.mapper.lend_buffer();
         let mapped = self
@@ -119,7 +174,7 @@ impl Turn {
                 subject,
                 ..*message
             };
-            self.publish_to(account, origin, subject, &mapped)
+            self.stage(account, origin, subject, &mapped, rest)
         });
         if staged == 0 && origin.wants_no_responders && !message.reply.is_empty() {
             self.mapper.note_unanswered(message.subject, mapped);
@@ -132,6 +187,7 @@ impl Turn {
     pub fn send_raw(&mut self, destination: &Arc<dyn Destination>, bytes: &[u8]) {
         let connections = &mut self.staging.connections;
         connections.stage(destination, destination.id(), |batch| batch.push(bytes));
+        self.flush_full();
     }
 
     /// Stages a message for one known connection and `sid` without matching, counting nothing: answers of the server
@@ -143,6 +199,7 @@ impl Turn {
             .stage(destination, destination.id(), |batch| {
                 everjet_wire::put_message(batch.inline_mut(), message, sid, headers);
             });
+        self.flush_full();
     }
 
     /// Stages the 503 answer to a request that nobody took, when the publisher asked for such answers and has a plain
@@ -182,7 +239,7 @@ impl Turn {
         self.mapper.forget_unanswered();
         self.rounds = 0;
         loop {
-            self.staging.connections.flush();
+            self.flush_connections();
             if self.staging.locals.is_empty() {
                 self.rounds = 0;
                 return;
@@ -202,6 +259,7 @@ impl Turn {
     /// [`Self::flush`]. For a receiver that must have its messages on their way before it lets another thread go on in
     /// its place.
     pub fn flush_connections(&mut self) {
+        self.settle();
         self.staging.connections.flush();
     }
 
@@ -220,27 +278,29 @@ impl Turn {
 }
 
 impl Staging {
+    #[inline]
     fn deliver(
         &mut self,
-        matches: &Matches,
-        origin: Origin,
-        to: &[u8],
-        message: &Message<'_>,
+        matches: &mut Matches,
+        publication: &mut Publication<'_>,
         ended: &mut Vec<Arc<Subscription>>,
     ) -> usize {
-        let mut publication = Publication {
-            message,
-            to,
-            origin,
-            receivers: matches.len(),
-            body: SharedBody::default(),
-        };
-        let mut staged = 0;
-        for subscription in matches.plain() {
-            staged += usize::from(self.deliver_to(subscription, &mut publication, ended));
+        let Matches {
+            plain,
+            queued,
+            groups,
+            prefixes,
+        } = matches;
+        if publication.receivers > 1 && is_shared(publication.message) {
+            publication.rest = &[];
         }
-        for members in matches.groups() {
-            staged += usize::from(self.deliver_to_one(members, &mut publication, ended));
+        let mut staged = 0;
+        for route in plain {
+            staged += usize::from(self.deliver_to(route, prefixes, publication, ended));
+        }
+        for range in groups {
+            let members = &mut queued[range.clone()];
+            staged += usize::from(self.deliver_to_one(members, prefixes, publication, ended));
         }
         staged
     }
@@ -248,34 +308,56 @@ impl Staging {
     /// Delivers to one member of a queue group: a uniformly random one, or the next after it that takes the message.
     fn deliver_to_one(
         &mut self,
-        members: &[Arc<Subscription>],
+        members: &mut [Route],
+        prefixes: &[u8],
         publication: &mut Publication<'_>,
         ended: &mut Vec<Arc<Subscription>>,
     ) -> bool {
-        let (before, from) = members.split_at(self.random.below(members.len()));
-        let mut candidates = from.iter().chain(before);
-        candidates
-            .any(|member| !is_closed(member.sink()) && self.deliver_to(member, publication, ended))
+        let first = self.random.below(members.len());
+        let (before, from) = members.split_at_mut(first);
+        let mut candidates = from.iter_mut().chain(before);
+        candidates.any(|member| {
+            !is_closed(member.subscription.sink())
+                && self.deliver_to(member, prefixes, publication, ended)
+        })
     }
 
     /// Whether the subscription took the message.
+    #[inline]
     fn deliver_to(
         &mut self,
-        subscription: &Arc<Subscription>,
+        route: &mut Route,
+        prefixes: &[u8],
         publication: &mut Publication<'_>,
         ended: &mut Vec<Arc<Subscription>>,
     ) -> bool {
         let origin = publication.origin;
-        let connection = subscription.connection();
+        let connection = route.connection();
         if origin.no_echo && connection.is_some() && connection == origin.connection {
             return false;
         }
-        match subscription.admit() {
+        match route.admit() {
             Admission::Refused => return false,
             Admission::Granted => {}
-            Admission::Last => ended.push(subscription.clone()),
+            Admission::Last => ended.push(route.subscription.clone()),
         }
-        let message = publication.message;
+        if !publication.rest.is_empty()
+            && let Some(id) = connection
+            && let Some(prefix) = route.prefix(prefixes)
+            && self
+                .connections
+                .stage_at(route.slot, id, prefix, publication.rest)
+        {
+            return true;
+        }
+        self.render_to(route, publication);
+        true
+    }
+
+    /// Delivers without anything prepared, or for the first time in a turn.
+    fn render_to(&mut self, route: &mut Route, publication: &mut Publication<'_>) {
+        let (message, origin) = (publication.message, publication.origin);
+        let subscription = &route.subscription;
         match subscription.sink() {
             Sink::Local(receiver) => {
                 let addressed = Message {
@@ -285,7 +367,16 @@ impl Staging {
                 self.locals.stage(receiver, &addressed, origin);
             }
             Sink::Connection(destination) => {
-                let id = connection.expect("set when the sink is a connection");
+                let id = route
+                    .connection()
+                    .expect("set when the sink is a connection");
+                route.slot = self.connections.slot(destination, id);
+                if !publication.rest.is_empty() {
+                    let (sid, rest) = (subscription.sid(), publication.rest);
+                    self.connections
+                        .stage_forwarded(route.slot, message.subject, sid, rest);
+                    return;
+                }
                 self.connections.stage(destination, id, |batch| {
                     let headers = !message.headers.is_empty() && destination.supports_headers();
                     let receivers = publication.receivers;
@@ -295,7 +386,6 @@ impl Staging {
                 });
             }
         }
-        true
     }
 }
 

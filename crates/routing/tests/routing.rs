@@ -1,6 +1,7 @@
 //! Turns, accounts and what connections get, with destinations that only write down what they are given.
 
 mod mappings;
+mod remembered;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -249,7 +250,7 @@ fn a_limited_subscription_gets_exactly_its_number_whoever_publishes() {
         let account = Account::new("A");
         let recorder = Recorder::new(1);
         let subscription = recorder.subscribe(&account, "a", "1");
-        assert!(!subscription.limit_deliveries(limit));
+        assert!(!account.limit_deliveries(&subscription, limit));
         let matched: usize = std::thread::scope(|scope| {
             let publishers: Vec<_> = (0..4)
                 .map(|seed| {
@@ -287,9 +288,10 @@ fn a_limit_already_reached_is_reported() {
     for _ in 0..3 {
         publish(&mut turn, &account, "a", "");
     }
-    assert!(!subscription.limit_deliveries(4));
-    assert!(!subscription.limit_deliveries(0));
-    assert!(subscription.limit_deliveries(3));
+    turn.settle();
+    assert!(!account.limit_deliveries(&subscription, 4));
+    assert!(!account.limit_deliveries(&subscription, 0));
+    assert!(account.limit_deliveries(&subscription, 3));
 }
 
 #[test]

@@ -68,6 +68,13 @@ pub fn put_message(
     }
 }
 
+/// Appends a `MSG` whose bytes from the reply subject on are known: [`PlainPublish::rest`](crate::PlainPublish::rest).
+pub fn put_forwarded(out: &mut Vec<u8>, subject: &[u8], sid: &[u8], rest: &[u8]) {
+    out.reserve(LINE_EXTRA + subject.len() + sid.len() + rest.len());
+    put_start(out, b"MSG ", subject, sid, &[]);
+    out.extend_from_slice(rest);
+}
+
 /// Appends `-ERR 'text'`. Clients match the texts, and some close for good on one they do not know: use published ones
 /// only.
 pub fn put_err(out: &mut Vec<u8>, text: &str) {

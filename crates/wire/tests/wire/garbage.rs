@@ -2,7 +2,7 @@
 
 use everjet_wire::{
     ConnectOptions, DecodeError, Decoded, Frame, Headers, Limits, ProxyHeader, TraceDirection,
-    TraceOptions, decode, decode_proxy_header, strip, trace,
+    TraceOptions, decode, decode_plain_publish, decode_proxy_header, strip, trace,
 };
 
 /// A splitmix64 sequence: the same seed gives the same test.
@@ -81,10 +81,12 @@ fn check(bytes: &[u8], limits: &Limits, seen: &mut Seen) {
                 assert!(0 < used && used <= rest.len(), "{rest:?}");
                 check_prefix(rest, used, limits);
                 check_parts(&frame, limits);
+                check_plain(rest, &frame, used, limits);
                 rest = &rest[used..];
                 seen.frames += 1;
             }
             Ok(Decoded::Incomplete { needed }) => {
+                assert_eq!(decode_plain_publish(rest, limits), None, "{rest:?}");
                 assert!(needed == 0 || needed > rest.len(), "{rest:?}");
                 seen.incomplete += 1;
                 return;
@@ -105,10 +107,19 @@ fn check_prefix(rest: &[u8], used: usize, limits: &Limits) {
     assert_eq!(decode(&rest[..used], limits), decode(rest, limits));
 }
 
+/// The short way is taken for publishes only, and finds the same.
+fn check_plain(rest: &[u8], frame: &Frame<'_>, used: usize, limits: &Limits) {
+    if let Some(plain) = decode_plain_publish(rest, limits) {
+        assert_eq!((*frame, used), (Frame::Publish(plain.message), plain.used));
+        assert!(rest[..used].ends_with(plain.rest), "{rest:?}");
+    }
+}
+
 /// What is refused stays refused, for the same reason, whatever follows.
 fn check_refusal(rest: &[u8], error: DecodeError, limits: &Limits) {
     let longer = [rest, b"\r\nPING\r\n"].concat();
     assert_eq!(decode(&longer, limits), Err(error), "{rest:?}");
+    assert_eq!(decode_plain_publish(rest, limits), None, "{rest:?}");
 }
 
 fn check_parts(frame: &Frame<'_>, limits: &Limits) {
