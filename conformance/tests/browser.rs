@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use everjet_conformance::{ServerProcess, executable};
+use everjet_conformance::{Pki, ServerProcess, executable};
 
 const TOKEN: &str = "web-s3cret";
 
@@ -38,15 +38,32 @@ fn start(block: &str) -> (ServerProcess, String) {
         "authorization {{ token: \"{TOKEN}\" }}\n\
          websocket {{ host: 127.0.0.1, port: -1, no_tls: true, token_cookie: token, {block} }}\n"
     ));
-    let url = format!("ws://127.0.0.1:{}", server.websocket_port());
+    let scheme = match server.log().contains("websocket clients on wss://") {
+        true => "wss",
+        false => "ws",
+    };
+    let url = format!("{scheme}://127.0.0.1:{}", server.websocket_port());
     (server, url)
+}
+
+/// The lines of a block with a certificate for this machine.
+fn tls(pki: &Pki) -> String {
+    format!("tls {{ {} }}", pki.server("server").lines())
 }
 
 #[test]
 fn node_nats_core_runs_over_websocket() {
-    for compression in [false, true] {
-        let (_server, url) = start(&format!("compression: {compression}"));
+    let pki = Pki::default();
+    let over_tls = format!("compression: true, {}", tls(&pki));
+    for (block, compression) in [
+        ("compression: false", false),
+        ("compression: true", true),
+        (&over_tls, true),
+    ] {
+        let (_server, url) = start(block);
+        assert_eq!(url.starts_with("wss:"), block.contains("tls"), "{url}");
         let output = Command::new("node")
+            .env("NODE_EXTRA_CA_CERTS", pki.ca_file())
             // Before Node 22 its WebSocket had to be asked for.
             .args(["--experimental-websocket", "--no-warnings"])
             .arg(scripts().join("node.mjs"))
@@ -69,12 +86,16 @@ fn chromium_nats_core_runs_in_a_page() {
     let allowed = format!("allowed_origins: \"http://127.0.0.1:{}\"", site.port);
     let (_compressing, compressing) = start(&format!("compression: true, {allowed}"));
     let (_plain, plain) = start(&allowed);
+    let pki = Pki::default();
+    let (_secured, secured) = start(&format!("compression: true, {}", tls(&pki)));
     let (_stranger, stranger) = start("same_origin: true");
     site.plan(&serde_json::json!({
         "token": TOKEN,
         "servers": [
             { "url": compressing, "welcome": true, "compressed": true },
             { "url": plain, "welcome": true, "compressed": false },
+            // Cookies of a page without TLS do not go there.
+            { "url": secured, "welcome": true, "compressed": true, "options": { "token": TOKEN } },
             { "url": stranger, "welcome": false },
         ],
     }));
@@ -99,6 +120,8 @@ fn browse(url: &str) -> String {
             "--disable-component-update",
             "--disable-sync",
             "--disable-extensions",
+            // The authority of the certificates is the test's own.
+            "--ignore-certificate-errors",
             "--dump-dom",
         ])
         .arg(format!("--user-data-dir={}", profile.path().display()))

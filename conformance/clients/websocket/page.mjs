@@ -8,14 +8,14 @@ async function run() {
   const plan = await (await fetch("/plan.json")).json();
   document.cookie = `token=${plan.token}; path=/; SameSite=Strict`;
   const core = load("@nats-io/nats-core");
-  for (const { url, welcome, compressed } of plan.servers) {
+  for (const { url, welcome, compressed, options = {} } of plan.servers) {
     if (!welcome) {
       const refused = await isCompressed(url).then(() => false, () => true);
       if (!refused) throw new Error(`${url} lets pages of ${location.origin} in`);
       continue;
     }
     if ((await isCompressed(url)) !== compressed) throw new Error(`${url}: compressed is not ${compressed}`);
-    await story(core, url, {});
+    await story(core, url, options);
   }
 }
 

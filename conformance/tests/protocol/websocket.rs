@@ -1,7 +1,7 @@
 //! Clients that speak WebSocket: the upgrade, frames, compression, and how connections end.
 
 use everjet_conformance::websocket::{Closed, Frame, WebSocketClient, frame, request};
-use everjet_conformance::{RawClient, ServerProcess, executable};
+use everjet_conformance::{RawClient, ServerProcess, Signal, executable};
 
 const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits";
 
@@ -538,4 +538,19 @@ fn the_log_names_websocket_clients() {
     let line = line.expect("the client is named");
     assert!(line.contains("[DBG] 10.1.2.3/127.0.0.1:"), "{line}");
     assert!(line.contains(" - wid:"), "{line}");
+}
+
+#[test]
+fn a_lame_duck_says_so() {
+    let (server, port) = start("", "");
+    let mut client = WebSocketClient::connect(port, &[]);
+    client.line();
+    client.say("CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n");
+    assert_eq!(client.line(), "PONG");
+    assert!(client.line().contains("\"connect_info\":true"));
+    server.signal(Signal::USR2);
+    let info = client.line();
+    assert!(info.contains("\"ldm\":true"), "{info}");
+    let here = format!("\"host\":\"127.0.0.1\",\"port\":{port},");
+    assert!(info.contains(&here), "{info}");
 }
