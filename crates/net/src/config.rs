@@ -6,7 +6,7 @@ use std::time::Duration;
 use everjet_conn::{ClientLimits, ServerFacts};
 use everjet_wire::TraceOptions;
 
-use crate::OpeningPlan;
+use crate::{OpeningPlan, Placement};
 
 /// One address that is listened on.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct NetConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Number of reactor threads; 0 for one per core.
     pub reactors: usize,
+    /// Which of them gets a connection.
+    pub placement: Placement,
     /// Rules of client connections.
     pub limits: ClientLimits,
     /// What INFO says; a `port` of 0 is replaced by that of the first listener.
@@ -60,6 +62,7 @@ impl NetConfig {
                 plan: OpeningPlan::default(),
             }],
             reactors: 0,
+            placement: Placement::default(),
             limits: ClientLimits::default(),
             facts,
             connections_max: Some(64 * 1024),

@@ -124,6 +124,8 @@ pub(crate) struct Connection {
     pub(crate) read_closed: bool,
     /// Whether the reactor has it on its list of connections to read from.
     pub(crate) listed: bool,
+    /// When it was last read from.
+    pub(crate) active_at: Timestamp,
     /// The time that is set for the machine; an entry of the timers with another one is out of date.
     pub(crate) timer_at: Timestamp,
     /// The time that is set to look after pending bytes, if any.
@@ -176,6 +178,7 @@ impl Connection {
             held: None,
             read_closed: false,
             listed: false,
+            active_at: now,
             timer_at: now,
             deadline_at: None,
             watch_at: now,
@@ -185,8 +188,18 @@ impl Connection {
         connection
     }
 
+    /// Whether another reactor can take it over: it is past its beginning, and not at its end.
+    pub(crate) fn is_movable(&self) -> bool {
+        self.opening.is_none()
+            && self.proxied.is_none()
+            && self.ended.is_none()
+            && self.socket.is_movable()
+            && !self.outbound.is_closed()
+    }
+
     /// Reads once and does what the bytes say. The amount per call is bounded by the buffer.
     pub(crate) fn read(&mut self, now: Timestamp, bench: &mut Workbench) -> Reading {
+        self.active_at = now;
         if self.unfinished {
             return self.go_on(now, bench);
         }

@@ -1,5 +1,6 @@
 //! Messages to a reactor from other threads.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use mio::Waker;
 use mio::event::Event;
 use parking_lot::Mutex;
 
+use crate::connection::Connection;
 use crate::opening::OpeningPlan;
 use crate::socket::Socket;
 
@@ -19,6 +21,10 @@ use crate::socket::Socket;
 pub(crate) enum Mail {
     /// Take over an accepted connection.
     Accepted(Accepted),
+    /// Take over a connection that another reactor served until now.
+    Adopt(Moving),
+    /// Give all connections that can be moved to the next reactor.
+    Rotate,
     /// Close a connection: writing to it failed.
     Close(Place, CloseReason),
     /// Watch the write deadline of a connection: its socket is full.
@@ -50,6 +56,21 @@ pub(crate) struct Accepted {
     pub(crate) plan: Arc<OpeningPlan>,
     /// Whether there is room for it; if not it is told why and closed.
     pub(crate) admission: Admission,
+}
+
+/// A connection between two reactors.
+pub(crate) struct Moving {
+    pub(crate) connection: Box<Connection>,
+    /// What the client was told of the server.
+    pub(crate) facts: Arc<ServerFacts>,
+}
+
+impl fmt::Debug for Moving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Moving")
+            .field(&self.connection.id())
+            .finish()
+    }
 }
 
 /// Whether a connection is let in.

@@ -16,6 +16,7 @@ use mio::{Poll, Waker};
 use parking_lot::Mutex;
 
 use crate::listener::{Listener, Listeners, bind};
+use crate::load::Loads;
 use crate::mailbox::{Accepted, Mail, Mailbox};
 use crate::pipe::pair;
 use crate::reactor::{Counters, Reactor, Shared, WAKER};
@@ -34,8 +35,6 @@ pub struct Network {
     facts: Mutex<Arc<ServerFacts>>,
     /// Whether connections from within the process are taken.
     accepting: AtomicBool,
-    /// The reactor that gets the next one of them.
-    next_reactor: AtomicUsize,
 }
 
 /// What is counted since the start.
@@ -99,7 +98,8 @@ impl Network {
             account,
             clock,
             events,
-            mailboxes: mailboxes.clone(),
+            loads: Loads::new(mailboxes.len(), config.placement),
+            mailboxes,
             connections: AtomicUsize::new(0),
             last_id: AtomicU64::new(0),
             counters: Counters::default(),
@@ -110,12 +110,11 @@ impl Network {
             threads: Mutex::new(Vec::with_capacity(count)),
             facts: Mutex::new(shared.facts.clone()),
             accepting: AtomicBool::new(true),
-            next_reactor: AtomicUsize::new(0),
         };
-        for (index, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
+        for (index, poll) in polls.into_iter().enumerate() {
             let seed = entropy.next_u64();
             let own = listeners.take().unwrap_or_default();
-            let reactor = Reactor::new(shared.clone(), mailbox, poll, own, seed);
+            let reactor = Reactor::new(index, shared.clone(), poll, own, seed);
             let thread = std::thread::Builder::new()
                 .name(format!("reactor-{index}"))
                 .spawn(move || reactor.run())?;
@@ -149,8 +148,8 @@ impl Network {
             plan: Arc::default(),
             admission: self.shared.admission(count, false),
         };
-        let next = self.next_reactor.fetch_add(1, Ordering::Relaxed);
-        let mailbox = &self.shared.mailboxes[next % self.shared.mailboxes.len()];
+        let place = self.shared.loads.place(self.shared.clock.now());
+        let mailbox = &self.shared.mailboxes[place];
         if mailbox.post(Mail::Accepted(accepted)).is_err() {
             self.shared.connections.fetch_sub(1, Ordering::AcqRel);
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -176,6 +175,15 @@ impl Network {
         let hops = self.shared.mailboxes.len();
         // As above.
         let _ = self.shared.mailboxes[0].post(Mail::Disconnect { count, hops });
+    }
+
+    /// Makes every reactor give its connections to the next one, as an overloaded one gives some of them to a calm one. Clients
+    /// notice nothing; for tests of that.
+    pub fn rotate(&self) {
+        for mailbox in &self.shared.mailboxes {
+            // A reactor that has ended has none.
+            let _ = mailbox.post(Mail::Rotate);
+        }
     }
 
     /// What is counted since the start.

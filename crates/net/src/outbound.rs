@@ -20,8 +20,7 @@ use crate::tracing::OutTrace;
 /// Whoever flushes a turn writes the socket itself. Only when the socket is full do bytes stay here; the owner's poller
 /// then goes on at writability. A producer never waits: above the bound the connection is closed.
 pub(crate) struct Outbound {
-    place: Place,
-    owner: Arc<Mailbox>,
+    id: ConnectionId,
     pending_max: usize,
     /// Shows what goes out; `None` unless frames are traced.
     trace: Option<Box<OutTrace>>,
@@ -34,6 +33,7 @@ pub(crate) struct Outbound {
 }
 
 struct State {
+    home: Home,
     /// `None` when the connection is closed, so that a remembered subscription does not keep the socket open.
     socket: Option<Arc<Socket>>,
     /// What turns the bytes of the text protocol into those of the socket; `None` when they are the same.
@@ -46,6 +46,16 @@ struct State {
     /// Why it was cut by who wrote to it.
     cut: Option<CloseReason>,
 }
+
+/// Where a connection's owner is told of it. It changes when another reactor takes the connection over.
+#[derive(Clone)]
+struct Home {
+    owner: Arc<Mailbox>,
+    place: Place,
+}
+
+/// A mail that is still to be posted, when no lock is held.
+type Notice = (Arc<Mailbox>, Mail);
 
 /// What became of pending bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +78,14 @@ impl Outbound {
         trace: Option<Box<OutTrace>>,
     ) -> Self {
         Self {
-            place,
-            owner,
+            id: place.id,
             pending_max,
             trace,
             supports_headers: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             state: Mutex::new(State {
+                home: Home { owner, place },
                 socket: Some(socket),
                 layer,
                 pending: PendingQueue::default(),
@@ -88,6 +98,12 @@ impl Outbound {
 
     pub(crate) fn set_supports_headers(&self, supported: bool) {
         self.supports_headers.store(supported, Ordering::Release);
+    }
+
+    /// Another reactor owns the connection from now on. What happened before that it finds with [`Self::is_stalled`] and
+    /// [`Destination::is_closed`]; of what happens from now on it is told.
+    pub(crate) fn move_to(&self, owner: Arc<Mailbox>, place: Place) {
+        self.state.lock().home = Home { owner, place };
     }
 
     /// Goes on with what is pending. The owner calls it when the socket takes bytes again.
@@ -174,7 +190,7 @@ impl Outbound {
         if !answer.is_empty() {
             let mail = self.write(state, &OutBatch::from(answer));
             drop(guard);
-            self.tell_owner(mail);
+            post(mail);
         }
         result
     }
@@ -184,7 +200,7 @@ impl Outbound {
         let mut guard = self.state.lock();
         let mail = self.write(&mut guard, &OutBatch::from(bytes));
         drop(guard);
-        self.tell_owner(mail);
+        post(mail);
     }
 
     /// Leaves the layer out if bytes pass it as they are, or if `anyway`; returns whether there is none now.
@@ -253,7 +269,7 @@ impl Outbound {
     }
 
     /// Writes or queues the bytes, and returns what the owner is to be told.
-    fn append(&self, rendered: &mut OutBatch) -> Option<Mail> {
+    fn append(&self, rendered: &mut OutBatch) -> Option<Notice> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if let Some(layer) = &mut state.layer {
@@ -263,7 +279,7 @@ impl Outbound {
     }
 
     /// As [`Self::append`], for bytes as they go to the socket.
-    fn write(&self, state: &mut State, rendered: &OutBatch) -> Option<Mail> {
+    fn write(&self, state: &mut State, rendered: &OutBatch) -> Option<Notice> {
         let socket = state.socket.as_ref()?;
         let written = if state.pending.is_empty() {
             match write_batch(&**socket, rendered) {
@@ -293,18 +309,12 @@ impl Outbound {
             return Some(self.cut(state, CloseReason::SlowConsumerPendingBytes));
         }
         let told = std::mem::replace(&mut state.watched, true);
-        (!told).then_some(Mail::Stalled(self.place))
-    }
-
-    fn tell_owner(&self, mail: Option<Mail>) {
-        if let Some(mail) = mail {
-            // A reactor that cannot be woken reads its mail at its next event, and a cut socket is one.
-            let _ = self.owner.post(mail);
-        }
+        let Home { owner, place } = &state.home;
+        (!told).then(|| (owner.clone(), Mail::Stalled(*place)))
     }
 
     /// Cuts the connection from the thread that wrote to it; the owner frees the rest.
-    fn cut(&self, state: &mut State, reason: CloseReason) -> Mail {
+    fn cut(&self, state: &mut State, reason: CloseReason) -> Notice {
         self.closed.store(true, Ordering::Release);
         state.pending.clear();
         state.cut = Some(reason);
@@ -312,13 +322,14 @@ impl Outbound {
             // An error means that the socket is disconnected already, which is what is wanted.
             let _ = socket.shutdown(Shutdown::Both);
         }
-        Mail::Close(self.place, reason)
+        let Home { owner, place } = &state.home;
+        (owner.clone(), Mail::Close(*place, reason))
     }
 }
 
 impl Destination for Outbound {
     fn id(&self) -> ConnectionId {
-        self.place.id
+        self.id
     }
 
     fn supports_headers(&self) -> bool {
@@ -330,12 +341,19 @@ impl Destination for Outbound {
             trace.show(rendered);
         }
         let mail = self.append(rendered);
-        self.tell_owner(mail);
+        post(mail);
         rendered.clear();
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+fn post(notice: Option<Notice>) {
+    if let Some((owner, mail)) = notice {
+        // A reactor that cannot be woken reads its mail at its next event, and a cut socket is one.
+        let _ = owner.post(mail);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A reactor: one thread, its connections, and their turns.
 
+mod moving;
+
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::config::WriteTimeout;
 use crate::connection::{Connection, Reading, Workbench};
 use crate::events::{ConnectionKind, Events};
 use crate::listener::Listeners;
+use crate::load::{Loads, Meter};
 use crate::mailbox::{Accepted, Admission, Mail, Mailbox, Place, Readiness};
 use crate::opening::{Beginning, OpeningPlan};
 use crate::outbound::{Flushed, Outbound};
@@ -61,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn Events>,
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) loads: Loads,
     pub(crate) connections: AtomicUsize,
     pub(crate) last_id: AtomicU64,
     pub(crate) counters: Counters,
@@ -126,8 +130,7 @@ pub(crate) struct Reactor {
     facts: Arc<ServerFacts>,
     poll: Poll,
     listeners: Listeners,
-    /// The reactor that gets the next accepted connection.
-    next_reactor: usize,
+    meter: Meter,
     slots: Slots,
     /// Slots of connections that may have something to read.
     readable: Vec<usize>,
@@ -137,18 +140,22 @@ pub(crate) struct Reactor {
     bench: Workbench,
     /// Where [`Mail::Disconnect`] goes on.
     disconnect_from: usize,
+    /// The reactor that is to get all connections that can be moved, at the end of the turn.
+    rotate_to: Option<usize>,
     /// Set when the reactor is to end: how long pending output may still be written.
     stop_at: Option<Timestamp>,
 }
 
 impl Reactor {
     pub(crate) fn new(
+        index: usize,
         shared: Arc<Shared>,
-        mailbox: Arc<Mailbox>,
         poll: Poll,
         listeners: Listeners,
         seed: u64,
     ) -> Self {
+        let mailbox = shared.mailboxes[index].clone();
+        let shared_now = shared.clock.now();
         let bench = Workbench {
             account: shared.account.clone(),
             turn: Turn::new(seed),
@@ -165,13 +172,14 @@ impl Reactor {
             mailbox,
             poll,
             listeners,
-            next_reactor: 0,
+            meter: Meter::new(index, shared_now),
             slots: Slots::default(),
             readable: Vec::new(),
             ending: Vec::new(),
             timers: Timers::default(),
             bench,
             disconnect_from: 0,
+            rotate_to: None,
             stop_at: None,
         }
     }
@@ -193,10 +201,12 @@ impl Reactor {
         let mut readable = Vec::new();
         let mut now = self.shared.clock.now();
         loop {
+            self.shared.loads.sleeps(self.meter.reactor());
             match self.poll.poll(&mut events, self.patience(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
+            self.shared.loads.wakes(self.meter.reactor());
             now = self.shared.clock.now();
             self.mailbox.take(&mut mails);
             for mail in mails.drain(..) {
@@ -220,6 +230,7 @@ impl Reactor {
                 self.end_all();
                 return Ok(());
             }
+            self.relieve(now);
         }
     }
 
@@ -237,6 +248,11 @@ impl Reactor {
     fn on_mail(&mut self, mail: Mail, now: Timestamp) {
         match mail {
             Mail::Accepted(accepted) => self.open(accepted, now),
+            Mail::Adopt(moving) => self.adopt(moving, now),
+            Mail::Rotate => {
+                let next = (self.meter.reactor() + 1) % self.shared.mailboxes.len();
+                self.rotate_to = Some(next);
+            }
             Mail::Close(place, reason) => self.ending.push((place, reason)),
             Mail::Stalled(place) => {
                 let deadline = now.plus(self.shared.write_deadline);
@@ -333,7 +349,7 @@ impl Reactor {
         self.listeners = listeners;
     }
 
-    /// Gives an accepted connection to the reactor whose turn it is.
+    /// Gives an accepted connection to the reactor that shall have it.
     fn place(
         &mut self,
         socket: TcpStream,
@@ -349,8 +365,7 @@ impl Reactor {
             plan,
             admission: self.shared.admission(count, is_throttled),
         };
-        let mailbox = self.shared.mailboxes[self.next_reactor].clone();
-        self.next_reactor = (self.next_reactor + 1) % self.shared.mailboxes.len();
+        let mailbox = self.shared.mailboxes[self.shared.loads.place(now)].clone();
         if Arc::ptr_eq(&mailbox, &self.mailbox) {
             self.open(accepted, now);
         } else if let Err(error) = mailbox.post(Mail::Accepted(accepted)) {
@@ -360,7 +375,7 @@ impl Reactor {
 
     fn open(&mut self, accepted: Accepted, now: Timestamp) {
         let Accepted {
-            mut socket,
+            socket,
             peer,
             plan,
             admission,
@@ -431,7 +446,7 @@ impl Reactor {
             None => connection.client.next_timer(),
         };
         self.timers.set(connection.timer_at, place);
-        self.slots.put(connection);
+        self.slots.put(Box::new(connection));
     }
 
     fn read(&mut self, slot: usize, now: Timestamp) {

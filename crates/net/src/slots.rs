@@ -36,8 +36,8 @@ impl Slots {
     }
 
     /// Puts a connection into the slot that [`Self::vacant`] named.
-    pub(crate) fn put(&mut self, connection: Connection) {
-        let slot = Slot::Open(Box::new(connection));
+    pub(crate) fn put(&mut self, connection: Box<Connection>) {
+        let slot = Slot::Open(connection);
         match self.free.pop() {
             Some(vacant) => self.slots[vacant] = slot,
             None => self.slots.push(slot),
@@ -99,6 +99,18 @@ impl Slots {
             }),
             Slot::Free | Slot::Lingering(..) => None,
         })
+    }
+
+    /// The slots of connections that another reactor could take over, and that had something to read since `since`.
+    pub(crate) fn movable(&self, since: Timestamp) -> Vec<usize> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter(|(_, slot)| match slot {
+                Slot::Open(connection) => connection.active_at >= since && connection.is_movable(),
+                Slot::Free | Slot::Lingering(..) => false,
+            })
+            .map(|(index, _)| index)
+            .collect()
     }
 
     /// Number of slots, free ones included.

@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use mio::net::TcpStream;
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::mailbox::{Mailbox, Place};
@@ -24,14 +26,32 @@ impl Socket {
     ///
     /// # Errors
     /// The peer is gone already, or there is no memory for one more.
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    pub(crate) fn register(&self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => {
                 stream.set_nodelay(true)?;
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+                // By its descriptor, because the socket is shared by then when it moves to another poller.
+                let mut source = SourceFd(&stream.as_raw_fd());
+                registry.register(&mut source, token, Interest::READABLE | Interest::WRITABLE)
             }
             Self::InProcess(_) => Ok(()),
         }
+    }
+
+    /// Ends what [`Self::register`] began.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn deregister(&self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => registry.deregister(&mut SourceFd(&stream.as_raw_fd())),
+            Self::InProcess(_) => Ok(()),
+        }
+    }
+
+    /// Whether another poller can take it over.
+    pub(crate) fn is_movable(&self) -> bool {
+        matches!(self, Self::Tcp(_))
     }
 
     /// Names the reactor that owns the connection, for readiness of which no poller tells.

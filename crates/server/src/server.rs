@@ -10,7 +10,8 @@ use everjet_config::TlsOptions;
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
 use everjet_net::{
-    InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan, TlsContext, TlsSwitch,
+    InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan, Placement, TlsContext,
+    TlsSwitch,
 };
 use everjet_routing::{Account, Mappings};
 use everjet_values::{Clock, Entropy};
@@ -197,6 +198,7 @@ impl Server {
         let net = NetConfig {
             listeners,
             reactors: builder.reactors,
+            placement: Placement::Gather,
             limits: builder.limits,
             facts,
             connections_max: builder.connections_max,

@@ -2,6 +2,7 @@
 //! the server; nothing sleeps.
 
 mod lifecycle;
+mod moving;
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -11,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use everjet_conn::{CloseReason, ServerFacts};
-use everjet_net::{ConnectionFacts, Events, NetConfig, Network};
+use everjet_net::{ConnectionFacts, Events, NetConfig, Network, Placement};
 use everjet_routing::{Account, LocalReceiver, MessageBatch, Origin, Sink, Subscription, Turn};
 use everjet_values::{Clock, SeededEntropy, Timestamp};
 use everjet_wire::{Message, ServerInfo};
@@ -69,6 +70,8 @@ impl Server {
         let listen: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let mut config = NetConfig::new(listen, ServerFacts { info, account });
         config.reactors = 2;
+        // Most tests want their clients on both.
+        config.placement = Placement::Spread;
         change(&mut config);
         let account = Account::new("$G");
         let (sender, closings) = channel();
@@ -461,6 +464,8 @@ fn clients_that_come_and_go_leave_nothing_behind() {
         ));
         client.round_trip();
         publisher.send("PUB news 2\r\nhi\r\n");
+        // It must not reach the next client.
+        publisher.round_trip();
         // Some go with unread messages, some after reading.
         if number % 2 == 0 {
             client.expect("MSG news ");
