@@ -115,7 +115,7 @@ impl Network {
         for (index, (poll, mailbox)) in polls.into_iter().zip(mailboxes).enumerate() {
             let seed = entropy.next_u64();
             let own = listeners.take().unwrap_or_default();
-            let reactor = Reactor::new(shared.clone(), mailbox, poll, own, seed);
+            let reactor = Reactor::new(shared.clone(), mailbox, poll, own, seed)?;
             let thread = std::thread::Builder::new()
                 .name(format!("reactor-{index}"))
                 .spawn(move || reactor.run())?;
