@@ -8,6 +8,7 @@
 //! copy), and counters.
 #![forbid(unsafe_code)]
 
+mod alarm;
 mod config;
 mod connection;
 mod error;
