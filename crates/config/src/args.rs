@@ -180,6 +180,9 @@ pub fn usage() -> String {
         }
         text.push_str(&format!("    {left:<36} {}\n", row.help));
     }
+    text.push_str(
+        "\nCommands:\n    import-store <dir>                   Bring streams of nats-server over (import-store -h)\n",
+    );
     text
 }
 

@@ -219,7 +219,7 @@ impl ConsumerState {
 }
 
 /// How long the `count`-th delivery of a message may stay without acknowledgement.
-fn wait_after(config: &ConsumerConfig, count: u32) -> Duration {
+pub(crate) fn wait_after(config: &ConsumerConfig, count: u32) -> Duration {
     let step = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
     let wait = config
         .backoff

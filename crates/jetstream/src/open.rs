@@ -56,7 +56,7 @@ impl fmt::Display for OpenError {
             ),
             Self::Foreign(path) => write!(
                 f,
-                "the store directory was written by nats-server ({} is its file) and is left as it is; give Everjet an empty store_dir",
+                "the store directory was written by nats-server ({} is its file) and is left as it is; give Everjet an empty store_dir, and bring the streams over with `nats-server import-store`",
                 path.display()
             ),
             Self::Fault(fault) => fault.fmt(f),

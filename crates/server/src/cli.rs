@@ -13,11 +13,16 @@ use signal_hook::iterator::Signals;
 use crate::options::builder_of;
 use crate::reload::reload;
 use crate::signals;
-use crate::{Log, LogLevel, LogOptions, Server, ServerError};
+use crate::{Log, LogLevel, LogOptions, Server, ServerError, import};
 
 /// Runs the server as its binary does, until a signal ends it.
 #[must_use]
 pub fn run(args: &[String]) -> ExitCode {
+    if let Some((command, rest)) = args.split_first()
+        && command == "import-store"
+    {
+        return import::run(rest);
+    }
     match parse_args(args) {
         Invocation::Version => {
             say_stdout(&format!("nats-server: v{NATS_VERSION}\n"));
@@ -293,11 +298,11 @@ impl Sources for Files {
     }
 }
 
-fn say_stdout(text: &str) {
+pub(crate) fn say_stdout(text: &str) {
     // A closed stdout or stderr leaves nobody to tell.
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-fn say_stderr(text: &str) {
+pub(crate) fn say_stderr(text: &str) {
     drop(std::io::stderr().write_all(format!("{text}\n").as_bytes()));
 }

@@ -16,6 +16,7 @@
 mod builder;
 mod connections;
 mod error;
+mod import;
 mod lame_duck;
 mod log;
 mod options;

@@ -27,7 +27,7 @@ use crate::websocket::WebSocketPort;
 use crate::{Log, LogLevel, ServerError, VERSION};
 
 /// The account of clients, until accounts are configurable.
-const GLOBAL_ACCOUNT: &str = "$G";
+pub(crate) const GLOBAL_ACCOUNT: &str = "$G";
 
 /// The address of a server that listens nowhere.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

@@ -6,6 +6,7 @@ use everjet_store::{StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::command::Command;
+use crate::limits;
 use crate::machine::Stream;
 use crate::state::StreamState;
 
@@ -94,6 +95,30 @@ impl Stream {
         let mut stream = Self::of(state);
         stream.recovered_at = entry;
         (stream, lost)
+    }
+
+    /// A stream whose messages and consumers come from elsewhere, as of `entry`, which is that of the last change in `store`.
+    ///
+    /// What is over a limit goes, and deliveries of messages that are not there are given up.
+    #[must_use]
+    pub fn imported(
+        id: StreamId,
+        config: StreamConfig,
+        created: Timestamp,
+        store: StreamStore,
+        consumers: Vec<Consumer>,
+        entry: EntryIndex,
+    ) -> Self {
+        let mut state = StreamState::new(id, config, created, store, entry);
+        for mut consumer in consumers {
+            let store = &state.store;
+            consumer
+                .state
+                .on_removed_many(|sequence| store.contains(sequence));
+            state.add_consumer(consumer);
+        }
+        limits::enforce_all(&mut state, entry, &mut Vec::new());
+        Self::of(state)
     }
 
     /// Applies a record of the journal. Records that the checkpoint holds already are left out.

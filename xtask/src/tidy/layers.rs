@@ -3,7 +3,7 @@
 use super::source::Tree;
 
 /// Every crate of crates/ and its layer.
-pub(crate) const LAYERS: [(&str, u8); 22] = [
+pub(crate) const LAYERS: [(&str, u8); 23] = [
     ("values", 0),
     ("subject", 0),
     ("wire", 0),
@@ -15,6 +15,7 @@ pub(crate) const LAYERS: [(&str, u8); 22] = [
     ("conn", 1),
     ("mqtt", 1),
     ("store", 1),
+    ("foreign", 1),
     ("consumer", 1),
     ("stream", 1),
     ("replication", 1),
