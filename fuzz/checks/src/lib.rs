@@ -19,6 +19,7 @@ mod subjects;
 mod trace;
 mod transform;
 mod values;
+mod websocket;
 
 pub use api::{check_api, check_api_subjects};
 pub use client::check_client;
@@ -36,17 +37,20 @@ pub use subjects::check_subjects;
 pub use trace::check_trace;
 pub use transform::check_transform;
 pub use values::check_values;
+pub use websocket::{check_upgrade, check_websocket};
 
 /// A function that panics when something is wrong with how these bytes are taken.
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its binary and its corpus too, and what it checks.
-pub const TARGETS: [(&str, Check); 20] = [
+pub const TARGETS: [(&str, Check); 22] = [
     ("decode", check_decode),
     ("headers", check_headers),
     ("connect", check_connect),
     ("proxy", check_proxy),
     ("trace", check_trace),
+    ("websocket", check_websocket),
+    ("upgrade", check_upgrade),
     ("client", check_client),
     ("subjects", check_subjects),
     ("transform", check_transform),

@@ -1,6 +1,7 @@
 //! The machine of a stream, fed with what clients send it: messages, acknowledgements, pull requests and API bodies.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use everjet_api::{
     AckSubject, ConsumerCreateRequest, MsgGetRequest, PurgeRequest, StreamCreateRequest,
@@ -14,6 +15,8 @@ use everjet_stream::{
 use everjet_values::{ConsumerSequence, EntryIndex, StreamSequence, Timestamp};
 
 const START: Timestamp = Timestamp::from_nanos(1_000_000_000_000_000_000);
+/// How long a run lasts at most: 146 years.
+const LONGEST: Duration = Duration::from_nanos(1 << 62);
 /// More turns than an input of some kilobytes can need.
 const POLLS_MAX: usize = 10_000;
 
@@ -144,7 +147,10 @@ impl Run {
             b'u' => self.update(body),
             b't' => {
                 let step = 1_u64 << (digits(body) % 62);
-                self.now = now.plus(std::time::Duration::from_nanos(step));
+                // Not to the end of time, where nothing is later than anything else.
+                self.now = now
+                    .plus(Duration::from_nanos(step))
+                    .min(START.plus(LONGEST));
                 self.stream
                     .on_timer(self.now, &mut is_wanted, &mut self.output);
             }

@@ -34,6 +34,8 @@ replay!(
     connect,
     proxy,
     trace,
+    websocket,
+    upgrade,
     client,
     subjects,
     transform,
