@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use crate::generations::{Generations, Stamp};
-use crate::interest::{Interest, InterestWatcher, Notice, WatchId};
+use crate::interest::Interest;
 use crate::matches::Matches;
+use crate::watches::{InterestWatcher, Notice, WatchId};
 use crate::{ConnectionId, Mappings, Subscription};
 
 /// Subscriptions removed under one hold of the lock when a connection goes, so that publishers get through in between.
@@ -59,7 +60,7 @@ impl Account {
         let mut notices = Vec::new();
         {
             let mut interest = self.interest.write();
-            interest.notices(&subscription, &mut notices);
+            interest.watches.notices(&subscription, &mut notices);
             self.generations.advance(subscription.filter());
             interest.insert(subscription);
         }
@@ -75,7 +76,7 @@ impl Account {
             let mut interest = self.interest.write();
             if interest.remove(subscription) {
                 self.generations.advance(subscription.filter());
-                interest.notices(subscription, &mut notices);
+                interest.watches.notices(subscription, &mut notices);
             }
         }
         notify(&notices);
@@ -97,7 +98,7 @@ impl Account {
                 };
                 if removed {
                     self.generations.advance(alike[0].filter());
-                    interest.notices(alike[0], &mut notices);
+                    interest.watches.notices(alike[0], &mut notices);
                 }
             }
         }
@@ -127,12 +128,12 @@ impl Account {
 
     /// Calls `watcher` whenever a connection's subscription that matches the literal `subject` appears or goes.
     pub fn watch(&self, subject: &[u8], watcher: Arc<dyn InterestWatcher>) -> WatchId {
-        self.interest.write().watch(subject, watcher)
+        self.interest.write().watches.add(subject, watcher)
     }
 
     /// Ends a watch. A call that is under way on another thread may still arrive.
     pub fn unwatch(&self, id: WatchId) {
-        self.interest.write().unwatch(id);
+        self.interest.write().watches.remove(id);
     }
 
     /// The account's name, `$G` for the global one.

@@ -20,10 +20,10 @@ mod sink;
 mod staging;
 mod subscription;
 mod turn;
+mod watches;
 
 pub use account::Account;
 pub use everjet_wire::Message;
-pub use interest::{InterestWatcher, WatchId};
 pub use mappings::Mappings;
 pub use message_batch::MessageBatch;
 pub use origin::{ConnectionId, Origin};
@@ -31,3 +31,4 @@ pub use out_batch::{OutBatch, Piece};
 pub use sink::{Destination, LocalReceiver, Sink};
 pub use subscription::Subscription;
 pub use turn::Turn;
+pub use watches::{InterestWatcher, WatchId};
