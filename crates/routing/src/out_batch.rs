@@ -49,6 +49,11 @@ impl OutBatch {
         self.inline.extend_from_slice(second);
     }
 
+    /// Adds a message that is forwarded; see [`everjet_wire::put_forwarded`].
+    pub(crate) fn push_forwarded(&mut self, subject: &[u8], sid: &[u8], rest: &[u8]) {
+        everjet_wire::put_forwarded(&mut self.inline, subject, sid, rest);
+    }
+
     /// Adds a part of a shared slice to the end without copying it.
     ///
     /// # Panics

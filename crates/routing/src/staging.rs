@@ -87,16 +87,24 @@ impl ConnectionStaging {
         }
     }
 
-    /// Adds a message that is forwarded, for the connection whose slot [`Self::slot`] just named.
-    pub(crate) fn stage_forwarded(&mut self, slot: u32, subject: &[u8], sid: &[u8], rest: &[u8]) {
+    /// Lets `append` add bytes for the connection in a slot that [`Self::slot`] just named.
+    pub(crate) fn stage_in(&mut self, slot: u32, append: impl FnOnce(&mut OutBatch)) {
         let position = slot as usize;
-        let out = self.slots[position].batch.inline_mut();
-        everjet_wire::put_forwarded(out, subject, sid, rest);
+        append(&mut self.slots[position].batch);
         self.note_full(position);
     }
 
-    /// The connection's slot for the rest of this turn, and probably of the next ones.
-    pub(crate) fn slot(&mut self, destination: &Arc<dyn Destination>, id: ConnectionId) -> u32 {
+    /// The connection's slot for the rest of this turn, and probably of the next ones; `hint` is what it was last.
+    pub(crate) fn slot(
+        &mut self,
+        destination: &Arc<dyn Destination>,
+        id: ConnectionId,
+        hint: u32,
+    ) -> u32 {
+        let hinted = self.slots[..self.used].get(hint as usize);
+        if hinted.is_some_and(|slot| slot.id == id) {
+            return hint;
+        }
         let position = self.position(destination, id);
         u32::try_from(position).expect("fewer connections than 4 billion")
     }

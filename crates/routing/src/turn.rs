@@ -370,19 +370,19 @@ impl Staging {
                 let id = route
                     .connection()
                     .expect("set when the sink is a connection");
-                route.slot = self.connections.slot(destination, id);
-                if !publication.rest.is_empty() {
-                    let (sid, rest) = (subscription.sid(), publication.rest);
-                    self.connections
-                        .stage_forwarded(route.slot, message.subject, sid, rest);
-                    return;
-                }
-                self.connections.stage(destination, id, |batch| {
+                let slot = self.connections.slot(destination, id, route.slot);
+                route.slot = slot;
+                self.connections.stage_in(slot, |batch| {
+                    let sid = subscription.sid();
+                    if !publication.rest.is_empty() {
+                        batch.push_forwarded(message.subject, sid, publication.rest);
+                        return;
+                    }
                     let headers = !message.headers.is_empty() && destination.supports_headers();
                     let receivers = publication.receivers;
                     publication
                         .body
-                        .render(batch, message, subscription.sid(), headers, receivers);
+                        .render(batch, message, sid, headers, receivers);
                 });
             }
         }
