@@ -15,7 +15,7 @@ pub struct PlainPublish<'a> {
 }
 
 /// Reads the first frame in `bytes` when it is a whole [`PlainPublish`] within the limits; of everything else
-/// [`decode`](crate::decode) knows what it is, and it reads these too, only slower.
+/// [`decode`](crate::decode()) knows what it is, and it reads these too, only slower.
 #[inline]
 #[must_use]
 pub fn decode_plain_publish<'a>(bytes: &'a [u8], limits: &Limits) -> Option<PlainPublish<'a>> {

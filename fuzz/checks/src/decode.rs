@@ -1,6 +1,8 @@
 //! The decoder of the client protocol.
 
-use everjet_wire::{DecodeError, Decoded, Frame, Limits, Message, decode, put_message};
+use everjet_wire::{
+    DecodeError, Decoded, Frame, Limits, Message, decode, decode_plain_publish, put_message,
+};
 
 use crate::input::{Input, pieces};
 
@@ -25,7 +27,8 @@ enum End {
 }
 
 /// However the bytes of a client are cut, they are the same frames, or are refused for the same reason; a frame that is
-/// written again is read as the same frame, and a message that is delivered arrives as it was sent.
+/// written again is read as the same frame, by the short way too where that reads it at all, and a message that is delivered
+/// arrives as it was sent.
 ///
 /// The first two bytes choose limits and cuts.
 pub fn check_decode(data: &[u8]) {
@@ -59,6 +62,7 @@ fn read(pieces: &[&[u8]], limits: &Limits) -> Outcome {
         held.extend_from_slice(piece);
         let mut used = 0;
         loop {
+            check_plain(&held[used..], limits);
             match decode(&held[used..], limits) {
                 Ok(Decoded::Frame { frame, used: size }) => {
                     assert!(0 < size && size <= held.len() - used);
@@ -92,6 +96,17 @@ fn read(pieces: &[&[u8]], limits: &Limits) -> Outcome {
         needed: needed_before,
     };
     Outcome { frames, end }
+}
+
+/// What the short way reads, the long one reads the same.
+fn check_plain(bytes: &[u8], limits: &Limits) {
+    if let Some(plain) = decode_plain_publish(bytes, limits) {
+        let frame = Frame::Publish(plain.message);
+        let used = plain.used;
+        assert_eq!(decode(bytes, limits), Ok(Decoded::Frame { frame, used }));
+        let start = [b"PUB ", plain.message.subject, b" "].concat();
+        assert_eq!([&start, plain.rest].concat(), bytes[..used]);
+    }
 }
 
 fn check_frame(frame: &Frame<'_>, limits: &Limits) {

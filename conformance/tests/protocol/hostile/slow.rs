@@ -132,7 +132,7 @@ fn who_sends_pings_without_reading_the_pongs_is_closed() {
     let flooding = quiet(&server);
     let small = set_socket_recv_buffer_size(flooding.socket(), 65_536);
     small.expect("a socket takes options");
-    send_until_closed(&flooding, &b"PING\r\n".repeat(20_000), 256 * MEBIBYTE);
+    send_until_closed(&flooding, &b"PING\r\n".repeat(20_000), 8 * 1024 * MEBIBYTE);
     neighbours.talk();
     expect_grown_less_than(&server, before, 16 * MEBIBYTE);
 }
