@@ -8,7 +8,6 @@
 //! copy), and counters.
 #![forbid(unsafe_code)]
 
-mod alarm;
 mod config;
 mod connection;
 mod error;

@@ -19,7 +19,7 @@ const BACKLOG: i32 = 4096;
 /// Connections accepted per turn; the rest waits for the next one.
 const ACCEPTS_PER_TURN: usize = 256;
 
-/// Tokens from here on are listeners; connections are below, waker and alarm are above all of them.
+/// Tokens from here on are listeners; connections are below, the waker is above all of them.
 const TOKENS_FROM: usize = usize::MAX - 1024;
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -114,7 +114,7 @@ impl Network {
         for (index, poll) in polls.into_iter().enumerate() {
             let seed = entropy.next_u64();
             let own = listeners.take().unwrap_or_default();
-            let reactor = Reactor::new(index, shared.clone(), poll, own, seed)?;
+            let reactor = Reactor::new(index, shared.clone(), poll, own, seed);
             let thread = std::thread::Builder::new()
                 .name(format!("reactor-{index}"))
                 .spawn(move || reactor.run())?;

@@ -18,7 +18,6 @@ use mio::net::TcpStream;
 use mio::{Poll, Token};
 use parking_lot::Mutex;
 
-use crate::alarm::Alarm;
 use crate::config::WriteTimeout;
 use crate::connection::{Connection, Reading, Workbench};
 use crate::events::{ConnectionKind, Events};
@@ -49,7 +48,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_READS_MAX: usize = 16;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
-pub(crate) const ALARM: Token = Token(usize::MAX - 1);
 
 /// What all reactors share.
 pub(crate) struct Shared {
@@ -131,7 +129,6 @@ pub(crate) struct Reactor {
     /// What the server says about itself now.
     facts: Arc<ServerFacts>,
     poll: Poll,
-    alarm: Alarm,
     listeners: Listeners,
     meter: Meter,
     slots: Slots,
@@ -150,17 +147,13 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    /// A reactor that does not run yet.
-    ///
-    /// # Errors
-    /// As for [`Alarm::new`].
     pub(crate) fn new(
         index: usize,
         shared: Arc<Shared>,
         poll: Poll,
         listeners: Listeners,
         seed: u64,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let mailbox = shared.mailboxes[index].clone();
         let now = shared.clock.now();
         let bench = Workbench {
@@ -173,11 +166,10 @@ impl Reactor {
             clock: shared.clock.clone(),
             leaving: Vec::new(),
         };
-        Ok(Self {
+        Self {
             facts: shared.facts.clone(),
             shared,
             mailbox,
-            alarm: Alarm::new(poll.registry(), ALARM)?,
             poll,
             listeners,
             meter: Meter::new(index, now),
@@ -189,7 +181,7 @@ impl Reactor {
             disconnect_from: 0,
             rotate_to: None,
             stop_at: None,
-        })
+        }
     }
 
     /// Runs turns until told to end.
@@ -209,9 +201,8 @@ impl Reactor {
         let mut readable = Vec::new();
         let mut now = self.shared.clock.now();
         loop {
-            let patience = self.patience(now)?;
             self.shared.loads.sleeps(self.meter.reactor());
-            match self.poll.poll(&mut events, patience) {
+            match self.poll.poll(&mut events, self.patience(now)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => other?,
             }
@@ -243,20 +234,15 @@ impl Reactor {
         }
     }
 
-    /// How long the poller may wait; sets the alarm for what is due next.
-    ///
-    /// # Errors
-    /// As for [`Alarm::set`].
-    fn patience(&mut self, now: Timestamp) -> io::Result<Option<Duration>> {
+    /// How long the poller may wait.
+    fn patience(&self, now: Timestamp) -> Option<Duration> {
         if !(self.readable.is_empty() && self.bench.leaving.is_empty()) {
-            return Ok(Some(Duration::ZERO));
+            return Some(Duration::ZERO);
         }
         let retry = self.listeners.next_try(now);
         let due = [self.timers.next(), retry, self.stop_at];
-        if let Some(next) = due.into_iter().flatten().min() {
-            self.alarm.set(next, now)?;
-        }
-        Ok(None)
+        let next = due.into_iter().flatten().min()?;
+        Some(next.since(now))
     }
 
     fn on_mail(&mut self, mail: Mail, now: Timestamp) {
@@ -293,10 +279,6 @@ impl Reactor {
 
     fn on_event(&mut self, event: &Event, now: Timestamp) {
         if event.token() == WAKER {
-            return;
-        }
-        if event.token() == ALARM {
-            self.alarm.went_off();
             return;
         }
         if self.listeners.on_ready(event.token()) {
