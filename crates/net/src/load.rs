@@ -112,11 +112,15 @@ impl Load {
 }
 
 /// One reactor's watch on itself.
+///
+/// Busy is the time that its thread had a processor. By the clock a reactor would look busy that only waits for one: whom it wakes
+/// often goes first.
 #[derive(Debug)]
 pub(crate) struct Meter {
     reactor: usize,
     window_from: Timestamp,
-    busy: Duration,
+    /// Processor time of the thread when the window began.
+    worked: Duration,
     share: u32,
 }
 
@@ -125,7 +129,7 @@ impl Meter {
         Self {
             reactor,
             window_from: now,
-            busy: Duration::ZERO,
+            worked: Duration::ZERO,
             share: 0,
         }
     }
@@ -135,29 +139,29 @@ impl Meter {
         self.reactor
     }
 
-    /// Notes a turn. Returns since when the reactor's connections count as active, when a window ended in which it had more than
-    /// it should.
+    /// Notes that a turn ends; `worked` tells the processor time of the thread. Returns since when the reactor's connections count
+    /// as active, when a window ended in which it had more than it should.
     pub(crate) fn on_turn(
         &mut self,
-        woke: Timestamp,
-        done: Timestamp,
+        now: Timestamp,
+        worked: impl FnOnce() -> Duration,
         loads: &Loads,
     ) -> Option<Timestamp> {
-        self.busy += done.since(woke);
-        let length = done.since(self.window_from);
+        let length = now.since(self.window_from);
         if length < WINDOW {
             return None;
         }
-        let now = thousandths(self.busy, length);
+        let worked = worked();
+        let share = thousandths(worked.saturating_sub(self.worked), length);
         // After a long sleep what was before it does not count.
         self.share = if length > 2 * WINDOW {
-            now
+            share
         } else {
-            (self.share + now) / 2
+            (self.share + share) / 2
         };
-        loads.publish(self.reactor, self.share, done);
-        let from = std::mem::replace(&mut self.window_from, done);
-        self.busy = Duration::ZERO;
+        loads.publish(self.reactor, self.share, now);
+        let from = std::mem::replace(&mut self.window_from, now);
+        self.worked = worked;
         (self.share >= OVERLOADED).then_some(from)
     }
 }
@@ -176,11 +180,13 @@ mod tests {
     }
 
     /// Lets a reactor be busy for a part of each 10 ms, from `from` to `to`; returns whether it had too much at the end.
-    fn run(meter: &mut Meter, loads: &Loads, from: i64, to: i64, busy: i64) -> bool {
+    fn run(meter: &mut Meter, loads: &Loads, from: i64, to: i64, busy: u64) -> bool {
         let mut overloaded = false;
+        let mut worked = meter.worked;
         for start in (from..to).step_by(10) {
             loads.wakes(meter.reactor());
-            if let Some(since) = meter.on_turn(at(start), at(start + busy), loads) {
+            worked += Duration::from_millis(busy);
+            if let Some(since) = meter.on_turn(at(start + 10), || worked, loads) {
                 assert!(since < at(start));
                 overloaded = true;
             }
@@ -233,7 +239,8 @@ mod tests {
         loads.wakes(1);
         assert_eq!(loads.relief(at(9000), 0), None);
         // One short turn after the sleep, and what was before it is forgotten.
-        assert_eq!(meter.on_turn(at(9000), at(9001), &loads), None);
-        assert_eq!(loads.relief(at(9001), 0), Some(1));
+        let worked = meter.worked + Duration::from_millis(1);
+        assert_eq!(meter.on_turn(at(9000), || worked, &loads), None);
+        assert_eq!(loads.relief(at(9000), 0), Some(1));
     }
 }

@@ -1,11 +1,13 @@
 //! Connections that go from one reactor to another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use everjet_conn::CloseReason;
 use everjet_routing::Destination;
 use everjet_values::Timestamp;
 use mio::Token;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Reactor;
 use crate::mailbox::{Mail, Moving, Place};
@@ -13,9 +15,8 @@ use crate::mailbox::{Mail, Moving, Place};
 impl Reactor {
     /// Notes the turn that ends, and gives connections away when there are too many busy ones. Everything that the turn has
     /// staged is written by now, so that the order of what a client publishes is kept.
-    pub(super) fn relieve(&mut self, woke: Timestamp) {
-        let done = self.shared.clock.now();
-        let overloaded = self.meter.on_turn(woke, done, &self.shared.loads);
+    pub(super) fn relieve(&mut self, now: Timestamp) {
+        let overloaded = self.meter.on_turn(now, worked, &self.shared.loads);
         if self.stop_at.is_some() {
             return;
         }
@@ -26,7 +27,7 @@ impl Reactor {
         let Some(since) = overloaded else {
             return;
         };
-        let Some(target) = self.shared.loads.relief(done, self.meter.reactor()) else {
+        let Some(target) = self.shared.loads.relief(now, self.meter.reactor()) else {
             return;
         };
         // Every second one of those that were active: one alone would be as much work over there.
@@ -93,4 +94,13 @@ impl Reactor {
         self.readable.push(slot);
         self.slots.put(connection);
     }
+}
+
+/// Processor time that this thread has had.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
