@@ -41,7 +41,7 @@ pub struct AuthorizationOptions {
 }
 
 impl AuthorizationOptions {
-    /// Reads the block `authorization { … }`.
+    /// Reads a block `authorization { … }`.
     pub(crate) fn take(&mut self, entry: &Entry, reader: &mut Reader) {
         let Kind::Table(table) = &entry.value.kind else {
             reader.mismatch(entry, "a block");
@@ -97,7 +97,7 @@ pub(crate) fn secret_refusal(text: &str) -> Option<&'static str> {
         )
 }
 
-pub(crate) fn secret(entry: &Entry, reader: &mut Reader) -> Option<String> {
+fn secret(entry: &Entry, reader: &mut Reader) -> Option<String> {
     let text = reader.optional_text(entry)?;
     if let Some(refusal) = secret_refusal(&text) {
         reader.refuse(entry, refusal);

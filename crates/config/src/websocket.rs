@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use everjet_websocket::{Cookies, Origin, OriginRules};
 
-use crate::authorization::{credentials, secret};
 use crate::reader::Reader;
 use crate::unsupported::{self, Block};
-use crate::{Credentials, Entry, HandshakeFirst, Kind, ListenOptions, TlsOptions, Value};
+use crate::{AuthorizationOptions, Entry, HandshakeFirst, Kind, ListenOptions, TlsOptions, Value};
 
 const HANDSHAKE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
@@ -33,10 +32,9 @@ pub struct WebSocketOptions {
     pub handshake_timeout: Duration,
     /// Whether messages are compressed when the client wants it. Default no.
     pub compression: bool,
-    /// What these clients must show; `None` for the same as all others.
-    pub credentials: Option<Credentials>,
-    /// Time from the upgrade to a valid CONNECT; `None` for the same as for all others.
-    pub auth_timeout: Option<Duration>,
+    /// What these clients must show, and how long they may take from the upgrade on; what is not set is the same as for all
+    /// others.
+    pub authorization: AuthorizationOptions,
     /// Names of the cookies that stand for what a CONNECT leaves out. Default none.
     pub cookies: Cookies,
     /// Headers added to the answer to an upgrade request, in their order. Default none.
@@ -53,8 +51,7 @@ impl Default for WebSocketOptions {
             origins: OriginRules::default(),
             handshake_timeout: HANDSHAKE_TIMEOUT_DEFAULT,
             compression: false,
-            credentials: None,
-            auth_timeout: None,
+            authorization: AuthorizationOptions::default(),
             cookies: Cookies::default(),
             headers: Vec::new(),
             ping_interval: None,
@@ -121,7 +118,7 @@ impl WebSocketOptions {
             "compress" | "compression" => {
                 self.compression = reader.boolean(entry).unwrap_or_default();
             }
-            "authorization" | "authentication" => self.take_authorization(entry, reader),
+            "authorization" | "authentication" => self.authorization.take(entry, reader),
             "user_cookie" => self.cookies.user = reader.optional_text(entry),
             "pass_cookie" => self.cookies.pass = reader.optional_text(entry),
             "token_cookie" => self.cookies.token = reader.optional_text(entry),
@@ -131,30 +128,6 @@ impl WebSocketOptions {
                 self.ping_interval = interval.filter(|interval| !interval.is_zero());
             }
             key => unsupported::refuse(Block::WebSocket, key, entry, reader),
-        }
-    }
-
-    fn take_authorization(&mut self, entry: &Entry, reader: &mut Reader) {
-        let Kind::Table(table) = &entry.value.kind else {
-            reader.mismatch(entry, "a block");
-            return;
-        };
-        let (mut user, mut password, mut token) = (None, None, None);
-        for inner in table.entries() {
-            match inner.key.to_ascii_lowercase().as_str() {
-                "user" | "username" => user = reader.optional_text(inner),
-                "pass" | "password" => password = secret(inner, reader),
-                "token" => token = secret(inner, reader),
-                "timeout" => {
-                    let timeout = reader.seconds_or_duration(inner);
-                    self.auth_timeout = timeout.filter(|timeout| !timeout.is_zero());
-                }
-                key => unsupported::refuse(Block::Authorization, key, inner, reader),
-            }
-        }
-        match credentials(user, password, token) {
-            Ok(credentials) => self.credentials = credentials,
-            Err(text) => reader.refuse(entry, text),
         }
     }
 }

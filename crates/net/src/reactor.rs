@@ -44,8 +44,9 @@ const EVENTS_MAX: usize = 1024;
 /// client would see "connection reset" instead of, say, `Maximum Payload Violation`.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Reads from a lingering connection per event.
-const LINGER_READS_MAX: usize = 16;
+/// How many bytes are read away: twice the largest payload that can be configured. Who still sends after that is not
+/// looking up, and costs a processor what a second of a fast network carries.
+const LINGER_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 
@@ -296,8 +297,7 @@ impl Reactor {
         now: Timestamp,
     ) {
         if let Some(lingering) = self.slots.lingering(slot) {
-            if id.is_none_or(|id| id == lingering.id)
-                && read_away(&lingering.socket, &mut self.bench.buffer)
+            if id.is_none_or(|id| id == lingering.id) && lingering.read_away(&mut self.bench.buffer)
             {
                 self.slots.release(slot);
             }
@@ -578,11 +578,15 @@ impl Reactor {
             };
             // An error says that the peer is gone already.
             let said = socket.shutdown(Shutdown::Write);
-            if is_told(reason) && said.is_ok() && !read_away(&socket, &mut self.bench.buffer) {
-                let (id, until) = (place.id, now.plus(LINGER));
-                let lingering = Lingering { id, socket, until };
+            let mut lingering = Lingering {
+                id: place.id,
+                socket,
+                until: now.plus(LINGER),
+                bytes_left: LINGER_BYTES_MAX,
+            };
+            if is_told(reason) && said.is_ok() && !lingering.read_away(&mut self.bench.buffer) {
+                self.timers.set(lingering.until, place);
                 self.slots.linger(place.slot, lingering);
-                self.timers.set(until, place);
             } else {
                 self.slots.release(place.slot);
             }
@@ -678,16 +682,4 @@ fn is_told(reason: CloseReason) -> bool {
             | Reason::SlowConsumerPendingBytes
             | Reason::SlowConsumerWriteDeadline
     )
-}
-
-/// Reads what the peer still sends, a bounded amount. Returns whether the peer is done too.
-fn read_away(socket: &Socket, buffer: &mut [u8]) -> bool {
-    for _ in 0..LINGER_READS_MAX {
-        match socket.read(buffer) {
-            Ok(0) => return true,
-            Ok(_) => {}
-            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
-        }
-    }
-    false
 }

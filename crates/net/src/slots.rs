@@ -1,5 +1,6 @@
 //! Where a reactor keeps its connections; the number of a slot is the token of its socket.
 
+use std::io;
 use std::sync::Arc;
 
 use everjet_routing::ConnectionId;
@@ -21,6 +22,29 @@ pub(crate) struct Lingering {
     pub(crate) id: ConnectionId,
     pub(crate) socket: Arc<Socket>,
     pub(crate) until: Timestamp,
+    /// How much more is read away before the peer is cut off.
+    pub(crate) bytes_left: usize,
+}
+
+/// Reads from a lingering connection per event.
+const LINGER_READS_MAX: usize = 16;
+
+impl Lingering {
+    /// Reads what the peer still sends, a bounded amount. Returns whether it is over: the peer is done too, or has sent more
+    /// than anybody waits for.
+    pub(crate) fn read_away(&mut self, buffer: &mut [u8]) -> bool {
+        for _ in 0..LINGER_READS_MAX {
+            match self.socket.read(buffer) {
+                Ok(0) => return true,
+                Ok(count) => match self.bytes_left.checked_sub(count) {
+                    Some(left) => self.bytes_left = left,
+                    None => return true,
+                },
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
 }
 
 enum Slot {
@@ -82,8 +106,8 @@ impl Slots {
     }
 
     /// What lingers in a slot.
-    pub(crate) fn lingering(&self, slot: usize) -> Option<&Lingering> {
-        match self.slots.get(slot)? {
+    pub(crate) fn lingering(&mut self, slot: usize) -> Option<&mut Lingering> {
+        match self.slots.get_mut(slot)? {
             Slot::Lingering(lingering) => Some(lingering),
             Slot::Free | Slot::Open(_) => None,
         }

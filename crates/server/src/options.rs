@@ -94,7 +94,7 @@ fn credentials(configured: &ConfiguredCredentials) -> Credentials {
 
 /// What the block leaves open is as for all clients.
 fn websocket_choice(options: &WebSocketOptions, limits: &ClientLimits) -> WebSocketChoice {
-    let own = options.credentials.as_ref().map(credentials);
+    let own = options.authorization.credentials.as_ref().map(credentials);
     WebSocketChoice {
         host: options.listen.host.clone(),
         port: options.listen.port,
@@ -109,7 +109,7 @@ fn websocket_choice(options: &WebSocketOptions, limits: &ClientLimits) -> WebSoc
         },
         limits: ClientLimits {
             credentials: own.or_else(|| limits.credentials.clone()),
-            auth_timeout: options.auth_timeout.unwrap_or(limits.auth_timeout),
+            auth_timeout: options.authorization.timeout.unwrap_or(limits.auth_timeout),
             ping_interval: options.ping_interval.unwrap_or(limits.ping_interval),
             ..limits.clone()
         },

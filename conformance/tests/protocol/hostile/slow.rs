@@ -63,7 +63,7 @@ fn a_control_line_without_end_is_refused_however_it_comes() {
     }
     // Who does not even look at the answer is cut off all the same.
     let endless = quiet(&server);
-    send_until_closed(&endless, &[b'x'; 100_000], 8 * 1024 * MEBIBYTE);
+    send_until_closed(&endless, &[b'x'; 100_000], 1024 * MEBIBYTE);
     neighbours.talk();
     expect_grown_less_than(&server, before, 16 * MEBIBYTE);
 }
@@ -132,7 +132,7 @@ fn who_sends_pings_without_reading_the_pongs_is_closed() {
     let flooding = quiet(&server);
     let small = set_socket_recv_buffer_size(flooding.socket(), 65_536);
     small.expect("a socket takes options");
-    send_until_closed(&flooding, &b"PING\r\n".repeat(20_000), 8 * 1024 * MEBIBYTE);
+    send_until_closed(&flooding, &b"PING\r\n".repeat(20_000), 1024 * MEBIBYTE);
     neighbours.talk();
     expect_grown_less_than(&server, before, 16 * MEBIBYTE);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Credentials;
 use crate::{ConfigErrors, Loaded, Sources, load};
 
 struct OneFile(String);
@@ -102,11 +103,11 @@ fn options_have_their_types() {
         options.ping_interval = Some(Duration::from_secs(20));
     });
     check("authorization { token: t, timeout: 5 }", |options| {
-        options.credentials = Some(Credentials::Token("t".to_owned()));
-        options.auth_timeout = Some(Duration::from_secs(5));
+        options.authorization.credentials = Some(Credentials::Token("t".to_owned()));
+        options.authorization.timeout = Some(Duration::from_secs(5));
     });
     check("authorization { user: u, password: p }", |options| {
-        options.credentials = Some(Credentials::User {
+        options.authorization.credentials = Some(Credentials::User {
             name: "u".to_owned(),
             password: "p".to_owned(),
         });
