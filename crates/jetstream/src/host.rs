@@ -152,6 +152,7 @@ impl JetStream {
             storage.journal,
             storage.journal_bytes,
             config.sync,
+            2 * config.storage.checkpoint_bytes,
             free_bytes,
             Arc::clone(&helpers),
             report,

@@ -18,12 +18,16 @@ use crate::report::Level;
 
 /// How often the streams are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often when as much as [`MUCH_BYTES`] came since the last look.
+const LOOK_SOON: Duration = Duration::from_millis(20);
+const MUCH_BYTES: u64 = 8 << 20;
 /// A stream without a change for this long is quiet, and its messages go to their segment.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
-/// All streams are checkpointed at the latest this long after the last time.
+/// All streams are checkpointed at the latest this long after the last time, or when [`StorageOptions::checkpoint_bytes`] have
+/// gathered in the journal.
+///
+/// [`StorageOptions::checkpoint_bytes`]: crate::StorageOptions::checkpoint_bytes
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-/// Or when this much was written to the journal since.
-const CHECKPOINT_BYTES: u64 = 128 << 20;
 
 /// Which streams a checkpoint takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,20 +92,30 @@ impl Housekeeper {
     fn work(&self, turn: &mut Turn) {
         let mut last_full = Instant::now();
         let mut last_bytes = self.host.commit.written_bytes();
+        let mut seen_bytes = last_bytes;
+        let mut look_after = LOOK_EVERY;
+        let mut last_look = Instant::now();
         let mut stopping = self.stopping.lock();
         while !*stopping {
-            self.changed.wait_for(&mut stopping, LOOK_EVERY);
+            self.changed.wait_for(&mut stopping, look_after);
             if *stopping {
                 return;
             }
             drop(stopping);
             let bytes = self.host.commit.written_bytes();
+            let is_much = bytes - seen_bytes >= MUCH_BYTES;
+            look_after = if is_much { LOOK_SOON } else { LOOK_EVERY };
+            seen_bytes = bytes;
             let gathered = bytes - last_bytes;
             let due = self.host.commit.wants_checkpoint()
-                || gathered >= CHECKPOINT_BYTES
+                || gathered >= self.host.config.storage.checkpoint_bytes
                 || (gathered > 0 && last_full.elapsed() >= CHECKPOINT_EVERY);
-            self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
+            if due || last_look.elapsed() >= LOOK_EVERY {
+                self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
+                last_look = Instant::now();
+            }
             if due {
+                self.host.commit.note_visit(bytes);
                 last_full = Instant::now();
                 last_bytes = bytes;
             }

@@ -20,12 +20,25 @@ pub(crate) const META_MAGIC: &str = "everjet-stream";
 pub(crate) const CONSUMER_MAGIC: &str = "everjet-consumer";
 
 /// Sizes of a store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct StorageOptions {
     /// Sizes of segments and caches.
     pub store: StoreOptions,
     /// Sizes of the journal.
     pub journal: JournalOptions,
+    /// All streams are checkpointed when this much was written to the journal since the last time. Default 128 MiB. Also bounds
+    /// memory: when twice as much waits for a checkpoint, the journal waits too, and publishers for their acknowledgements.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        Self {
+            store: StoreOptions::default(),
+            journal: JournalOptions::default(),
+            checkpoint_bytes: 128 << 20,
+        }
+    }
 }
 
 /// Why a store cannot be opened. Nothing in it was changed.

@@ -43,8 +43,8 @@ const LAZY_COMMIT: Duration = Duration::from_millis(50);
 const SYNC_LOOK_MIN: Duration = Duration::from_millis(5);
 /// How often a write that met a full disk is tried again.
 const FULL_RETRY: Duration = Duration::from_millis(100);
-/// Bytes that may wait for the journal. Above it new publishes are answered with 429.
-const QUEUED_BYTES_MAX: usize = 32 << 20;
+/// Bytes that may wait for the journal. Above it new publishes are answered with 429; as nats-server's `max_buffered_size`.
+const QUEUED_BYTES_MAX: usize = 128 << 20;
 
 /// What a batch is once its effects may leave.
 enum Committed {
@@ -83,6 +83,10 @@ pub(crate) struct Commit {
     written_bytes: AtomicU64,
     /// Of these, the bytes that a checkpoint has taken into the streams' files.
     checkpointed_bytes: AtomicU64,
+    /// Of these, the bytes that a checkpoint has at least tried to take: what it could not take, waiting does not help.
+    visited_bytes: AtomicU64,
+    /// Bytes that no checkpoint has visited above which the journal waits.
+    behind_bytes_max: u64,
     failure: Mutex<Option<String>>,
     started: Instant,
     /// When the journal was last synced, in milliseconds since `started`.
@@ -94,11 +98,13 @@ pub(crate) struct Commit {
 }
 
 impl Commit {
-    /// The commit side of `journal`, which holds `journal_bytes` of records that no checkpoint has taken.
+    /// The commit side of `journal`, which holds `journal_bytes` of records that no checkpoint has taken. It waits for
+    /// checkpoints when more than `behind_bytes_max` are in memory only because of them.
     pub(crate) fn new(
         journal: Journal,
         journal_bytes: u64,
         policy: SyncPolicy,
+        behind_bytes_max: u64,
         free_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
         helpers: Arc<Helpers>,
         report: Arc<dyn Report>,
@@ -122,6 +128,8 @@ impl Commit {
             queued_bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(journal_bytes),
             checkpointed_bytes: AtomicU64::new(0),
+            visited_bytes: AtomicU64::new(0),
+            behind_bytes_max,
             failure: Mutex::new(None),
             started: Instant::now(),
             synced_at_millis: AtomicU64::new(0),
@@ -158,8 +166,9 @@ impl Commit {
         if was_idle {
             queue.oldest = Some(Instant::now());
         }
-        let first_wanted = sync_wanted && !queue.sync_wanted;
+        let first_wanted = (sync_wanted && !queue.sync_wanted) || (waits && !queue.thread_waits);
         queue.sync_wanted |= sync_wanted;
+        queue.thread_waits |= waits;
         drop(queue);
         // With a lazy policy whoever queued drives, unless a thread waits for the sync.
         if (was_idle || first_wanted) && (self.policy == SyncPolicy::Always || waits) {
@@ -206,7 +215,7 @@ impl Commit {
     }
 
     fn write_early(self: &Arc<Self>) {
-        let Some(mut writer) = self.writer.try_lock() else {
+        let Some(mut writer) = self.writer.try_lock().filter(|_| !self.is_behind()) else {
             return;
         };
         let took = self.take_queue(&mut writer, Taking::UnlessWanted);
@@ -233,6 +242,7 @@ impl Commit {
                 return;
             }
             let for_commit_thread = writer.waiters.iter().any(waits)
+                || self.is_behind()
                 || !writer.journal.fits_current_file(&writer.batch);
             let outcome = if for_commit_thread {
                 None
@@ -359,6 +369,10 @@ impl Commit {
     fn wait_for_work(&self) -> bool {
         let mut queue = self.queue.lock();
         loop {
+            if self.is_behind() && !queue.thread_waits && !queue.stopping {
+                self.ready.wait_for(&mut queue, LAZY_COMMIT);
+                continue;
+            }
             if queue.sync_wanted || self.left_with_writer.load(Ordering::Acquire) {
                 return true;
             }
@@ -390,6 +404,7 @@ impl Commit {
             Taking::UnlessWanted => {}
             Taking::Everything => {
                 queue.sync_wanted = false;
+                queue.thread_waits = false;
                 queue.oldest = None;
             }
         }

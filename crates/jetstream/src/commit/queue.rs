@@ -55,6 +55,8 @@ pub(super) struct Queue {
     pub(super) batch: JournalBatch,
     pub(super) waiters: Vec<Waiter>,
     pub(super) sync_wanted: bool,
+    /// One of the waiters is a thread: it may hold what a checkpoint needs.
+    pub(super) thread_waits: bool,
     pub(super) oldest: Option<Instant>,
     pub(super) stopping: bool,
 }

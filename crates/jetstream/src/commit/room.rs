@@ -43,6 +43,22 @@ impl Commit {
         self.failure.lock().clone()
     }
 
+    /// Whether the streams' files are so far behind the journal that it has to wait for them. Never when the disk is full or
+    /// the journal failed: then publishes are refused, and waiting would not help.
+    pub(super) fn is_behind(&self) -> bool {
+        if self.admission() != Admission::Open {
+            return false;
+        }
+        let visited = self.visited_bytes.load(Ordering::Acquire);
+        self.written_bytes().saturating_sub(visited) > self.behind_bytes_max
+    }
+
+    /// A checkpoint of all streams is over, which began when the journal had `written` bytes.
+    pub(crate) fn note_visit(&self, written: u64) {
+        self.visited_bytes.fetch_max(written, Ordering::AcqRel);
+        self.ready.notify_all();
+    }
+
     /// Everything that was in the journal at `written` bytes is in the streams' files now.
     pub(crate) fn note_checkpoint(self: &Arc<Self>, written: u64) {
         self.checkpointed_bytes.fetch_max(written, Ordering::AcqRel);

@@ -68,16 +68,24 @@ impl Rig {
         rig
     }
 
+    /// As [`Rig::with_policy`], with a checkpoint of everything after so many bytes.
+    pub(crate) fn with_checkpoints(sync: SyncPolicy, checkpoint_bytes: u64) -> Self {
+        let mut storage = small();
+        storage.checkpoint_bytes = checkpoint_bytes;
+        Self::start_with(Arc::new(tempfile::tempdir().unwrap()), sync, storage)
+    }
+
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
+        Self::start_with(folder, sync, small())
+    }
+
+    fn start_with(folder: Arc<TempDir>, sync: SyncPolicy, storage: StorageOptions) -> Self {
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let seed = STARTS.fetch_add(1, Ordering::Relaxed);
         let (account, faults) = (Account::new("$G"), Faults::none());
         let (inbox, log) = (Arc::<Inbox>::default(), Arc::<Log>::default());
         let sink = Sink::Local(Arc::clone(&inbox) as _);
         account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
-        let mut storage = StorageOptions::default();
-        storage.journal.file_bytes = JOURNAL_FILE_BYTES;
-        storage.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
         let config = JetStreamConfig {
             store_dir: folder.path().to_owned(),
             sync,
@@ -221,6 +229,14 @@ impl Drop for Rig {
             self.stop();
         }
     }
+}
+
+/// Small files.
+fn small() -> StorageOptions {
+    let mut storage = StorageOptions::default();
+    storage.journal.file_bytes = JOURNAL_FILE_BYTES;
+    storage.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
+    storage
 }
 
 /// Stages one message.
