@@ -25,6 +25,16 @@ pub(crate) enum Figure {
     RateKept,
     /// KiB of resident memory for each connection.
     Resident,
+    /// Milliseconds until something was done once.
+    Time,
+    /// MiB of resident memory right after a load.
+    Loaded,
+    /// MiB of resident memory after a restart.
+    Restarted,
+    /// Bytes of resident memory for each key right after a load.
+    KeyLoaded,
+    /// Bytes of resident memory for each key after a restart.
+    KeyRestarted,
 }
 
 /// Which of two values is the better one.
@@ -63,6 +73,11 @@ impl Figure {
             Self::CpuGrowth => "CPU growth, %",
             Self::RateKept => "rate kept, %",
             Self::Resident => "resident, KiB",
+            Self::Time => "time, ms",
+            Self::Loaded => "resident when loaded, MiB",
+            Self::Restarted => "resident after a restart, MiB",
+            Self::KeyLoaded => "resident a key when loaded, B",
+            Self::KeyRestarted => "resident a key after a restart, B",
         }
     }
 
@@ -79,7 +94,7 @@ impl Figure {
         match self {
             Self::Rate => 0,
             Self::Cpu => 3,
-            Self::OverRelay | Self::Resident => 2,
+            Self::OverRelay | Self::Resident | Self::Time => 2,
             _ => 1,
         }
     }
