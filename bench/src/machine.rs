@@ -24,6 +24,24 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
     })
 }
 
+/// As [`cpu_time`], to the nanosecond, of the threads that are alive: for what takes a few ticks only.
+pub(crate) fn cpu_time_of_threads(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    let each = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        on_processor(&text)
+    });
+    each.sum()
+}
+
+/// The first field of a thread's `schedstat`.
+fn on_processor(schedstat: &str) -> Option<Duration> {
+    let nanoseconds = schedstat.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
 /// Fields 14 and 15 of `/proc/<pid>/stat`; the command in field 2 may hold blanks and parentheses.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -123,6 +141,14 @@ mod tests {
         let stat = "71 (a (b) c) S 1 71 71 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 1 0";
         assert_eq!(ticks(stat), Some(175));
         assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_is_read() {
+        let time = Duration::from_nanos(3_177_711);
+        assert_eq!(on_processor("3177711 1217 2\n"), Some(time));
+        assert_eq!(on_processor(""), None);
+        assert!(cpu_time_of_threads(std::process::id()) > Duration::ZERO);
     }
 
     #[test]

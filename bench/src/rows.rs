@@ -8,6 +8,7 @@ use crate::figure::{Figure, Goal};
 use crate::outcome::Outcome;
 use crate::store::data::Data;
 use crate::store::site::Site;
+use crate::stream_load::Shape;
 use crate::{
     churn_load, connections_load, core_load, distinct_load, pull_load, request_crowd, request_load,
     stalled_load, store, stream_load,
@@ -278,25 +279,25 @@ static CORE_AND_JETSTREAM: [Row; 22] = [
         "js-async-lazy",
         "async publish, window 1,024, lazy sync",
         LAZY,
-        |server, length| stream_load::publish(server, length, WINDOW).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(WINDOW)).into(),
     ),
     jetstream(
         "js-async-durable",
         "async publish, window 1,024, synced before the ack",
         DURABLE,
-        |server, length| stream_load::publish(server, length, WINDOW).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(WINDOW)).into(),
     ),
     jetstream(
         "js-sync-lazy",
         "sync publish, lazy sync",
         LAZY,
-        |server, length| stream_load::publish(server, length, 1).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(1)).into(),
     ),
     jetstream(
         "js-sync-durable",
         "sync publish, synced before the ack",
         DURABLE,
-        |server, length| stream_load::publish(server, length, 1).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(1)).into(),
     ),
     jetstream(
         "js-pull-ack",

@@ -4,10 +4,17 @@
 //! a server ([`site::Stores`]) and used by all pairs and rows that it can be used for: [`data`] says what is in which.
 
 mod bucket;
+mod crowd;
 pub(crate) mod data;
+mod matching;
 mod memory;
-mod pipe;
+mod one_by_one;
+mod paced;
+pub(crate) mod pipe;
+mod purge;
+mod reads;
 mod ready;
 mod restart;
 pub(crate) mod rows;
 pub(crate) mod site;
+mod syncs;

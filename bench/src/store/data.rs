@@ -115,11 +115,11 @@ impl Set {
         let mut pipe = Pipe::open(server, WINDOW, |out, index| {
             self.push_message(out, self.order(index));
         });
-        pipe.run(|pipe| pipe.sent() < self.messages as usize);
-        pipe.drain();
+        pipe.publish(self.messages);
     }
 
-    fn create_streams(&self, server: &ServerProcess) {
+    /// Creates the streams, which are empty then.
+    pub(crate) fn create_streams(&self, server: &ServerProcess) {
         let mut js = JetStream::connect(server);
         let mut create = |name: &str, subjects: &str, more: &str| {
             let config =

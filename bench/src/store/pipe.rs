@@ -34,30 +34,39 @@ impl<F: FnMut(&mut Vec<u8>, u64)> Pipe<F> {
         }
     }
 
-    pub(crate) fn sent(&self) -> usize {
-        self.sent
-    }
-
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged
     }
 
-    /// Publishes and reads acknowledgements while `more` says so. The window stays seven eighths full at least, so that one write
-    /// carries several messages.
+    /// Publishes and reads acknowledgements while `more` says so.
     pub(crate) fn run(&mut self, more: impl Fn(&Self) -> bool) {
-        let least = (self.window / 8).max(1);
         while more(self) {
-            let free = self.window - (self.sent - self.acknowledged);
-            if free >= least {
-                self.out.clear();
-                for _ in 0..free {
-                    (self.push)(&mut self.out, self.sent as u64);
-                    self.sent += 1;
-                }
-                write(&mut self.stream, &self.out);
-            }
-            self.read_acknowledgements();
+            self.send(u64::MAX);
         }
+    }
+
+    /// Publishes that many messages and waits for all acknowledgements.
+    pub(crate) fn publish(&mut self, count: u64) {
+        let end = self.sent as u64 + count;
+        while (self.sent as u64) < end {
+            self.send(end - self.sent as u64);
+        }
+        self.drain();
+    }
+
+    /// Fills the window, with `most` messages at most, and reads some acknowledgements. The window stays seven eighths full at
+    /// least, so that one write carries several messages.
+    fn send(&mut self, most: u64) {
+        let free = self.window - (self.sent - self.acknowledged);
+        if free >= (self.window / 8).max(1) {
+            self.out.clear();
+            for _ in 0..most.min(free as u64) {
+                (self.push)(&mut self.out, self.sent as u64);
+                self.sent += 1;
+            }
+            write(&mut self.stream, &self.out);
+        }
+        self.read_acknowledgements();
     }
 
     /// Waits for the acknowledgements of what was sent.
