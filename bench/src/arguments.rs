@@ -12,10 +12,11 @@ usage: everjet-bench compare --ours PATH --reference PATH [options]
 
   --ours PATH        the server executable to measure
   --reference PATH   the server executable to measure it against
-  --group NAME       core, jetstream or all (default: all)
+  --group NAME       core, jetstream, store or all (default: all)
   --rows A,B,...     only these rows (`rows` lists them)
   --pairs N          pairs of runs a row, at most 100 (default: as `rows` says)
   --seconds S        length of a run, 0.2 to 30 (default: as `rows` says)
+  --scale F          share of the messages, keys and streams of the store rows, 0.001 to 1 (default: 1)
   --write PAGE       puts the table of each group into this Markdown file, between its two marker lines; not with --rows
 
 Store directories are made under TMPDIR: it should be on the disk that matters, not in memory.
@@ -30,15 +31,31 @@ pub(crate) enum Invocation {
 }
 
 /// A comparison to run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) ours: PathBuf,
     pub(crate) reference: PathBuf,
     pub(crate) rows: Vec<&'static Row>,
     /// The page that gets the tables.
     pub(crate) write: Option<PathBuf>,
+    /// Share of the messages, keys and streams of a row with a prepared store.
+    pub(crate) scale: f64,
     pairs: Option<usize>,
     length: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ours: PathBuf::new(),
+            reference: PathBuf::new(),
+            rows: Vec::new(),
+            write: None,
+            scale: 1.0,
+            pairs: None,
+            length: None,
+        }
+    }
 }
 
 impl Options {
@@ -86,6 +103,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
             "--seconds" => {
                 options.length = Some(Duration::from_secs_f64(number(&name, &value, 0.2, 30.0)?));
             }
+            "--scale" => options.scale = number(&name, &value, 0.001, 1.0)?,
             "--write" => options.write = Some(PathBuf::from(value)),
             _ => return Err(format!("unknown option {name}")),
         }
@@ -100,8 +118,9 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Invoc
         (Some(rows), None) => rows,
         (None, groups) => {
             let groups = groups.unwrap_or(&Group::ALL);
-            let rows = rows::ALL.iter();
-            rows.filter(|row| groups.contains(&row.group)).collect()
+            rows::all()
+                .filter(|row| groups.contains(&row.group))
+                .collect()
         }
     };
     Ok(Invocation::Compare(options))
@@ -111,15 +130,16 @@ fn group(name: &str) -> Result<&'static [Group], String> {
     match name {
         "core" => Ok(&[Group::Core]),
         "jetstream" => Ok(&[Group::JetStream]),
+        "store" => Ok(&[Group::Store]),
         "all" => Ok(&Group::ALL),
         _ => Err(format!(
-            "no group {name:?}; there are core, jetstream and all"
+            "no group {name:?}; there are core, jetstream, store and all"
         )),
     }
 }
 
 fn row(name: &str) -> Result<&'static Row, String> {
-    let found = rows::ALL.iter().find(|row| row.name == name);
+    let found = rows::all().find(|row| row.name == name);
     found.ok_or_else(|| format!("no row {name:?}; `everjet-bench rows` lists them"))
 }
 
@@ -155,10 +175,11 @@ mod tests {
     fn the_command_line_is_checked() {
         const BOTH: &str = "compare --ours a --reference b";
         let check_options = |options: &str, expected| check(&format!("{BOTH} {options}"), expected);
-        check_options("", Ok((22, 5, 1.5)));
+        let all = rows::all().count();
+        check_options("", Ok((all, 5, 1.5)));
         check_options("--group core", Ok((17, 5, 1.5)));
         check_options("--group jetstream --write page.md", Ok((5, 5, 2.5)));
-        check_options("--group all --seconds 0.5", Ok((22, 5, 0.5)));
+        check_options("--group all --seconds 0.5", Ok((all, 5, 0.5)));
         check_options("--rows core-idle,js-sync-lazy", Ok((2, 2, 1.5)));
         check_options("--rows core-idle --pairs 3", Ok((1, 3, 1.5)));
         check_options("--rows nope", Err("no row \"nope\""));
@@ -166,6 +187,7 @@ mod tests {
         check_options("--rows core-idle --group core", Err("exclude"));
         check_options("--rows core-idle --write a", Err("whole groups"));
         check_options("--pairs 0", Err("--pairs wants a number"));
+        check_options("--scale 2", Err("--scale wants a number"));
         check_options("--wat 1", Err("unknown option --wat"));
         check("compare --ours a", Err("--reference is missing"));
         check("compare --ours", Err("--ours needs a value"));
@@ -182,7 +204,10 @@ mod tests {
             assert_eq!(only(names).groups().collect::<Vec<_>>(), expected);
         };
         check(&["js-sync-lazy"], &[Group::JetStream]);
-        check(&["js-sync-lazy", "core-idle"], &Group::ALL);
+        check(
+            &["js-sync-lazy", "core-idle"],
+            &[Group::Core, Group::JetStream],
+        );
         check(&[], &[]);
     }
 }

@@ -1,19 +1,15 @@
 //! Interleaved pairs of runs.
 
-use std::path::Path;
-use std::time::Duration;
-
 use everjet_conformance::ServerProcess;
 
 use crate::arguments::Options;
 use crate::machine;
 use crate::outcome::Outcome;
-use crate::rows::Row;
+use crate::rows::{Row, Run};
+use crate::store::site::{Site, Stores, Who};
 
 /// A pair whose halves met a machine this much faster or slower is run again.
 const SPEED_RATIO_MAX: f64 = 1.5;
-/// How often, before it counts anyway.
-const ATTEMPTS: usize = 3;
 
 /// One run of each server, close together in time.
 #[derive(Clone, Debug)]
@@ -35,8 +31,9 @@ pub(crate) struct Series {
 pub(crate) fn run(options: &Options) -> Vec<Series> {
     // Before the first server starts: it inherits the limit.
     machine::raise_open_files();
-    let rows = options.rows.iter();
-    rows.map(|row| {
+    let mut stores = Stores::default();
+    let rows = options.rows.iter().enumerate();
+    rows.map(|(number, row)| {
         let mut series = Series {
             row,
             pairs: Vec::new(),
@@ -45,31 +42,37 @@ pub(crate) fn run(options: &Options) -> Vec<Series> {
         let pairs = options.pairs(row);
         for index in 0..pairs {
             eprintln!("{}: pair {} of {pairs}", row.name, index + 1);
-            let pair = one_pair(options, row, index % 2 == 1, &mut series.dropped);
+            let reversed = index % 2 == 1;
+            let pair = one_pair(options, row, reversed, &mut stores, &mut series.dropped);
             series.pairs.push(pair);
         }
+        let later = &options.rows[number + 1..];
+        stores.keep_only(|data| later.iter().any(|row| row.uses(data)));
         series
     })
     .collect()
 }
 
-fn one_pair(options: &Options, row: &Row, reversed: bool, dropped: &mut usize) -> Pair {
-    let length = options.length(row);
-    let mut attempt = 1;
+fn one_pair(
+    options: &Options,
+    row: &Row,
+    reversed: bool,
+    stores: &mut Stores,
+    dropped: &mut usize,
+) -> Pair {
+    let mut repeats = row.repeats;
     loop {
-        let run = |server: &Path, who| one_run(server, who, row, length);
-        let ours = || run(&options.ours, "ours");
-        let reference = || run(&options.reference, "reference");
+        let mut run = |who| one_run(options, who, row, stores);
         let (ours, reference) = if reversed {
-            let first = reference();
-            (ours(), first)
+            let first = run(Who::Reference);
+            (run(Who::Ours), first)
         } else {
-            (ours(), reference())
+            (run(Who::Ours), run(Who::Reference))
         };
         let ratio = ours.0 / reference.0;
         let comparable = (1.0 / SPEED_RATIO_MAX..=SPEED_RATIO_MAX).contains(&ratio);
-        if !comparable && attempt < ATTEMPTS {
-            attempt += 1;
+        if !comparable && repeats > 0 {
+            repeats -= 1;
             *dropped += 1;
             continue;
         }
@@ -81,10 +84,28 @@ fn one_pair(options: &Options, row: &Row, reversed: bool, dropped: &mut usize) -
 }
 
 /// The machine's speed just before, and the outcome.
-fn one_run(executable: &Path, who: &str, row: &Row, length: Duration) -> (f64, Outcome) {
-    let server = ServerProcess::start_with(executable, row.config, &[]);
-    let speed = machine::speed();
-    let outcome = (row.run)(&server, length);
+fn one_run(options: &Options, who: Who, row: &Row, stores: &mut Stores) -> (f64, Outcome) {
+    let executable = match who {
+        Who::Ours => &options.ours,
+        Who::Reference => &options.reference,
+    };
+    let length = options.length(row);
+    let (speed, outcome) = match row.run {
+        Run::Fresh { config, load } => {
+            let server = ServerProcess::start_with(executable, config, &[]);
+            (machine::speed(), load(&server, length))
+        }
+        Run::Site { load, .. } => {
+            let mut site = Site {
+                executable,
+                who,
+                length,
+                scale: options.scale,
+                stores,
+            };
+            (machine::speed(), load(&mut site))
+        }
+    };
     eprintln!("  {who:<9} {}", outcome.describe());
     (speed, outcome)
 }

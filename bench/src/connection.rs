@@ -43,7 +43,8 @@ pub(crate) fn connect_from(server: &ServerProcess, number: usize) -> TcpStream {
     prepare(socket.into())
 }
 
-fn prepare(stream: TcpStream) -> TcpStream {
+/// Sets what every connection has: no delay, and an end to patience.
+pub(crate) fn prepare(stream: TcpStream) -> TcpStream {
     stream
         .set_nodelay(true)
         .expect("a fresh socket takes options");

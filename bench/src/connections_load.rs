@@ -8,7 +8,7 @@ use everjet_conformance::ServerProcess;
 
 use crate::connection::{CONNECT, connect_from, open, round_trip, wait_for, wait_for_pong, write};
 use crate::figure::Figure;
-use crate::machine::{cpu_time, raise_open_files, resident_bytes};
+use crate::machine::{cpu_time, raise_open_files, settled_memory};
 use crate::outcome::{Load, Outcome};
 
 const CONNECTIONS: usize = 10_000;
@@ -18,11 +18,6 @@ const OPEN_FILES: u64 = CONNECTIONS as u64 + 200;
 /// collector goes through it before it is measured; that takes minutes on an idle one.
 const TURNS_BEFORE_MEASURING: u64 = 1_000_000;
 const TURNS_IN_A_WRITE: u64 = 500;
-/// The memory has settled when it stayed within [`SETTLED_SHARE`] for this long.
-const SETTLED: Duration = Duration::from_secs(4);
-const SETTLED_SHARE: f64 = 0.005;
-/// How long that may take.
-const SETTLING_MAX: Duration = Duration::from_secs(30);
 /// A server that used no processor time for this long has nothing left to do.
 const QUIET: Duration = Duration::from_millis(200);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -36,7 +31,7 @@ pub(crate) fn idle(server: &ServerProcess, _: Duration) -> Outcome {
     );
     let pid = server.pid().expect("the server is running");
     make_garbage(server);
-    let before = settled(|| resident_bytes(pid));
+    let before = settled_memory(pid);
     let connections: Vec<TcpStream> = (0..CONNECTIONS)
         .map(|number| {
             let mut stream = connect_from(server, number);
@@ -50,7 +45,7 @@ pub(crate) fn idle(server: &ServerProcess, _: Duration) -> Outcome {
         })
         .collect();
     make_garbage(server);
-    let after = settled(|| resident_bytes(pid));
+    let after = settled_memory(pid);
     let each = (after as f64 - before as f64) / connections.len() as f64;
     Outcome::default().with(Figure::Resident, each / 1_024.0)
 }
@@ -68,22 +63,6 @@ fn make_garbage(server: &ServerProcess) {
         }
     }
     round_trip(&mut stream);
-}
-
-/// The value when it no longer changes, or has been given the time to.
-fn settled(value: impl Fn() -> u64) -> u64 {
-    let start = Instant::now();
-    let (mut base, mut since) = (value(), Instant::now());
-    loop {
-        thread::sleep(Duration::from_millis(100));
-        let now = value();
-        if (now as f64 - base as f64).abs() > base as f64 * SETTLED_SHARE {
-            (base, since) = (now, Instant::now());
-        }
-        if since.elapsed() >= SETTLED || start.elapsed() >= SETTLING_MAX {
-            return now;
-        }
-    }
 }
 
 /// Connections that are made one after the other: INFO, CONNECT and PING, PONG, end. Counts them.

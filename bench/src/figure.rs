@@ -25,6 +25,30 @@ pub(crate) enum Figure {
     RateKept,
     /// KiB of resident memory for each connection.
     Resident,
+    /// Milliseconds until something was done once.
+    Time,
+    /// Microseconds until something was done, for each time it was.
+    TimeEach,
+    /// MiB of resident memory right after a load.
+    Loaded,
+    /// MiB of resident memory after a restart.
+    Restarted,
+    /// Bytes of resident memory for each key right after a load.
+    KeyLoaded,
+    /// Bytes of resident memory for each key after a restart.
+    KeyRestarted,
+    /// Syncs of files for each message.
+    Syncs,
+    /// Median time of a bare write and `fdatasync` that ran beside the server.
+    BareP50,
+    /// [`Self::P50`] less [`Self::BareP50`].
+    AboveBare,
+    /// [`Self::P99`] of publishing before something was done beside.
+    BeforeP99,
+    /// [`Self::P99`] of publishing while something was done beside.
+    DuringP99,
+    /// [`Self::DuringP99`] as a multiple of [`Self::BeforeP99`].
+    OverBefore,
 }
 
 /// Which of two values is the better one.
@@ -63,6 +87,18 @@ impl Figure {
             Self::CpuGrowth => "CPU growth, %",
             Self::RateKept => "rate kept, %",
             Self::Resident => "resident, KiB",
+            Self::Time => "time, ms",
+            Self::TimeEach => "time each, us",
+            Self::Loaded => "resident when loaded, MiB",
+            Self::Restarted => "resident after a restart, MiB",
+            Self::KeyLoaded => "resident a key when loaded, B",
+            Self::KeyRestarted => "resident a key after a restart, B",
+            Self::Syncs => "syncs a message",
+            Self::BareP50 => "p50 of a bare write and fdatasync, us",
+            Self::AboveBare => "p50 above the bare one's, us",
+            Self::BeforeP99 => "publish p99 before, us",
+            Self::DuringP99 => "publish p99 meanwhile, us",
+            Self::OverBefore => "the same over before",
         }
     }
 
@@ -78,8 +114,9 @@ impl Figure {
     pub(crate) fn decimals(self) -> usize {
         match self {
             Self::Rate => 0,
+            Self::Syncs => 4,
             Self::Cpu => 3,
-            Self::OverRelay | Self::Resident => 2,
+            Self::OverRelay | Self::Resident | Self::OverBefore | Self::Time => 2,
             _ => 1,
         }
     }

@@ -3,12 +3,18 @@
 use std::fs;
 use std::hint::black_box;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Kernel clock ticks a second in /proc: 100 on every Linux platform Rust supports.
 const TICKS_PER_SECOND: u64 = 100;
+/// The memory has settled when it stayed within [`SETTLED_SHARE`] for this long.
+const SETTLED: Duration = Duration::from_secs(4);
+const SETTLED_SHARE: f64 = 0.005;
+/// How long that may take.
+const SETTLING_MAX: Duration = Duration::from_secs(30);
 
 /// Processor time, user and system, that a process has used since its start; ended threads included. Resolution 10 ms.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
@@ -16,6 +22,24 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
     ticks(&stat).map_or(Duration::ZERO, |ticks| {
         Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
     })
+}
+
+/// As [`cpu_time`], to the nanosecond, of the threads that are alive: for what takes a few ticks only.
+pub(crate) fn cpu_time_of_threads(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten();
+    let each = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        on_processor(&text)
+    });
+    each.sum()
+}
+
+/// The first field of a thread's `schedstat`.
+fn on_processor(schedstat: &str) -> Option<Duration> {
+    let nanoseconds = schedstat.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 /// Fields 14 and 15 of `/proc/<pid>/stat`; the command in field 2 may hold blanks and parentheses.
@@ -35,6 +59,23 @@ pub(crate) fn resident_bytes(pid: u32) -> u64 {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
     let rollup = rollup.expect("the memory of our own child can be read");
     pss(&rollup).expect("the system accounts for shared pages") * 1_024
+}
+
+/// [`resident_bytes`] when they no longer change, or have been given the time to.
+pub(crate) fn settled_memory(pid: u32) -> u64 {
+    let value = || resident_bytes(pid);
+    let start = Instant::now();
+    let (mut base, mut since) = (value(), Instant::now());
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let now = value();
+        if (now as f64 - base as f64).abs() > base as f64 * SETTLED_SHARE {
+            (base, since) = (now, Instant::now());
+        }
+        if since.elapsed() >= SETTLED || start.elapsed() >= SETTLING_MAX {
+            return now;
+        }
+    }
 }
 
 /// The `Pss` line of `/proc/<pid>/smaps_rollup`, in KiB.
@@ -77,7 +118,7 @@ pub(crate) fn speed() -> f64 {
 
 /// One line about the machine and the day for the report.
 pub(crate) fn description() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let cores = thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo
@@ -100,6 +141,14 @@ mod tests {
         let stat = "71 (a (b) c) S 1 71 71 0 -1 4194560 1 2 3 4 150 25 0 0 20 0 1 0";
         assert_eq!(ticks(stat), Some(175));
         assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn the_time_of_a_thread_is_read() {
+        let time = Duration::from_nanos(3_177_711);
+        assert_eq!(on_processor("3177711 1217 2\n"), Some(time));
+        assert_eq!(on_processor(""), None);
+        assert!(cpu_time_of_threads(std::process::id()) > Duration::ZERO);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod rows;
 mod sinks;
 mod stalled_load;
 mod statistics;
+mod store;
 mod stream_load;
 mod traffic;
 
@@ -41,9 +42,9 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Invocation::Rows) => {
-            for row in &rows::ALL {
+            for row in rows::all() {
                 let (name, pairs, seconds) = (row.name, row.pairs, row.seconds);
-                println!("{name:<24} {pairs} x {seconds} s  {}", row.title);
+                println!("{name:<28} {pairs} x {seconds} s  {}", row.title);
             }
             Ok(())
         }

@@ -17,6 +17,9 @@ pub(crate) fn markdown(options: &Options, group: Group, results: &[Series]) -> S
     let _ = writeln!(text, "- ours: `{}`", version(&options.ours));
     let _ = writeln!(text, "- reference: `{}`", version(&options.reference));
     let _ = writeln!(text, "- machine: {}", machine::description());
+    if group == Group::Store && options.scale < 1.0 {
+        let _ = writeln!(text, "- scale: {} of what the rows say", options.scale);
+    }
     let _ = writeln!(
         text,
         "- interleaved pairs of runs, fresh store directory each run; values are medians, ratios medians of pairs with the least \
@@ -127,7 +130,7 @@ mod tests {
             reference: Outcome::default().with(figure, *reference),
         });
         let series = Series {
-            row: &rows::ALL[0],
+            row: rows::all().next().expect("there are rows"),
             pairs: pairs.collect(),
             dropped: 2,
         };

@@ -70,7 +70,7 @@ pub(crate) fn answer(mut stream: TcpStream) {
         while let Some((frame, used)) = frames::next(&buffer[at..end]) {
             match frame {
                 Frame::Ping => answers.extend_from_slice(b"PONG\r\n"),
-                Frame::Message { reply } => {
+                Frame::Message { reply, .. } => {
                     answers.extend_from_slice(b"PUB ");
                     answers.extend_from_slice(reply);
                     answers.extend_from_slice(format!(" {PAYLOAD}\r\n{payload}\r\n").as_bytes());

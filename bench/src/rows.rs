@@ -6,15 +6,20 @@ use everjet_conformance::ServerProcess;
 
 use crate::figure::{Figure, Goal};
 use crate::outcome::Outcome;
+use crate::store::data::Data;
+use crate::store::site::Site;
+use crate::stream_load::Shape;
 use crate::{
     churn_load, connections_load, core_load, distinct_load, pull_load, request_crowd, request_load,
-    stalled_load, stream_load,
+    stalled_load, store, stream_load,
 };
 
 /// Bytes of payload in most rows.
 pub(crate) const PAYLOAD: usize = 128;
 /// Unacknowledged messages of an asynchronous publisher.
-const WINDOW: usize = 1_024;
+pub(crate) const WINDOW: usize = 1_024;
+/// How often a pair is repeated, usually.
+pub(crate) const REPEATS: usize = 2;
 
 /// Rows that are run, and written into a page, together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,16 +28,19 @@ pub(crate) enum Group {
     Core,
     /// Streams and consumers.
     JetStream,
+    /// What streams keep: how fast it is stored, found, removed and there again.
+    Store,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 2] = [Self::Core, Self::JetStream];
+    pub(crate) const ALL: [Self; 3] = [Self::Core, Self::JetStream, Self::Store];
 
     /// The name on the command line and in the markers of a page.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Core => "core",
             Self::JetStream => "jetstream",
+            Self::Store => "store",
         }
     }
 }
@@ -45,41 +53,66 @@ pub(crate) struct Row {
     /// The name in the table.
     pub(crate) title: &'static str,
     pub(crate) group: Group,
-    /// The server's configuration, the same for both servers.
-    pub(crate) config: &'static str,
     /// What the table shows, in this order, and what it should reach.
     pub(crate) lines: &'static [(Figure, Goal)],
     /// Pairs of runs unless the command line says otherwise.
     pub(crate) pairs: usize,
     /// Seconds of a run unless the command line says otherwise.
     pub(crate) seconds: f64,
-    /// Runs the load for about that long.
-    pub(crate) run: fn(&ServerProcess, Duration) -> Outcome,
+    /// How often a pair is run again when the machine's speed changed between its halves, before it counts anyway.
+    pub(crate) repeats: usize,
+    pub(crate) run: Run,
+}
+
+impl Row {
+    /// Whether it uses that prepared store.
+    pub(crate) fn uses(&self, data: Data) -> bool {
+        matches!(self.run, Run::Site { data: Some(used), .. } if used == data)
+    }
+}
+
+/// How a row is run.
+#[derive(Debug)]
+pub(crate) enum Run {
+    /// Against a server that was started for it, in an empty directory.
+    Fresh {
+        /// The server's configuration, the same for both servers.
+        config: &'static str,
+        /// Runs the load for about that long.
+        load: fn(&ServerProcess, Duration) -> Outcome,
+    },
+    /// With what the row needs: it starts and stops its servers itself.
+    Site {
+        /// The prepared store it uses, which is kept as long as a later row uses it too.
+        data: Option<Data>,
+        load: fn(&mut Site<'_>) -> Outcome,
+    },
 }
 
 const CORE: &str = "";
-const LAZY: &str = "jetstream: { store_dir: \"{dir}/store\", sync_interval: \"2m\" }\n";
-const DURABLE: &str = "jetstream: { store_dir: \"{dir}/store\", sync_interval: always }\n";
+pub(crate) const LAZY: &str = "jetstream: { store_dir: \"{dir}/store\", sync_interval: \"2m\" }\n";
+pub(crate) const DURABLE: &str =
+    "jetstream: { store_dir: \"{dir}/store\", sync_interval: always }\n";
 
 /// Never worse than the reference, on any row.
-const NOT_WORSE: Goal = Goal::Ratio(1.0);
+pub(crate) const NOT_WORSE: Goal = Goal::Ratio(1.0);
 const RATE_AND_CPU: &[(Figure, Goal)] = &[(Figure::Rate, NOT_WORSE), (Figure::Cpu, NOT_WORSE)];
 
 const fn core(
     name: &'static str,
     title: &'static str,
     lines: &'static [(Figure, Goal)],
-    run: fn(&ServerProcess, Duration) -> Outcome,
+    load: fn(&ServerProcess, Duration) -> Outcome,
 ) -> Row {
     Row {
         name,
         title,
         group: Group::Core,
-        config: CORE,
         lines,
         pairs: 5,
         seconds: 1.5,
-        run,
+        repeats: REPEATS,
+        run: Run::Fresh { config: CORE, load },
     }
 }
 
@@ -87,22 +120,26 @@ const fn jetstream(
     name: &'static str,
     title: &'static str,
     config: &'static str,
-    run: fn(&ServerProcess, Duration) -> Outcome,
+    load: fn(&ServerProcess, Duration) -> Outcome,
 ) -> Row {
     Row {
         name,
         title,
         group: Group::JetStream,
-        config,
         lines: RATE_AND_CPU,
         pairs: 5,
         seconds: 2.5,
-        run,
+        repeats: REPEATS,
+        run: Run::Fresh { config, load },
     }
 }
 
-/// All rows, in the order of the table.
-pub(crate) static ALL: [Row; 22] = [
+/// All rows, in the order of the tables.
+pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
+    CORE_AND_JETSTREAM.iter().chain(&store::rows::ALL)
+}
+
+static CORE_AND_JETSTREAM: [Row; 22] = [
     core(
         "core-publish",
         "publish only, 128 B",
@@ -242,25 +279,25 @@ pub(crate) static ALL: [Row; 22] = [
         "js-async-lazy",
         "async publish, window 1,024, lazy sync",
         LAZY,
-        |server, length| stream_load::publish(server, length, WINDOW).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(WINDOW)).into(),
     ),
     jetstream(
         "js-async-durable",
         "async publish, window 1,024, synced before the ack",
         DURABLE,
-        |server, length| stream_load::publish(server, length, WINDOW).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(WINDOW)).into(),
     ),
     jetstream(
         "js-sync-lazy",
         "sync publish, lazy sync",
         LAZY,
-        |server, length| stream_load::publish(server, length, 1).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(1)).into(),
     ),
     jetstream(
         "js-sync-durable",
         "sync publish, synced before the ack",
         DURABLE,
-        |server, length| stream_load::publish(server, length, 1).into(),
+        |server, length| stream_load::publish(server, length, Shape::window(1)).into(),
     ),
     jetstream(
         "js-pull-ack",
@@ -278,12 +315,13 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_say_their_group() {
-        let names: HashSet<&str> = ALL.iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), ALL.len());
-        for row in &ALL {
+        let names: HashSet<&str> = all().map(|row| row.name).collect();
+        assert_eq!(names.len(), all().count());
+        for row in all() {
             let prefix = match row.group {
                 Group::Core => "core-",
                 Group::JetStream => "js-",
+                Group::Store => "store-",
             };
             assert!(row.name.starts_with(prefix), "{}", row.name);
             assert!(!row.lines.is_empty() && row.pairs > 0, "{}", row.name);

@@ -3,20 +3,42 @@
 use std::time::{Duration, Instant};
 
 use everjet_conformance::{JetStream, ServerProcess};
-use memchr::{memchr_iter, memmem};
 
 use crate::connection::{open, read, write};
 use crate::machine::cpu_time;
 use crate::outcome::Load;
 use crate::rows::PAYLOAD;
+use crate::store::pipe::acknowledgement_lines;
 
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// One publisher with `window` messages in flight, one stream with file storage. Counts acknowledgements.
-pub(crate) fn publish(server: &ServerProcess, length: Duration, window: usize) -> Load {
-    create_stream(server);
+/// What is published into what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Messages in flight.
+    pub(crate) window: usize,
+    /// Bytes of each.
+    pub(crate) payload: usize,
+    /// Where the stream keeps them.
+    pub(crate) storage: &'static str,
+}
+
+impl Shape {
+    /// [`PAYLOAD`] bytes, in files.
+    pub(crate) const fn window(window: usize) -> Self {
+        Self {
+            window,
+            payload: PAYLOAD,
+            storage: "file",
+        }
+    }
+}
+
+/// One publisher, one stream. Counts acknowledgements.
+pub(crate) fn publish(server: &ServerProcess, length: Duration, shape: Shape) -> Load {
+    create_stream(server, shape.storage);
     let pid = server.pid().expect("the server is running");
-    let mut publisher = Publisher::open(server, window);
+    let mut publisher = Publisher::open(server, shape);
     publisher.run(|publisher| publisher.started.elapsed() < WARM_UP);
     let (start, cpu) = (Instant::now(), cpu_time(pid));
     let before = publisher.acknowledged;
@@ -30,17 +52,18 @@ pub(crate) fn publish(server: &ServerProcess, length: Duration, window: usize) -
 
 /// Fills the stream with `count` messages.
 pub(crate) fn fill(server: &ServerProcess, count: usize) {
-    create_stream(server);
-    let mut publisher = Publisher::open(server, 1_024);
+    create_stream(server, "file");
+    let mut publisher = Publisher::open(server, Shape::window(1_024));
     publisher.run(|publisher| publisher.sent < count);
     publisher.drain();
 }
 
-fn create_stream(server: &ServerProcess) {
+/// Creates the stream of these loads, for the subject `bench.js`.
+pub(crate) fn create_stream(server: &ServerProcess, storage: &str) {
     let mut js = JetStream::connect(server);
     js.create_stream(
         "BENCH",
-        r#"{"name":"BENCH","subjects":["bench.js"],"storage":"file"}"#,
+        &format!(r#"{{"name":"BENCH","subjects":["bench.js"],"storage":"{storage}"}}"#),
     );
 }
 
@@ -57,10 +80,13 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn open(server: &ServerProcess, window: usize) -> Self {
+    fn open(server: &ServerProcess, shape: Shape) -> Self {
+        let Shape {
+            window, payload, ..
+        } = shape;
         let message = format!(
-            "PUB bench.js _INBOX.ack {PAYLOAD}\r\n{}\r\n",
-            "x".repeat(PAYLOAD)
+            "PUB bench.js _INBOX.ack {payload}\r\n{}\r\n",
+            "x".repeat(payload)
         );
         Self {
             stream: open(server, "SUB _INBOX.ack 1\r\n"),
@@ -95,17 +121,9 @@ impl Publisher {
         }
     }
 
-    /// An acknowledgement is two lines: `MSG …` and its JSON.
     fn read_acknowledgements(&mut self) {
         let count = read(&mut self.stream, &mut self.buffer);
-        let bytes = &self.buffer[..count];
-        let error = memmem::find(bytes, b"\"error\"").or_else(|| memmem::find(bytes, b"-ERR"));
-        assert!(
-            error.is_none(),
-            "not stored: {}",
-            String::from_utf8_lossy(bytes)
-        );
-        self.newlines += memchr_iter(b'\n', bytes).count();
+        self.newlines += acknowledgement_lines(&self.buffer[..count]);
         self.acknowledged = self.newlines / 2;
     }
 }

@@ -84,6 +84,16 @@ impl ServerProcess {
     /// When it is still running, or does not become ready.
     #[track_caller]
     pub fn start_again(&mut self) {
+        self.spawn_again();
+        self.wait_until_ready();
+    }
+
+    /// As [`Self::start_again`], without waiting until it is ready: for who measures how long that takes.
+    ///
+    /// # Panics
+    /// When it is still running, or its executable cannot be started.
+    #[track_caller]
+    pub fn spawn_again(&mut self) {
         assert!(self.child.is_none(), "the server is still running");
         let port = match self.port {
             0 => "-1".to_owned(),
@@ -105,7 +115,6 @@ impl ServerProcess {
         let stderr = child.stderr.take().expect("stderr is piped");
         collect(stderr, Arc::clone(&self.log));
         self.child = Some(child);
-        self.wait_until_ready();
     }
 
     /// Asks for a clean stop (SIGTERM) and waits for the end of the process.

@@ -1,0 +1,70 @@
+//! From the start of the process until the last stream takes a message and says what it holds.
+
+use std::time::Instant;
+
+use everjet_conformance::ServerProcess;
+
+use super::bucket::Randomly;
+use super::data::{Data, Set};
+use super::pipe::Pipe;
+use super::ready;
+use super::site::Site;
+use crate::figure::Figure;
+use crate::outcome::Outcome;
+use crate::rows::WINDOW;
+use crate::statistics::spread;
+
+/// Restarts a run at most; the middle one counts.
+const STARTS: usize = 3;
+/// No further restart after those before took so many milliseconds.
+const LONG_ENOUGH_MS: f64 = 3_000.0;
+/// Messages published to a running server before it is killed, at full scale.
+const BEFORE_KILL: f64 = 200_000.0;
+
+/// After a clean stop. The files are in the page cache.
+pub(crate) fn clean(site: &mut Site<'_>, data: Data) -> Outcome {
+    let set = site.set(data);
+    let mut server = site.take(data);
+    let median = repeated(|| {
+        let time = timed(&mut server, &set);
+        server.terminate();
+        time
+    });
+    site.keep(data, server);
+    Outcome::default().with(Figure::Time, median)
+}
+
+/// After `kill -9` in the middle of publishing.
+pub(crate) fn killed(site: &mut Site<'_>, data: Data) -> Outcome {
+    let set = site.set(data);
+    let mut server = site.take_running(data);
+    let count = (BEFORE_KILL * site.scale) as usize;
+    let median = repeated(|| {
+        let mut numbers = Randomly::below(set.subjects);
+        let mut pipe = Pipe::open(&server, WINDOW, |out, _| {
+            set.push_message(out, numbers.next());
+        });
+        pipe.run(|pipe| pipe.acknowledged() < count);
+        server.kill();
+        timed(&mut server, &set)
+    });
+    site.keep(data, server);
+    Outcome::default().with(Figure::Time, median)
+}
+
+/// Milliseconds.
+fn timed(server: &mut ServerProcess, set: &Set) -> f64 {
+    let start = Instant::now();
+    server.spawn_again();
+    ready::wait_until_answering(server, set);
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// The median of several times.
+fn repeated(mut once: impl FnMut() -> f64) -> f64 {
+    let mut times = Vec::with_capacity(STARTS);
+    while times.len() < STARTS && times.iter().sum::<f64>() < LONG_ENOUGH_MS {
+        times.push(once());
+    }
+    spread(times).median
+}
