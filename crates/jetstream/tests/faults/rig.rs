@@ -9,6 +9,7 @@ use everjet_jetstream::{
     JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
+use everjet_store::StoreOptions;
 use everjet_values::SeededEntropy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -61,6 +62,16 @@ impl Rig {
         Self::start(Arc::new(tempfile::tempdir().unwrap()), sync)
     }
 
+    /// As [`Rig::new`], with segments of 64 KiB.
+    pub(crate) fn with_small_segments() -> Self {
+        let store = StoreOptions {
+            segment_bytes_max: 64 << 10,
+            ..StoreOptions::default()
+        };
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_with(folder, SyncPolicy::Always, store)
+    }
+
     /// As [`Rig::new`], with the stream `S` for `s.>`.
     pub(crate) fn with_stream() -> Self {
         let mut rig = Self::new();
@@ -69,13 +80,20 @@ impl Rig {
     }
 
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
+        Self::start_with(folder, sync, StoreOptions::default())
+    }
+
+    fn start_with(folder: Arc<TempDir>, sync: SyncPolicy, store: StoreOptions) -> Self {
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let seed = STARTS.fetch_add(1, Ordering::Relaxed);
         let (account, faults) = (Account::new("$G"), Faults::none());
         let (inbox, log) = (Arc::<Inbox>::default(), Arc::<Log>::default());
         let sink = Sink::Local(Arc::clone(&inbox) as _);
         account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
-        let mut storage = StorageOptions::default();
+        let mut storage = StorageOptions {
+            store,
+            ..StorageOptions::default()
+        };
         storage.journal.file_bytes = JOURNAL_FILE_BYTES;
         storage.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
         let config = JetStreamConfig {

@@ -97,6 +97,12 @@ impl StreamStore {
         }
     }
 
+    /// Whether the list of segments changed since the last take, so that one is due even when no message came or went.
+    #[must_use]
+    pub fn has_new_list(&self) -> bool {
+        self.dropped
+    }
+
     /// What the manifest has to say once everything taken so far is synced.
     #[must_use]
     pub fn saved_segments(&self) -> &SavedSegments {
