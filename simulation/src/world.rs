@@ -96,6 +96,7 @@ fn storage_options() -> StorageOptions {
             spares_max: 1,
             salt: 7,
         },
+        ..StorageOptions::default()
     }
 }
 

@@ -88,6 +88,10 @@ pub(crate) struct StreamActor {
     handed_over: AtomicBool,
     /// Changed since the last look of the housekeeper.
     dirty: AtomicBool,
+    /// Changed since the last look of the compactor.
+    compactable: AtomicBool,
+    /// The stream was deleted.
+    retired: AtomicBool,
     /// When it last changed.
     changed_at: AtomicI64,
     /// The largest sequence that was posted as durable: the same is not posted again.
@@ -154,6 +158,8 @@ impl StreamActor {
             scheduled: AtomicI64::new(i64::MAX),
             handed_over: AtomicBool::new(false),
             dirty: AtomicBool::new(true),
+            compactable: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
             changed_at: AtomicI64::new(i64::MIN),
             durable: AtomicU64::new(0),
             durable_entry: AtomicU64::new(entry.0),
@@ -226,6 +232,7 @@ impl StreamActor {
 
     /// Marks the stream deleted: from now on everything for it is dropped.
     pub(crate) fn retire(self: &Arc<Self>, turn: &mut Turn) {
+        self.retired.store(true, Ordering::Release);
         self.with(turn, |stream, now, output| stream.delete(now, output));
         let mut state = self.state.lock();
         state.gone = true;
@@ -254,6 +261,21 @@ impl StreamActor {
     /// Says again that something changed: what was taken could not be finished.
     pub(crate) fn set_dirty(&self) {
         self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Whether something that may be worth compacting has happened since the last call.
+    pub(crate) fn take_compactable(&self) -> bool {
+        self.compactable.swap(false, Ordering::AcqRel)
+    }
+
+    /// Says that there may be something to compact: a checkpoint was written.
+    pub(crate) fn set_compactable(&self) {
+        self.compactable.store(true, Ordering::Release);
+    }
+
+    /// Whether the stream was deleted.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Whether the stream has files.

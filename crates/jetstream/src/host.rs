@@ -17,6 +17,7 @@ use crate::actor::{StreamActor, Surroundings};
 use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
 use crate::commit::{Commit, SyncPolicy};
+use crate::compactor::Compactor;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::helpers::Helpers;
 use crate::housekeeper::Housekeeper;
@@ -72,6 +73,8 @@ pub(crate) struct Host {
     pub(crate) registry: Arc<Registry>,
     pub(crate) commit: Arc<Commit>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
+    /// Held while a segment is rewritten: a folder is not removed meanwhile.
+    pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
@@ -86,6 +89,7 @@ pub struct JetStream {
     host: Arc<Host>,
     worker: Arc<ApiWorker>,
     housekeeper: Arc<Housekeeper>,
+    compactor: Arc<Compactor>,
     helpers: Arc<Helpers>,
     timers: Arc<Timers>,
     committers: Vec<JoinHandle<()>>,
@@ -192,6 +196,7 @@ impl JetStream {
             paths,
             commit,
             checkpointer: Mutex::new(checkpointer),
+            compacting: Mutex::new(()),
             usage,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
@@ -209,11 +214,13 @@ impl JetStream {
         turn.flush();
         let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
         let housekeeper = Housekeeper::start(Arc::clone(&host), seed.wrapping_add(500))?;
+        let compactor = Compactor::start(Arc::clone(&host), seed.wrapping_add(600))?;
         let subscriptions = subscribe(account, &host, &worker);
         Ok(Self {
             host,
             worker,
             housekeeper,
+            compactor,
             helpers,
             timers,
             committers,
@@ -238,6 +245,7 @@ impl JetStream {
             .stopping
             .store(true, Ordering::Release);
         self.worker.stop();
+        self.compactor.stop();
         let mut turn = Turn::new(0);
         for actor in registry.all() {
             actor.with(&mut turn, |stream, now, output| {
@@ -372,6 +380,7 @@ impl Host {
             return Err(why);
         }
         checkpointer.forget(actor.id);
+        let _nothing_is_rewritten = self.compacting.lock();
         let account = self.registry.account().name();
         if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
             let text = format!(

@@ -247,6 +247,10 @@ impl Housekeeper {
             }
             published.then(|| store.obsolete_files(captured.segments()))
         });
+        if written.is_some() {
+            // What was written can be rewritten, now that the removals are known to the files.
+            actor.set_compactable();
+        }
         let Some(obsolete) = obsolete.flatten().filter(|obsolete| !obsolete.is_empty()) else {
             return;
         };

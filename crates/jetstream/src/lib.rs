@@ -7,6 +7,7 @@ mod actor;
 mod api;
 mod checkpoint;
 mod commit;
+mod compactor;
 mod folders;
 mod helpers;
 mod host;

@@ -37,7 +37,7 @@ pub use quarantine::{quarantine_bytes, quarantine_file};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
-    Damage, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed, SavedSegments,
-    SegmentWrites, StoreOptions, StoreState, StoredMessage, StreamStore, SubjectSet,
-    WrittenSegments,
+    Compacted, Compaction, CompactionError, Damage, MessageView, NewMessage, ObsoleteFiles,
+    OpenReport, ReadError, Removed, SavedSegments, SegmentWrites, StoreOptions, StoreState,
+    StoredMessage, StreamStore, SubjectSet, WrittenSegments,
 };

@@ -63,12 +63,23 @@ pub struct ManifestStream {
 /// One segment file at a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestSegment {
-    /// The first sequence, which also is the file's name.
+    /// The first sequence, which also is in the file's name.
     pub first_sequence: StreamSequence,
+    /// How many times the segment was rewritten without what was removed; part of the file's name unless zero.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u32,
     /// Durable bytes of the file.
     pub length: u64,
     /// Whether it has its footer and is never written again.
     pub sealed: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(revision: &u32) -> bool {
+    *revision == 0
 }
 
 /// One consumer at a checkpoint.
@@ -232,6 +243,7 @@ mod tests {
                 last_sequence: StreamSequence(7),
                 segments: vec![ManifestSegment {
                     first_sequence: StreamSequence(1),
+                    revision: 0,
                     length: 100,
                     sealed: false,
                 }],

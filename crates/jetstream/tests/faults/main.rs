@@ -5,6 +5,7 @@
 
 mod answers;
 mod checkpoints;
+mod compaction;
 mod creation;
 mod damage;
 mod disk;

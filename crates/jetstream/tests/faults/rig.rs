@@ -61,6 +61,14 @@ impl Rig {
         Self::start(Arc::new(tempfile::tempdir().unwrap()), sync)
     }
 
+    /// As [`Rig::new`], with segments of 64 KiB.
+    pub(crate) fn with_small_segments() -> Self {
+        let mut storage = small();
+        storage.store.segment_bytes_max = 64 << 10;
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_with(folder, SyncPolicy::Always, storage)
+    }
+
     /// As [`Rig::new`], with the stream `S` for `s.>`.
     pub(crate) fn with_stream() -> Self {
         let mut rig = Self::new();

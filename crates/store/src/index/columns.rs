@@ -1,4 +1,4 @@
-//! The columns of a segment: eight bytes a message.
+//! The columns of a segment: eight bytes a message, twelve in one that was rewritten without what was removed.
 
 /// Instead of a subject id: the slot's message was removed.
 pub(crate) const REMOVED: u32 = u32::MAX;
@@ -10,7 +10,8 @@ const HAS_HEADERS: u32 = 1 << 31;
 /// Every how many slots the time is kept.
 const TIME_STEP: usize = 64;
 
-/// One slot for each sequence of a segment: slot 0 is the segment's first sequence.
+/// One slot for each sequence of a segment: slot 0 is the segment's first sequence. In a segment that was rewritten, one for
+/// each message that was left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Columns {
     /// Where the record begins; the top bit says whether the message has headers. Never decreasing without that bit.
@@ -21,9 +22,70 @@ pub(crate) struct Columns {
     pub(super) gaps: Vec<u32>,
     /// The time of every 64th slot.
     pub(super) times: Vec<i64>,
+    /// Of a rewritten segment: how far each slot's sequence is from the segment's first. Ascending. Otherwise slot n is n
+    /// sequences away.
+    pub(super) sequences: Option<Vec<u32>>,
 }
 
 impl Columns {
+    /// Columns for a segment in which sequences have no slot when their message was removed.
+    pub(crate) fn sparse() -> Self {
+        Self {
+            sequences: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a slot for a message whose sequence is `distance` from the segment's first, further than all before.
+    ///
+    /// # Panics
+    /// When the slots are not sparse and the distance is not the next one.
+    pub(crate) fn push_at(
+        &mut self,
+        distance: u32,
+        (offset, has_headers): (u32, bool),
+        subject: u32,
+        time: i64,
+    ) {
+        match &mut self.sequences {
+            Some(sequences) => sequences.push(distance),
+            None => assert_eq!(distance as usize, self.offsets.len(), "no slot is left out"),
+        }
+        self.push(offset, has_headers, subject, time);
+    }
+
+    /// Whether slots have sequences of their own.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.sequences.is_some()
+    }
+
+    /// How far the sequence of a slot is from the segment's first.
+    #[inline]
+    pub(crate) fn distance(&self, slot: usize) -> u64 {
+        match &self.sequences {
+            None => slot as u64,
+            Some(sequences) => sequences.get(slot).map_or(u64::MAX, |&at| u64::from(at)),
+        }
+    }
+
+    /// The first slot whose sequence is at least `distance` from the segment's first; the number of slots if there is none.
+    #[inline]
+    pub(crate) fn slot_from(&self, distance: u64) -> usize {
+        match &self.sequences {
+            None => usize::try_from(distance).map_or(self.len(), |slot| slot.min(self.len())),
+            Some(sequences) => sequences.partition_point(|&at| u64::from(at) < distance),
+        }
+    }
+
+    /// How many sequences the slots span, from the segment's first.
+    #[inline]
+    pub(crate) fn span(&self) -> u64 {
+        match &self.sequences {
+            None => self.len() as u64,
+            Some(sequences) => sequences.last().map_or(0, |&at| u64::from(at) + 1),
+        }
+    }
+
     /// Adds a slot for a message.
     #[inline]
     pub(crate) fn push(&mut self, offset: u32, has_headers: bool, subject: u32, time: i64) {
@@ -104,6 +166,9 @@ impl Columns {
             && offsets.max().is_none_or(|last| last < end)
             && self.gaps.is_sorted()
             && self.gaps.last().is_none_or(|&last| last < end)
+            && self.sequences.as_ref().is_none_or(|sequences| {
+                sequences.len() == self.offsets.len() && sequences.is_sorted_by(|a, b| a < b)
+            })
     }
 
     /// How many times `slots` slots keep.
@@ -115,6 +180,29 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slots_are_found_by_distance() {
+        let check = |columns: &Columns, distance, slot, found: u64| {
+            assert_eq!(columns.slot_from(distance), slot, "{distance}");
+            assert_eq!(columns.distance(slot), found, "{distance}");
+        };
+        let (mut dense, mut sparse) = (Columns::default(), Columns::sparse());
+        assert_eq!((dense.span(), sparse.span()), (0, 0));
+        for (slot, distance) in [2, 5, 6].into_iter().enumerate() {
+            dense.push_at(slot as u32, (50, false), 0, 0);
+            sparse.push_at(distance, (50, false), 0, 0);
+        }
+        assert_eq!((dense.span(), sparse.span()), (3, 7));
+        check(&dense, 0, 0, 0);
+        check(&dense, 2, 2, 2);
+        assert_eq!(dense.slot_from(u64::MAX), 3);
+        check(&sparse, 0, 0, 2);
+        check(&sparse, 3, 1, 5);
+        check(&sparse, 6, 2, 6);
+        assert_eq!(sparse.slot_from(7), 3);
+        assert!(sparse.is_sound(51));
+    }
 
     #[test]
     fn a_record_ends_where_the_next_thing_begins() {

@@ -10,12 +10,13 @@
 //! 40  u64  entry: removals up to it are in the frame
 //! 48  i64  time of the stream's last message so far, in nanoseconds since 1970
 //! 56  u32  bytes of the segment file that the frame describes, from its start
-//! 60  u32  1 when the segment has no further records, else 0
+//! 60  u32  bit 0: the segment has no further records; bit 1: the slots have sequences of their own
 //! 64  u32  slots    68  u32  subjects    72  u32  gaps    76  u32  bytes of runs
 //! 80       offsets, u32 a slot (top bit: has headers)
 //!          subject column, u32 a slot: number in the subject table below; all ones: removed; all ones but the last: damaged
 //!          gaps, u32 each: where removal records, skip records and damage begin
 //!          times, i64 for every 64th slot
+//!          with bit 1: sequences, u32 a slot: distance from the segment's first
 //!          blocks of runs: what the segment's removal records say about earlier segments
 //!          subject table: u16 length and bytes each
 //!      u64  length of the frame again, so that a footer is found from the end of its file
@@ -33,6 +34,10 @@ const MAGIC: &[u8; 8] = b"EVJIDX\r\n";
 const VERSION: u32 = 1;
 const FIXED: usize = 80;
 const TRAILER: usize = 8;
+/// Flags: the segment has no further records.
+const WHOLE: u32 = 1;
+/// Flags: the slots have sequences of their own.
+const SPARSE: u32 = 2;
 
 /// What a frame is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +70,10 @@ impl FrameHead {
         let (local, ids) = renumber(columns.subjects(), table.len());
         let names = ids.iter().map(|&id| table.name(SubjectId(id)));
         let names_length: usize = names.clone().map(|name| 2 + name.len()).sum();
-        let numbers = 8 * columns.len() + 4 * columns.gaps.len() + 8 * columns.times.len();
+        let sequences = columns.sequences.as_deref().unwrap_or_default();
+        let numbers = 8 * columns.len()
+            + 4 * (columns.gaps.len() + sequences.len())
+            + 8 * columns.times.len();
         let length = FIXED + numbers + runs.len() + names_length + TRAILER;
         let mut out = Vec::with_capacity(length);
         out.extend_from_slice(MAGIC);
@@ -82,13 +90,15 @@ impl FrameHead {
         }
         let count = |count: usize| u32::try_from(count).expect("a segment stays below 2 GiB");
         let counts = [columns.len(), ids.len(), columns.gaps.len(), runs.len()].map(count);
-        put_numbers(&[self.covered, u32::from(self.whole)], &mut out);
+        let flags = u32::from(self.whole) * WHOLE + u32::from(columns.is_sparse()) * SPARSE;
+        put_numbers(&[self.covered, flags], &mut out);
         for numbers in [&counts, columns.offsets.as_slice(), &local, &columns.gaps] {
             put_numbers(numbers, &mut out);
         }
         for time in &columns.times {
             out.extend_from_slice(&time.to_le_bytes());
         }
+        put_numbers(sequences, &mut out);
         out.extend_from_slice(runs);
         for name in names {
             let length =
@@ -116,14 +126,16 @@ impl<'a> Frame<'a> {
         if input.number()? != crc32c(bytes.get(16..)?) || input.wide()? != bytes.len() as u64 {
             return None;
         }
-        let head = FrameHead {
+        let mut head = FrameHead {
             stream: StreamId(input.wide()?),
             first: input.wide()?,
             entry: EntryIndex(input.wide()?),
             last_time: Timestamp::from_nanos(input.wide()?.cast_signed()),
             covered: input.number()?,
-            whole: input.number()? == 1,
+            whole: false,
         };
+        let flags = input.number().filter(|&flags| flags <= (WHOLE | SPARSE))?;
+        head.whole = flags & WHOLE != 0;
         let [slots, subject_count, gap_count, runs_length] = [
             input.count()?,
             input.count()?,
@@ -135,6 +147,9 @@ impl<'a> Frame<'a> {
             subjects: input.numbers(slots)?,
             gaps: input.numbers(gap_count)?,
             times: input.wides(Columns::times_for(slots))?,
+            sequences: (flags & SPARSE != 0)
+                .then(|| input.numbers(slots))
+                .map_or(Some(None), |sequences| sequences.map(Some))?,
         };
         let runs = input.take(runs_length)?;
         // A subject takes two bytes at least: the count cannot make us reserve more than there is.
@@ -301,6 +316,21 @@ mod tests {
         let trailer = *bytes.last_chunk().expect("long enough");
         assert_eq!(trailing_frame_length(trailer), bytes.len() as u64);
         assert!(starts_frame(&bytes));
+    }
+
+    #[test]
+    fn a_rewritten_segment_keeps_its_sequences() {
+        let (head, _, table, _) = frame();
+        let mut columns = Columns::sparse();
+        columns.push_at(7, (64, false), 1, 1);
+        columns.push_at(9000, (114, false), 0, 2);
+        let bytes = head.encode(&columns, b"", &table);
+        let frame = Frame::parse(&bytes).expect("valid");
+        assert!(frame.head.whole);
+        assert_eq!(
+            frame.into_columns(&mut SubjectTable::new()).distance(1),
+            9000
+        );
     }
 
     #[test]

@@ -57,6 +57,14 @@ impl RecordSalt {
         Self(mix(mix(stream.0).wrapping_add(first)))
     }
 
+    /// The salt of the file that the segment was rewritten into for the `revision`-th time.
+    pub(crate) fn revised(self, revision: u32) -> Self {
+        match revision {
+            0 => self,
+            revision => Self(mix(self.0.wrapping_add(u64::from(revision)))),
+        }
+    }
+
     pub(crate) fn at(self, offset: u32) -> u32 {
         (mix(self.0 ^ u64::from(offset)) >> 32) as u32
     }
@@ -226,6 +234,16 @@ impl Header {
     }
 }
 
+/// Makes a valid record fit another place: the checksum is that of the bytes and of the place.
+///
+/// # Panics
+/// When `record` is shorter than a checksum.
+pub(crate) fn move_record(record: &mut [u8], from: (RecordSalt, u32), to: (RecordSalt, u32)) {
+    let checksum = record.first_chunk_mut().expect("a record has a checksum");
+    let moved = u32::from_le_bytes(*checksum) ^ from.0.at(from.1) ^ to.0.at(to.1);
+    *checksum = moved.to_le_bytes();
+}
+
 /// Fills in the checksum of the record that begins at `start`.
 #[inline]
 fn seal(out: &mut [u8], start: usize, salt: Option<RecordSalt>, offset: u32) {
@@ -311,6 +329,19 @@ mod tests {
         assert!(parse_record(&bytes, salt, 65).is_none(), "another offset");
         assert!(parse_record(&bytes, RecordSalt::new(StreamId(7), 101), 64).is_none());
         assert!(parse_record(&bytes, RecordSalt::new(StreamId(8), 100), 64).is_none());
+        assert!(
+            parse_record(&bytes, salt.revised(1), 64).is_none(),
+            "another revision"
+        );
+    }
+
+    #[test]
+    fn a_record_can_be_moved() {
+        let (salt, mut bytes) = message();
+        let target = salt.revised(2);
+        move_record(&mut bytes, (salt, 64), (target, 8));
+        assert!(parse_record(&bytes, target, 8).is_some());
+        assert!(parse_record(&bytes, salt, 64).is_none());
     }
 
     #[test]

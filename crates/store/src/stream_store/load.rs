@@ -11,6 +11,7 @@ use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode, StreamId, read_exa
 
 use super::scan::Scan;
 use super::segment::Segment;
+use super::take::id_of;
 use super::writes::remove_if_there;
 use super::{Damage, OpenReport};
 
@@ -59,7 +60,7 @@ impl Loader<'_> {
         last_time: Timestamp,
         subjects: &mut SubjectTable,
     ) -> Result<Loaded, Fault> {
-        let mut segment = Segment::new(self.saved.first_sequence.0, last_time, Some(self.id));
+        let mut segment = Segment::new(id_of(self.saved), last_time, Some(self.id));
         segment.sealed = self.saved.sealed;
         segment.finished = self.saved.sealed;
         segment.saved = self.saved.length;
@@ -138,7 +139,11 @@ impl Loader<'_> {
     ) -> Result<(), Fault> {
         let bytes = self.read(file, 0, length.min(self.header_length as u64));
         match SegmentHeader::parse(&bytes) {
-            Ok(header) if header.stream == self.id && header.first == loaded.segment.first => {
+            Ok(header)
+                if header.stream == self.id
+                    && header.first == loaded.segment.first
+                    && header.revision == loaded.segment.revision =>
+            {
                 loaded.segment.created = header.created.as_nanos();
                 loaded.last_time = loaded.last_time.max(header.created);
                 Ok(())
@@ -280,7 +285,7 @@ impl Loader<'_> {
         for slot in first_cut..slots {
             if segment.subject(slot).is_some() {
                 segment.columns.replace(slot, DAMAGED);
-                cut.push(StreamSequence(segment.first + slot as u64));
+                cut.push(StreamSequence(segment.sequence(slot)));
             }
         }
         let is_reported = loaded.damage.iter().any(|damage| damage.offset >= length);

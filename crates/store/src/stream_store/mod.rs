@@ -8,6 +8,8 @@
 //! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
 
 mod chunks;
+mod compact;
+mod file_id;
 mod load;
 mod message;
 mod open;
@@ -36,10 +38,12 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
+use file_id::FileId;
 use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
+pub use compact::{Compacted, Compaction, CompactionError};
 pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
 pub use state::{Removed, StoreState};
@@ -67,15 +71,17 @@ pub struct StreamStore {
     /// Removals that no record says yet. Not merged.
     pending: Vec<Run>,
     /// Written pieces that are still in memory, oldest first: segment, start, size.
-    tail: VecDeque<(u64, u32, usize)>,
+    tail: VecDeque<(FileId, u32, usize)>,
     tail_bytes: usize,
     reader: Reader,
-    /// First sequences of files that no segment owns any more.
-    obsolete: BTreeSet<u64>,
+    /// Files that no segment owns any more.
+    obsolete: BTreeSet<FileId>,
     /// As of the last take.
     saved: SavedSegments,
-    /// A segment was dropped since the last take.
+    /// A segment was dropped or rewritten since the last take.
     dropped: bool,
+    /// Something changed since the last time that there was nothing to compact.
+    may_compact: bool,
 }
 
 /// Where the segments of a store live.
@@ -137,6 +143,7 @@ impl StreamStore {
             obsolete: BTreeSet::new(),
             saved: SavedSegments::default(),
             dropped: false,
+            may_compact: false,
         }
     }
 
@@ -218,6 +225,8 @@ impl StreamStore {
         });
         if is_spent {
             self.drop_segment(at);
+        } else if at + 1 == self.segments.len() {
+            self.roll_if_worthwhile();
         }
         if sequence.0 == self.first {
             self.first = self.next_live(sequence.0);
@@ -335,10 +344,10 @@ impl StreamStore {
             .range(at..)
             .filter(|segment| segment.messages > 0)
         {
-            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let skip = segment.slot_from(from);
             let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
             if let Some(slot) = rest.iter().position(|&subject| subject < DAMAGED) {
-                return segment.first + (skip + slot) as u64;
+                return segment.sequence(skip + slot);
             }
         }
         self.last + 1
@@ -353,7 +362,7 @@ impl StreamStore {
     fn push_segment(&mut self, first: u64) {
         let stream = self.files.as_ref().map(|files| files.id);
         self.segments
-            .push_back(Segment::new(first, self.last_time, stream));
+            .push_back(Segment::new(first.into(), self.last_time, stream));
     }
 
     /// Seals the open segment and begins the next one, for sequences from `first`.
@@ -409,10 +418,7 @@ impl StreamStore {
             return;
         };
         let (messages, bytes) = (segment.messages, segment.bytes);
-        let slots = segment
-            .slot(through)
-            .saturating_add(1)
-            .min(segment.columns.len());
+        let slots = segment.slot_from(through.saturating_add(1));
         // Limits remove message by message from the front: what was emptied before is not looked at again.
         let start = segment.emptied;
         let mut changed = false;
@@ -428,12 +434,12 @@ impl StreamStore {
         segment.emptied = start.max(slots);
         self.messages -= messages - segment.messages;
         self.bytes -= bytes - segment.bytes;
-        let first = segment.first;
         if changed {
-            self.note_removed(Run {
-                first: first + start as u64,
-                last: first + slots as u64 - 1,
-            });
+            let run = Run {
+                first: segment.sequence(start),
+                last: segment.sequence(slots - 1),
+            };
+            self.note_removed(run);
         }
     }
 
@@ -441,6 +447,7 @@ impl StreamStore {
         if self.files.is_none() {
             return;
         }
+        self.may_compact = true;
         match self.pending.last_mut() {
             // Removals mostly come in order.
             Some(last) if (last.first..=last.last + 1).contains(&run.first) => {
@@ -448,6 +455,13 @@ impl StreamStore {
             }
             _ => self.pending.push(run),
         }
+    }
+
+    /// Forgets what is in memory of a file that no segment owns any more.
+    fn forget_file(&mut self, file: FileId) {
+        self.tail.retain(|piece| piece.0 != file);
+        self.tail_bytes = self.tail.iter().map(|piece| piece.2).sum();
+        self.reader.forget(file);
     }
 
     /// Forgets a sealed segment that holds no messages. Its file stays until a manifest without it is durable.
@@ -462,11 +476,9 @@ impl StreamStore {
         self.dropped = true;
         self.pending.extend(segment.foreign_runs());
         if segment.taken > 0 {
-            self.obsolete.insert(segment.first);
+            self.obsolete.insert(segment.id());
         }
-        self.tail.retain(|piece| piece.0 != segment.first);
-        self.tail_bytes = self.tail.iter().map(|piece| piece.2).sum();
-        self.reader.forget(segment.first);
+        self.forget_file(segment.id());
     }
 }
 

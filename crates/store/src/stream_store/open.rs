@@ -9,9 +9,11 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
+use super::file_id::{FileId, index_path, segment_path};
 use super::load::{Loaded, Loader};
 use super::segment::Segment;
-use super::writes::{index_path, remove_if_there, segment_path};
+use super::take::id_of;
+use super::writes::remove_if_there;
 use super::{Files, OpenReport, SavedSegments, StoreOptions, StreamStore};
 
 impl StreamStore {
@@ -55,6 +57,7 @@ impl StreamStore {
             loaded.segment.sealed |= next.is_some();
             loaded.segment.finished |= next.is_some();
             is_last_sound = loaded.damage.is_empty();
+            loaded.segment.is_evidence = !is_last_sound;
             report.add(&mut loaded);
             runs.append(&mut loaded.runs);
             store.last = store.last.max(loaded.last_sequence);
@@ -65,6 +68,7 @@ impl StreamStore {
         store.open_active(is_last_sound);
         store.drop_empty();
         store.first = store.next_live(0);
+        store.may_compact = true;
         store.saved = saved.clone();
         Ok((store, report))
     }
@@ -79,28 +83,24 @@ impl StreamStore {
         let Some(files) = &self.files else {
             return Ok(());
         };
-        let named: BTreeSet<u64> = saved
-            .segments
-            .iter()
-            .map(|segment| segment.first_sequence.0)
-            .collect();
+        let named: BTreeSet<FileId> = saved.segments.iter().map(id_of).collect();
         let names = match files.disk.list(&files.dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             names => names.map_err(Fault::open(&files.dir))?,
         };
         for name in names {
-            let Some((stem, kind)) = name.name.split_once('.') else {
+            let Some((stem, kind)) = name.name.rsplit_once('.') else {
                 continue;
             };
-            let Some(first) = sequence_of(stem).filter(|first| !named.contains(first)) else {
+            let Some(file) = FileId::of_stem(stem).filter(|file| !named.contains(file)) else {
                 continue;
             };
             match kind {
                 "seg" => {
-                    self.obsolete.insert(first);
-                    report.leftovers.push(segment_path(&files.dir, first));
+                    self.obsolete.insert(file);
+                    report.leftovers.push(segment_path(&files.dir, file));
                 }
-                "idx" => remove_if_there(&*files.disk, &index_path(&files.dir, first))?,
+                "idx" => remove_if_there(&*files.disk, &index_path(&files.dir, file))?,
                 _ => {}
             }
         }
@@ -115,9 +115,9 @@ impl StreamStore {
         let loader = Loader {
             disk: &*files.disk,
             id: files.id,
-            header_length: SegmentHeader::length(files.name.as_bytes()),
-            path: segment_path(&files.dir, saved.first_sequence.0),
-            index_path: index_path(&files.dir, saved.first_sequence.0),
+            header_length: SegmentHeader::length(files.name.as_bytes(), saved.revision),
+            path: segment_path(&files.dir, id_of(saved)),
+            index_path: index_path(&files.dir, id_of(saved)),
             saved,
             entry: self.last_entry,
             last_max,
@@ -133,7 +133,7 @@ impl StreamStore {
         for segment in &mut self.segments {
             for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
                 if subject < DAMAGED {
-                    self.totals.add(subject, segment.first + slot as u64);
+                    self.totals.add(subject, segment.sequence(slot));
                     segment.messages += 1;
                     segment.bytes += segment.size_of(slot);
                 }
@@ -150,9 +150,8 @@ impl StreamStore {
             if segment.first > run.last {
                 break;
             }
-            let count = segment.columns.len();
-            let start = usize::try_from(run.first.saturating_sub(segment.first)).unwrap_or(count);
-            let until = segment.slot(run.last).saturating_add(1).min(count);
+            let start = segment.slot_from(run.first);
+            let until = segment.slot_from(run.last.saturating_add(1));
             for slot in start..until {
                 segment.columns.replace(slot, REMOVED);
             }
@@ -191,10 +190,4 @@ impl StreamStore {
             }
         }
     }
-}
-
-/// The sequence in a file name: twenty digits.
-fn sequence_of(stem: &str) -> Option<u64> {
-    let is_name = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
-    is_name.then(|| stem.parse().ok())?
 }

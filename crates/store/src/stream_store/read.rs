@@ -9,10 +9,10 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Fields, RECORD_HEADER, RecordKind, parse_record, view_record};
 
 use super::chunks::Found;
+use super::file_id::segment_path;
 use super::message::{MessageView, ReadError, StoredMessage};
 use super::reader::ReadFailure;
 use super::segment::Segment;
-use super::writes::segment_path;
 use super::{Files, StreamStore};
 
 impl StreamStore {
@@ -53,7 +53,7 @@ impl StreamStore {
     pub fn is_resident(&self, sequence: StreamSequence) -> bool {
         self.locate(sequence).ok().is_none_or(|(segment, slot)| {
             let (start, end) = range(segment, slot);
-            segment.chunks.find(start, end).is_some() || self.reader.has(segment.first, start, end)
+            segment.chunks.find(start, end).is_some() || self.reader.has(segment.id(), start, end)
         })
     }
 
@@ -107,16 +107,16 @@ impl StreamStore {
             .times()
             .partition_point(|&kept| kept < nanos);
         let slots = segment.columns.slots_of_step(step.saturating_sub(1));
-        let end = segment.first + slots.end as u64;
+        let next = segment.sequence(slots.end.saturating_sub(1)) + 1;
         let live: Vec<StreamSequence> = slots
             .filter(|&slot| segment.subject(slot).is_some())
-            .map(|slot| StreamSequence(segment.first + slot as u64))
+            .map(|slot| StreamSequence(segment.sequence(slot)))
             .collect();
         let older = live
             .partition_point(|&sequence| self.time_of(sequence).is_ok_and(|stored| stored < time));
         live.get(older)
             .copied()
-            .unwrap_or_else(|| StreamSequence(self.next_live(end - 1).max(self.first)))
+            .unwrap_or_else(|| StreamSequence(self.next_live(next - 1).max(self.first)))
     }
 
     /// The time of the first message; when it cannot be read, a time not after it.
@@ -144,7 +144,9 @@ impl StreamStore {
         let slot = segment.slot(sequence.0);
         match segment.columns.subjects().get(slot) {
             Some(&REMOVED) => Err(absent),
-            Some(&DAMAGED) | None => Err(self.damaged(segment, sequence)),
+            Some(&DAMAGED) => Err(self.damaged(segment, sequence)),
+            None if sequence.0 <= segment.lost_to => Err(self.damaged(segment, sequence)),
+            None => Err(absent),
             Some(_) => Ok((segment, slot)),
         }
     }
@@ -158,15 +160,14 @@ impl StreamStore {
         let (Some(Files { disk, dir, .. }), Some(salt)) = (&self.files, segment.salt()) else {
             unreachable!("a store without files has all messages in memory");
         };
-        let (chunk, at) =
-            match self
-                .reader
-                .read(&**disk, dir, segment.first, range, segment.written)
-            {
-                Ok(found) => found,
-                Err(ReadFailure::Missing) => return Err(self.damaged(segment, sequence)),
-                Err(ReadFailure::Fault(fault)) => return Err(ReadError::Fault(fault)),
-            };
+        let (chunk, at) = match self
+            .reader
+            .read(&**disk, dir, segment.id(), range, segment.written)
+        {
+            Ok(found) => found,
+            Err(ReadFailure::Missing) => return Err(self.damaged(segment, sequence)),
+            Err(ReadFailure::Fault(fault)) => return Err(ReadError::Fault(fault)),
+        };
         let length = (range.1 - range.0) as usize;
         let record = chunk.get(at..at + length).unwrap_or_default();
         let fields = parse_record(record, salt, range.0).filter(|fields| {
@@ -177,7 +178,7 @@ impl StreamStore {
         match fields {
             Some(fields) => Ok(stored(&chunk, at, &fields.message)),
             None => {
-                self.reader.forget(segment.first);
+                self.reader.forget(segment.id());
                 Err(self.damaged(segment, sequence))
             }
         }
@@ -189,7 +190,7 @@ impl StreamStore {
             .as_ref()
             .map_or(Path::new(""), |files| &files.dir);
         ReadError::Damaged {
-            file: segment_path(dir, segment.first),
+            file: segment_path(dir, segment.id()),
             sequence,
         }
     }

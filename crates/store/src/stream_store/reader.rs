@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Disk, DiskFile, Fault, OpenMode};
 
-use super::writes::segment_path;
+use super::file_id::{FileId, segment_path};
 
 /// Files that are kept open.
 const FILES_MAX: usize = 8;
@@ -22,14 +22,14 @@ pub(super) struct Reader {
 #[derive(Default)]
 struct Cache {
     /// The last used one comes last.
-    files: Vec<(u64, Arc<dyn DiskFile>)>,
+    files: Vec<(FileId, Arc<dyn DiskFile>)>,
     block: Option<Block>,
     /// Where the last read ended: the next one is in order when it begins soon after.
-    last_end: (u64, u32),
+    last_end: Option<(FileId, u32)>,
 }
 
 struct Block {
-    segment: u64,
+    segment: FileId,
     start: u32,
     bytes: Arc<Vec<u8>>,
 }
@@ -48,17 +48,18 @@ impl Reader {
         &self,
         disk: &dyn Disk,
         dir: &Path,
-        segment: u64,
+        segment: FileId,
         (from, to): (u32, u32),
         end: u32,
     ) -> Result<(Arc<Vec<u8>>, usize), ReadFailure> {
         let mut cache = self.cache();
         if let Some(found) = cache.find(segment, from, to) {
-            cache.last_end = (segment, to);
+            cache.last_end = Some((segment, to));
             return Ok(found);
         }
-        let in_order = cache.last_end.0 == segment
-            && (cache.last_end.1..cache.last_end.1.saturating_add(BLOCK_BYTES / 4)).contains(&from);
+        let in_order = cache.last_end.is_some_and(|(last, end)| {
+            last == segment && (end..end.saturating_add(BLOCK_BYTES / 4)).contains(&from)
+        });
         let until = if in_order {
             to.max(end.min(from.saturating_add(BLOCK_BYTES)))
         } else {
@@ -80,7 +81,7 @@ impl Reader {
         }
         bytes.truncate(done);
         let bytes = Arc::new(bytes);
-        cache.last_end = (segment, to);
+        cache.last_end = Some((segment, to));
         cache.block = Some(Block {
             segment,
             start: from,
@@ -90,12 +91,12 @@ impl Reader {
     }
 
     /// Whether [`Reader::read`] answers without the disk.
-    pub(super) fn has(&self, segment: u64, from: u32, to: u32) -> bool {
+    pub(super) fn has(&self, segment: FileId, from: u32, to: u32) -> bool {
         self.cache().find(segment, from, to).is_some()
     }
 
     /// Forgets a segment whose file goes away, or whose bytes turned out wrong so that they are read again.
-    pub(super) fn forget(&self, segment: u64) {
+    pub(super) fn forget(&self, segment: FileId) {
         let mut cache = self.cache();
         cache.files.retain(|(first, _)| *first != segment);
         cache.block = cache.block.take().filter(|block| block.segment != segment);
@@ -108,7 +109,7 @@ impl Reader {
 }
 
 impl Cache {
-    fn find(&self, segment: u64, from: u32, to: u32) -> Option<(Arc<Vec<u8>>, usize)> {
+    fn find(&self, segment: FileId, from: u32, to: u32) -> Option<(Arc<Vec<u8>>, usize)> {
         let block = self
             .block
             .as_ref()
@@ -122,7 +123,7 @@ impl Cache {
         &mut self,
         disk: &dyn Disk,
         path: &Path,
-        segment: u64,
+        segment: FileId,
     ) -> Result<Arc<dyn DiskFile>, ReadFailure> {
         let known = self.files.iter().position(|(first, _)| *first == segment);
         let file = match known {

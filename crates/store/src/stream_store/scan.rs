@@ -26,6 +26,8 @@ pub(super) struct Scanned {
     pub(super) last_sequence: u64,
     /// The damage that is to blame for messages that were not found.
     blamed: usize,
+    /// Of a rewritten segment: which of its sequences hold no message, as its first record says.
+    holes: Option<Vec<Run>>,
 }
 
 /// Bytes that are no record.
@@ -75,14 +77,14 @@ impl<'a> Scan<'a> {
                 end = self.base as usize + at;
                 break;
             }
-            if let Some(fields) = self.record(at, skipped) {
+            if let Some(fields) = self.record(at, skipped, &found) {
                 if fields.kind == RecordKind::Message {
                     skipped = 0;
                 }
                 self.accept(at, &fields, &mut found);
                 at += fields.length;
             } else {
-                let next = self.next_record(at, skipped, &mut budget);
+                let next = self.next_record(at, skipped, &mut budget, &found);
                 self.segment.columns.push_gap(self.place(at));
                 found.blamed = found.damage.len();
                 found
@@ -109,22 +111,40 @@ impl<'a> Scan<'a> {
     }
 
     /// The valid record at a position, after `skipped` bytes of damage.
-    fn record(&self, at: usize, skipped: usize) -> Option<Fields<'a>> {
+    fn record(&self, at: usize, skipped: usize, found: &Scanned) -> Option<Fields<'a>> {
         let bytes = self.bytes.get(at..)?;
-        view_record(bytes).filter(|fields| self.is_plausible(fields, skipped))?;
+        view_record(bytes).filter(|fields| self.is_plausible(fields, skipped, found))?;
         parse_record(bytes, self.salt, self.place(at))
     }
 
     /// Whether a record can follow here.
-    fn is_plausible(&self, fields: &Fields<'_>, skipped: usize) -> bool {
+    fn is_plausible(&self, fields: &Fields<'_>, skipped: usize, found: &Scanned) -> bool {
         let sequence = fields.message.sequence.0;
         if fields.entry > self.entry_max {
             return false;
         }
         match fields.kind {
             RecordKind::Message => {
-                let lost = sequence.checked_sub(self.expected());
-                lost.is_some_and(|lost| lost <= (skipped / RECORD_HEADER) as u64)
+                let is_far = sequence > self.last_max
+                    || sequence.wrapping_sub(self.segment.first) > u64::from(u32::MAX);
+                if self.segment.revision > 0 && is_far {
+                    return false;
+                }
+                let lost_max = (skipped / RECORD_HEADER) as u64;
+                let expected = self.expected(found);
+                match &found.holes {
+                    None if self.segment.revision > 0 => {
+                        skipped > 0 && (expected..=self.last_max).contains(&sequence)
+                    }
+                    None => sequence
+                        .checked_sub(expected)
+                        .is_some_and(|lost| lost <= lost_max),
+                    Some(holes) => {
+                        sequence >= expected
+                            && after_hole(holes, sequence) == sequence
+                            && outside(holes, expected, sequence) <= lost_max
+                    }
+                }
             }
             RecordKind::Removals => sequence >= self.segment.first - 1,
             RecordKind::Skip => sequence == self.segment.first && self.segment.columns.len() == 0,
@@ -144,21 +164,22 @@ impl<'a> Scan<'a> {
     }
 
     /// Where the next record or the footer begins after damage at `at`, or the end.
-    fn next_record(&self, at: usize, skipped: usize, budget: &mut usize) -> usize {
+    fn next_record(&self, at: usize, skipped: usize, budget: &mut usize, found: &Scanned) -> usize {
         for next in at + 1..self.bytes.len() {
             if self.is_footer(next) {
                 return next;
             }
             let skipped = skipped + next - at;
             let candidate = self.bytes.get(next..).and_then(view_record);
-            let Some(fields) = candidate.filter(|fields| self.is_plausible(fields, skipped)) else {
+            let Some(fields) = candidate.filter(|fields| self.is_plausible(fields, skipped, found))
+            else {
                 continue;
             };
             *budget = budget.saturating_sub(fields.length);
             if *budget == 0 {
                 break;
             }
-            if self.record(next, skipped).is_some() {
+            if self.record(next, skipped, found).is_some() {
                 return next;
             }
         }
@@ -175,7 +196,13 @@ impl<'a> Scan<'a> {
                 let subject = self.subjects.intern(message.subject).0;
                 let has_headers = !message.headers.is_empty();
                 let time = message.time.as_nanos();
-                self.segment.columns.push(place, has_headers, subject, time);
+                let distance = message.sequence.0 - self.segment.first;
+                self.segment.columns.push_at(
+                    u32::try_from(distance).expect("a segment spans fewer sequences"),
+                    (place, has_headers),
+                    subject,
+                    time,
+                );
                 found.last_sequence = message.sequence.0;
             }
             RecordKind::Removals => {
@@ -183,6 +210,9 @@ impl<'a> Scan<'a> {
                 found.last_sequence = found.last_sequence.max(message.sequence.0);
                 if let Some((runs, _)) = decode_runs(message.payload) {
                     self.segment.keep_foreign(&runs);
+                    if self.segment.revision > 0 && found.holes.is_none() {
+                        found.holes = Some(runs.clone());
+                    }
                     found.runs.extend(runs);
                 }
             }
@@ -195,31 +225,58 @@ impl<'a> Scan<'a> {
 
     /// Makes the slots before `sequence` that were not found damaged ones, on account of the damage seen last.
     fn lose_until(&mut self, sequence: u64, found: &mut Scanned) {
-        let expected = self.expected();
+        let expected = self.expected(found);
         if sequence <= expected {
             return;
         }
+        let Scanned { damage, holes, .. } = found;
+        let damage = damage
+            .get_mut(found.blamed)
+            .expect("a gap is only accepted after damage");
+        if self.segment.revision > 0 && holes.is_none() {
+            // What says which messages there were is lost: any of them may have been.
+            self.segment.lost_to = self.last_max;
+            let first = StreamSequence(self.segment.first);
+            damage.sequences = Some((first, StreamSequence(self.last_max)));
+            return;
+        }
+        let holes = holes.as_deref().unwrap_or_default();
         let columns = &mut self.segment.columns;
         let time = columns
             .times()
             .last()
             .copied()
             .unwrap_or(self.segment.created);
-        let damage = found
-            .damage
-            .get_mut(found.blamed)
-            .expect("a gap is only accepted after damage");
         let place = u32::try_from(damage.offset).expect("segments stay below 4 GiB");
-        for _ in expected..sequence {
-            columns.push(place, false, DAMAGED, time);
+        let (mut lost, mut last) = (expected, expected);
+        while lost < sequence {
+            let Ok(distance) = u32::try_from(lost - self.segment.first) else {
+                break;
+            };
+            columns.push_at(distance, (place, false), DAMAGED, time);
+            last = lost;
+            lost = after_hole(holes, lost + 1);
         }
-        damage.sequences = Some((StreamSequence(expected), StreamSequence(sequence - 1)));
+        damage.sequences = Some((StreamSequence(expected), StreamSequence(last)));
     }
 
     /// What was lost at the end is known from what comes next in the stream, and by how much the damage can have held.
     fn lose_tail(&mut self, skipped: usize, found: &mut Scanned) {
-        let possible = self.expected() + (skipped / RECORD_HEADER) as u64;
-        self.lose_until(possible.min(self.last_max.saturating_add(1)), found);
+        let end = self.last_max.saturating_add(1);
+        let possible = self.expected(found) + (skipped / RECORD_HEADER) as u64;
+        if self.segment.revision > 0 && skipped > 0 {
+            // Its holes reach up to the next segment, so that what is missing is known; but no more than fits into what
+            // was lost.
+            let holes = found.holes.as_deref().unwrap_or_default();
+            let mut until = self.expected(found);
+            let mut room = skipped / RECORD_HEADER;
+            while until < end && room > 0 {
+                until = after_hole(holes, until + 1);
+                room -= 1;
+            }
+            return self.lose_until(until.min(end), found);
+        }
+        self.lose_until(possible.min(end), found);
     }
 
     fn damage(&self, at: usize, length: usize, what: &'static str) -> ScanDamage {
@@ -232,11 +289,54 @@ impl<'a> Scan<'a> {
     }
 
     /// The sequence that the next slot has.
-    fn expected(&self) -> u64 {
-        self.segment.first + self.segment.columns.len() as u64
+    fn expected(&self, found: &Scanned) -> u64 {
+        let next = self.segment.first + self.segment.columns.span();
+        after_hole(found.holes.as_deref().unwrap_or_default(), next)
     }
 
     fn place(&self, at: usize) -> u32 {
         u32::try_from(self.base as usize + at).expect("segments stay below 4 GiB")
+    }
+}
+
+/// The first sequence at or after this one that lies in none of `holes`, merged.
+fn after_hole(holes: &[Run], sequence: u64) -> u64 {
+    let at = holes.partition_point(|hole| hole.last < sequence);
+    match holes.get(at).filter(|hole| hole.first <= sequence) {
+        Some(hole) => hole.last.saturating_add(1),
+        None => sequence,
+    }
+}
+
+/// How many sequences from `from` up to but without `to` lie in none of `holes`, merged.
+fn outside(holes: &[Run], from: u64, to: u64) -> u64 {
+    let at = holes.partition_point(|hole| hole.last < from);
+    let inside: u64 = holes
+        .iter()
+        .skip(at)
+        .take_while(|hole| hole.first < to)
+        .map(|hole| hole.last.min(to - 1) + 1 - hole.first.max(from))
+        .sum();
+    to - from - inside
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_stepped_over() {
+        let holes = [(3, 4), (6, 9)].map(|(first, last)| Run { first, last });
+        let after = |sequence, expected| assert_eq!(after_hole(&holes, sequence), expected);
+        after(2, 2);
+        after(3, 5);
+        after(5, 5);
+        after(8, 10);
+        after(11, 11);
+        let count = |from, to, expected| assert_eq!(outside(&holes, from, to), expected);
+        count(1, 11, 4);
+        count(4, 7, 1);
+        count(7, 8, 0);
+        count(5, 5, 0);
     }
 }

@@ -11,6 +11,7 @@ use crate::segment::{
 
 use super::NewMessage;
 use super::chunks::Chunks;
+use super::file_id::FileId;
 
 /// Where the segments of a store live; `None` in memory.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub(super) struct Home<'a> {
 pub(super) struct Segment {
     /// The first sequence; slot 0.
     pub(super) first: u64,
+    /// How many times it was rewritten without what was removed.
+    pub(super) revision: u32,
     pub(super) columns: Columns,
     pub(super) chunks: Chunks,
     /// Where the records end.
@@ -53,14 +56,21 @@ pub(super) struct Segment {
     pub(super) finished: bool,
     /// Slots that the index file had when it was last taken.
     pub(super) indexed: usize,
+    /// Something in its file failed a check. The file stays as it is: what can be learnt from it is in it.
+    pub(super) is_evidence: bool,
 }
 
 impl Segment {
     /// An empty segment for sequences from `first`. Its header is written by [`Segment::begin`].
-    pub(super) fn new(first: u64, created: Timestamp, stream: Option<StreamId>) -> Self {
+    pub(super) fn new(id: FileId, created: Timestamp, stream: Option<StreamId>) -> Self {
+        let FileId { first, revision } = id;
         Self {
             first,
-            columns: Columns::default(),
+            revision,
+            columns: match revision {
+                0 => Columns::default(),
+                _ => Columns::sparse(),
+            },
             chunks: Chunks::default(),
             end: 0,
             messages: 0,
@@ -70,12 +80,13 @@ impl Segment {
             emptied: 0,
             lost_to: 0,
             foreign: Vec::new(),
-            salt: stream.map(|stream| RecordSalt::new(stream, first)),
+            salt: stream.map(|stream| RecordSalt::new(stream, first).revised(revision)),
             saved: 0,
             taken: 0,
             written: 0,
             finished: false,
             indexed: 0,
+            is_evidence: false,
         }
     }
 
@@ -87,6 +98,7 @@ impl Segment {
         let header = SegmentHeader {
             stream: home.id,
             first: self.first,
+            revision: self.revision,
             created: Timestamp::from_nanos(self.created),
             name: home.name.as_bytes(),
         };
@@ -208,17 +220,46 @@ impl Segment {
         )
     }
 
-    /// The slot of a sequence, whether or not there is one.
+    /// The slot of a sequence; one that does not exist when the sequence has none.
     #[inline]
     pub(super) fn slot(&self, sequence: u64) -> usize {
         // A sequence below `first` becomes a slot that no segment has.
-        usize::try_from(sequence.wrapping_sub(self.first)).unwrap_or(usize::MAX)
+        let distance = sequence.wrapping_sub(self.first);
+        if !self.columns.is_sparse() {
+            return usize::try_from(distance).unwrap_or(usize::MAX);
+        }
+        let slot = self.columns.slot_from(distance);
+        if self.columns.distance(slot) == distance {
+            slot
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// The first slot of a sequence at or after this one; the number of slots if there is none.
+    #[inline]
+    pub(super) fn slot_from(&self, sequence: u64) -> usize {
+        self.columns.slot_from(sequence.saturating_sub(self.first))
+    }
+
+    /// The sequence of a slot.
+    #[inline]
+    pub(super) fn sequence(&self, slot: usize) -> u64 {
+        self.first + self.columns.distance(slot)
+    }
+
+    /// The name of its file.
+    pub(super) fn id(&self) -> FileId {
+        FileId {
+            first: self.first,
+            revision: self.revision,
+        }
     }
 
     /// The last sequence that this segment covers; one less than the first when it covers none.
     #[inline]
     pub(super) fn last(&self) -> u64 {
-        (self.first + self.columns.len() as u64)
+        (self.first + self.columns.span())
             .wrapping_sub(1)
             .max(self.lost_to)
     }

@@ -128,10 +128,10 @@ impl StreamStore {
             if segment.first > to {
                 return None;
             }
-            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let skip = segment.slot_from(from);
             let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
             if let Some(slot) = position(members, rest) {
-                return Some(segment.first + (skip + slot) as u64).filter(|&found| found <= to);
+                return Some(segment.sequence(skip + slot)).filter(|&found| found <= to);
             }
         }
         None
@@ -146,13 +146,10 @@ impl StreamStore {
             .rev()
             .filter(|segment| segment.messages > 0)
         {
-            let until = segment
-                .slot(from)
-                .saturating_add(1)
-                .min(segment.columns.len());
+            let until = segment.slot_from(from.saturating_add(1));
             let slots = segment.columns.subjects().get(..until).unwrap_or_default();
             if let Some(slot) = slots.iter().rposition(|&held| held == subject) {
-                return Some(segment.first + slot as u64);
+                return Some(segment.sequence(slot));
             }
         }
         None
@@ -171,7 +168,7 @@ impl StreamStore {
             .range(at..)
             .filter(|segment| segment.messages > 0);
         let of_segment = |segment: &Segment| {
-            let skip = usize::try_from(from.saturating_sub(segment.first)).unwrap_or(usize::MAX);
+            let skip = segment.slot_from(from);
             let known = (skip == 0).then(|| whole(segment)).flatten();
             known.unwrap_or_else(|| {
                 count(
@@ -190,7 +187,7 @@ impl StreamStore {
             .iter()
             .take_while(|segment| segment.first < from);
         let of_segment = |segment: &Segment| {
-            let until = segment.slot(from).min(segment.columns.len());
+            let until = segment.slot_from(from);
             count(
                 members,
                 segment.columns.subjects().get(..until).unwrap_or_default(),

@@ -9,6 +9,7 @@ use crate::index::FrameHead;
 use crate::segment::{Run, merge_runs};
 
 use super::StreamStore;
+use super::file_id::FileId;
 use super::segment::Segment;
 use super::writes::{ObsoleteFiles, SavedSegments, SegmentWrite, SegmentWrites, WrittenSegments};
 
@@ -69,34 +70,37 @@ impl StreamStore {
     ///
     /// [`StoreOptions::tail_bytes_max`]: crate::StoreOptions::tail_bytes_max
     pub fn finish_writes(&mut self, done: &WrittenSegments) {
+        self.may_compact = true;
         for file in &done.files {
-            let at = self
-                .segments
-                .binary_search_by_key(&file.first, |segment| segment.first);
+            let at = self.segments.binary_search_by_key(&file.id, Segment::id);
             let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) else {
                 continue;
             };
             let written = u32::try_from(file.end).expect("offsets are 32 bits");
             for (start, bytes) in segment.chunks.frozen_from(segment.written) {
                 if start < written {
-                    self.tail.push_back((file.first, start, bytes.len()));
+                    self.tail.push_back((file.id, start, bytes.len()));
                     self.tail_bytes += bytes.len();
                 }
             }
             segment.written = segment.written.max(written);
         }
         while self.tail_bytes > self.options.tail_bytes_max {
-            let Some((first, start, size)) = self.tail.pop_front() else {
+            let Some((file, start, size)) = self.tail.pop_front() else {
                 break;
             };
             self.tail_bytes -= size;
-            let at = self
-                .segments
-                .binary_search_by_key(&first, |segment| segment.first);
+            let at = self.segments.binary_search_by_key(&file, Segment::id);
             if let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) {
                 segment.chunks.pop_first(start);
             }
         }
+    }
+
+    /// Whether the list of segments changed since the last take, so that one is due even when no message came or went.
+    #[must_use]
+    pub fn has_new_list(&self) -> bool {
+        self.dropped
     }
 
     /// What the manifest has to say once everything taken so far is synced.
@@ -109,12 +113,11 @@ impl StreamStore {
     /// crash that `saved` does not name.
     #[must_use]
     pub fn obsolete_files(&self, saved: &SavedSegments) -> ObsoleteFiles {
-        let is_named = |first: u64| {
-            let key = |segment: &ManifestSegment| segment.first_sequence.0;
-            saved.segments.binary_search_by_key(&first, key).is_ok()
+        let is_named = |file: FileId| {
+            saved.segments.binary_search_by_key(&file, id_of).is_ok()
                 || self
                     .segments
-                    .binary_search_by_key(&first, |segment| segment.first)
+                    .binary_search_by_key(&file, Segment::id)
                     .is_ok()
         };
         ObsoleteFiles {
@@ -123,19 +126,19 @@ impl StreamStore {
                 .as_ref()
                 .map(|files| files.dir.clone())
                 .unwrap_or_default(),
-            firsts: self
+            files: self
                 .obsolete
                 .iter()
                 .copied()
-                .filter(|&first| !is_named(first))
+                .filter(|&file| !is_named(file))
                 .collect(),
         }
     }
 
     /// Forgets files that were deleted.
     pub fn finish_obsolete(&mut self, deleted: &ObsoleteFiles) {
-        for first in &deleted.firsts {
-            self.obsolete.remove(first);
+        for file in &deleted.files {
+            self.obsolete.remove(file);
         }
     }
 
@@ -160,13 +163,20 @@ impl StreamStore {
         active.append_removals(self.last_entry, last, &runs);
     }
 
-    /// Whether a segment covers any sequence of a run: those of dropped segments need no record.
-    fn concerns(&self, run: &Run) -> bool {
+    /// Whether a segment has a slot for any sequence of a run: those of dropped segments, and those that a segment was
+    /// rewritten without, need no record.
+    pub(super) fn concerns(&self, run: &Run) -> bool {
         let at = self
             .segments
             .partition_point(|segment| segment.first <= run.last);
-        let before = at.checked_sub(1).and_then(|at| self.segments.get(at));
-        before.is_some_and(|segment| segment.last() >= run.first)
+        self.segments
+            .range(..at)
+            .rev()
+            .take_while(|segment| segment.last() >= run.first)
+            .any(|segment| {
+                segment.slot_from(run.first) < segment.slot_from(run.last.saturating_add(1))
+                    || segment.lost_to >= run.first
+            })
     }
 }
 
@@ -182,7 +192,7 @@ fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>
     segment.taken = segment.end;
     segment.saved = u64::from(segment.end);
     let mut write = SegmentWrite {
-        first: segment.first,
+        id: segment.id(),
         offset: u64::from(offset),
         buffers,
         footer: None,
@@ -203,9 +213,18 @@ fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>
     write
 }
 
+/// The file that the manifest names.
+pub(super) fn id_of(segment: &ManifestSegment) -> FileId {
+    FileId {
+        first: segment.first_sequence.0,
+        revision: segment.revision,
+    }
+}
+
 fn named(segment: &Segment) -> ManifestSegment {
     ManifestSegment {
         first_sequence: StreamSequence(segment.first),
+        revision: segment.revision,
         length: segment.saved,
         sealed: segment.sealed,
     }

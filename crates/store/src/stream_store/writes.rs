@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
 
+use super::file_id::{FileId, index_path, segment_path};
+
 /// All segment files of a store at one entry: what the manifest keeps and [`StreamStore::open`] reads.
 ///
 /// [`StreamStore::open`]: crate::StreamStore::open
@@ -37,7 +39,7 @@ pub struct SegmentWrites {
 
 /// What one segment gets.
 pub(super) struct SegmentWrite {
-    pub(super) first: u64,
+    pub(super) id: FileId,
     /// Position of the first buffer; zero when the file begins here.
     pub(super) offset: u64,
     pub(super) buffers: Vec<Arc<Vec<u8>>>,
@@ -86,7 +88,7 @@ impl SegmentWrite {
     }
 
     fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<WrittenSegment, Fault> {
-        let path = segment_path(dir, self.first);
+        let path = segment_path(dir, self.id);
         let file = open_or_create(disk, &path)?;
         let mut position = self.offset;
         for buffer in &self.buffers {
@@ -103,14 +105,14 @@ impl SegmentWrite {
                 .map_err(Fault::write(&path))?;
         }
         if let Some(index) = &self.index {
-            let path = index_path(dir, self.first);
+            let path = index_path(dir, self.id);
             let file = open_or_create(disk, &path)?;
             file.write_all_at(index, 0).map_err(Fault::write(&path))?;
             file.set_len(index.len() as u64)
                 .map_err(Fault::write(&path))?;
         }
         Ok(WrittenSegment {
-            first: self.first,
+            id: self.id,
             end,
             path,
             file,
@@ -126,7 +128,7 @@ pub struct WrittenSegments {
 }
 
 pub(super) struct WrittenSegment {
-    pub(super) first: u64,
+    pub(super) id: FileId,
     /// Where the records in the file end.
     pub(super) end: u64,
     path: PathBuf,
@@ -147,18 +149,18 @@ impl WrittenSegments {
     }
 }
 
-/// Files of dropped segments.
+/// Files that no segment owns any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObsoleteFiles {
     pub(super) dir: PathBuf,
-    pub(super) firsts: Vec<u64>,
+    pub(super) files: Vec<FileId>,
 }
 
 impl ObsoleteFiles {
     /// Whether there is nothing to delete.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.firsts.is_empty()
+        self.files.is_empty()
     }
 
     /// Deletes the files; missing ones are fine. The names may come back after power loss and are then found again by
@@ -169,9 +171,9 @@ impl ObsoleteFiles {
     ///
     /// [`StreamStore::open`]: crate::StreamStore::open
     pub fn delete(&self, disk: &dyn Disk) -> Result<(), Fault> {
-        for &first in &self.firsts {
-            remove_if_there(disk, &index_path(&self.dir, first))?;
-            remove_if_there(disk, &segment_path(&self.dir, first))?;
+        for &file in &self.files {
+            remove_if_there(disk, &index_path(&self.dir, file))?;
+            remove_if_there(disk, &segment_path(&self.dir, file))?;
         }
         Ok(())
     }
@@ -208,16 +210,6 @@ pub struct Damage {
     pub sequences: Option<(StreamSequence, StreamSequence)>,
     /// What is wrong.
     pub what: &'static str,
-}
-
-/// The file of the segment that begins with `first`.
-pub(super) fn segment_path(dir: &Path, first: u64) -> PathBuf {
-    dir.join(format!("{first:020}.seg"))
-}
-
-/// The index file beside it.
-pub(super) fn index_path(dir: &Path, first: u64) -> PathBuf {
-    dir.join(format!("{first:020}.idx"))
 }
 
 /// Removes a file; a missing one is fine.

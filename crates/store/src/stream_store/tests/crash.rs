@@ -3,7 +3,7 @@
 
 use everjet_values::{EntryIndex, SeededEntropy};
 
-use super::super::StreamStore;
+use super::super::{Compacted, StreamStore};
 use super::model::Model;
 use super::{Step, below, disk, on, open, remove_indexes, save};
 use crate::SavedSegments;
@@ -18,6 +18,9 @@ struct World {
     durable: (SavedSegments, Model, u64),
     /// The steps since.
     journal: Vec<Step>,
+    /// A rewriting that is done and not put in place yet.
+    compacted: Option<Compacted>,
+    rewritten: u32,
 }
 
 impl World {
@@ -27,6 +30,20 @@ impl World {
         step.apply(EntryIndex(self.entry), &mut self.store);
         self.model.apply(&step);
         self.journal.push(step);
+    }
+
+    /// Begins to rewrite segments, or puts what was rewritten in place.
+    fn compact(&mut self) {
+        match self.compacted.take() {
+            Some(done) => {
+                self.rewritten += u32::from(self.store.finish_compaction(done));
+            }
+            None => {
+                let taken = self.store.take_compaction();
+                let done = taken.and_then(|taken| taken.rewrite(&mut |_| true).ok());
+                self.compacted = done;
+            }
+        }
     }
 
     /// A checkpoint; false when the power went before the manifest was written.
@@ -51,6 +68,7 @@ impl World {
 
     /// Starts again on what the power cut left.
     fn recover(&mut self, dice: &SeededEntropy, context: &str) {
+        self.compacted = None;
         self.disk = self.disk.crash(below(dice, 1 << 40));
         if below(dice, 3) == 0 {
             remove_indexes(&self.disk);
@@ -76,7 +94,7 @@ impl World {
 
 #[test]
 fn every_power_cut_leaves_the_state_of_the_manifest() {
-    let mut cuts = 0;
+    let (mut cuts, mut rewritten) = (0, 0);
     for seed in 0..60 {
         let dice = SeededEntropy::new(seed);
         let disk = disk();
@@ -87,6 +105,8 @@ fn every_power_cut_leaves_the_state_of_the_manifest() {
             entry: 0,
             durable: (SavedSegments::default(), Model::new(false), 0),
             journal: Vec::new(),
+            compacted: None,
+            rewritten: 0,
         };
         for round in 0..24 {
             for _ in 0..below(&dice, 60) {
@@ -97,7 +117,10 @@ fn every_power_cut_leaves_the_state_of_the_manifest() {
                 let operation = world.disk.operations() + 1 + below(&dice, 14);
                 world.disk.fail_at(operation, SimFault::Cut);
             }
-            let is_saved = world.checkpoint();
+            for _ in 0..below(&dice, 4) {
+                world.compact();
+            }
+            let is_saved = !world.disk.is_cut() && world.checkpoint();
             if !is_saved || world.disk.is_cut() || below(&dice, 6) == 0 {
                 cuts += u32::from(world.disk.is_cut());
                 world.recover(&dice, &context);
@@ -106,6 +129,8 @@ fn every_power_cut_leaves_the_state_of_the_manifest() {
         world
             .model
             .check(&world.store, &format!("seed {seed} at the end"));
+        rewritten += world.rewritten;
     }
     assert!(cuts > 200, "only {cuts} cuts hit a checkpoint");
+    assert!(rewritten > 40, "only {rewritten} segments rewritten");
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use everjet_values::{EntryIndex, StreamSequence};
 
-use super::super::writes::{index_path, segment_path};
+use super::super::file_id::{index_path, segment_path};
 use super::super::{ReadError, StreamStore};
 use super::{DIR, disk, fill, message, on, open, remove_indexes, save};
 use crate::disk::Disk;

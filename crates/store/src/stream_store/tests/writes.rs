@@ -3,7 +3,7 @@
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use super::super::StreamStore;
-use super::super::writes::segment_path;
+use super::super::file_id::segment_path;
 use super::{DIR, disk, fill, message, on, open, save, small};
 use crate::disk::Disk;
 use crate::sim_disk::SimFault;
