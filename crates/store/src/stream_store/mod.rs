@@ -8,6 +8,7 @@
 //! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
 
 mod chunks;
+mod damage;
 mod load;
 mod message;
 mod open;
@@ -23,6 +24,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod verify;
 mod writes;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -36,14 +38,17 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
+use damage::KnownDamage;
 use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
+pub use damage::LostMessages;
 pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
+pub use verify::{CheckedSegment, SegmentCheck, index_problem};
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
@@ -70,6 +75,7 @@ pub struct StreamStore {
     tail: VecDeque<(u64, u32, usize)>,
     tail_bytes: usize,
     reader: Reader,
+    damage: KnownDamage,
     /// First sequences of files that no segment owns any more.
     obsolete: BTreeSet<u64>,
     /// As of the last take.
@@ -134,6 +140,7 @@ impl StreamStore {
             tail: VecDeque::new(),
             tail_bytes: 0,
             reader: Reader::default(),
+            damage: KnownDamage::default(),
             obsolete: BTreeSet::new(),
             saved: SavedSegments::default(),
             dropped: false,

@@ -9,6 +9,7 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
+use super::damage::KnownDamage;
 use super::load::{Loaded, Loader};
 use super::segment::Segment;
 use super::writes::{index_path, remove_if_there, segment_path};
@@ -66,6 +67,7 @@ impl StreamStore {
         store.drop_empty();
         store.first = store.next_live(0);
         store.saved = saved.clone();
+        store.damage = KnownDamage::opened_with(&report.damaged);
         Ok((store, report))
     }
 
