@@ -17,6 +17,7 @@ use crate::actor::{StreamActor, Surroundings};
 use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
 use crate::commit::{Commit, SyncPolicy};
+use crate::findings::Findings;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::helpers::Helpers;
 use crate::housekeeper::Housekeeper;
@@ -73,6 +74,7 @@ pub(crate) struct Host {
     pub(crate) commit: Arc<Commit>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) findings: Arc<Findings>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
     /// A stream is neither served nor surely deleted: the journal is not given back before the next start.
@@ -167,6 +169,12 @@ impl JetStream {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let usage = Arc::new(Usage::new(config.limits));
+        let findings = Arc::new(Findings::new(
+            Arc::clone(&seams.report),
+            Arc::clone(&seams.clock),
+            Arc::clone(&seams.entropy),
+        ));
+        findings.know(storage.findings);
         let surroundings = Arc::new(Surroundings {
             clock: Arc::clone(&seams.clock),
             commit: Some(Arc::clone(&commit)),
@@ -174,6 +182,7 @@ impl JetStream {
             timers: Arc::clone(&timers),
             stopping: AtomicBool::new(false),
             usage: Arc::clone(&usage),
+            findings: Arc::clone(&findings),
         });
         let next_stream_id = storage.manifest.next_stream_id;
         let checkpointer = Checkpointer::new(
@@ -192,6 +201,7 @@ impl JetStream {
             commit,
             checkpointer: Mutex::new(checkpointer),
             usage,
+            findings,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
             holds_journal: AtomicBool::new(false),
@@ -218,6 +228,10 @@ impl JetStream {
             committers,
             subscriptions,
         })
+    }
+
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
     }
 
     /// Number of streams.
@@ -372,6 +386,7 @@ impl Host {
         }
         checkpointer.forget(actor.id);
         let account = self.registry.account().name();
+        self.findings.forget_stream(account, &actor.name);
         if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
             let text = format!(
                 "stream {} is deleted, its folder is not: {fault}",
@@ -393,6 +408,7 @@ impl Host {
         self.commit.commit_and_wait(&mut batch)?;
         checkpointer.forget(stream.id);
         self.registry.remove_offline(&stream.name);
+        self.findings.forget_stream(&stream.account, &stream.name);
         if let Err(fault) = remove_folder(
             &*self.seams.disk,
             &self.paths,
