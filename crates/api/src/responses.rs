@@ -1,5 +1,7 @@
 //! Bodies of API responses, without the envelope that [`crate::render_response`] adds.
 
+use std::collections::BTreeMap;
+
 use everjet_values::{StreamSequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +67,9 @@ pub struct StreamListResponse {
     pub page: Page,
     /// Streams in alphabetical order.
     pub streams: Vec<StreamInfo>,
+    /// Streams that exist and cannot be served, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub offline: BTreeMap<String, String>,
 }
 
 /// Answer to `STREAM.DELETE`, `STREAM.MSG.DELETE` and `CONSUMER.DELETE`.

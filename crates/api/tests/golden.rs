@@ -98,6 +98,7 @@ fn stream_names_and_list() {
     let answer = StreamListResponse {
         page: read(golden),
         streams: items(golden, "streams"),
+        offline: Default::default(),
     };
     check(golden, ResponseType::StreamList, &answer);
 }

@@ -16,6 +16,8 @@ use everjet_values::{Clock, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::commit::{Admission, Commit, Release};
+use crate::finding::Finding;
+use crate::findings::Findings;
 use crate::helpers::Helpers;
 use crate::inlets::flow_control_target;
 use crate::render::{self, Refusal};
@@ -41,6 +43,8 @@ pub(crate) struct Surroundings {
     pub(crate) helpers: Arc<Helpers>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) usage: Arc<Usage>,
+    /// What is damaged.
+    pub(crate) findings: Arc<Findings>,
     /// The server stops: what still arrives for streams is dropped.
     pub(crate) stopping: AtomicBool,
 }
@@ -561,12 +565,25 @@ impl StreamActor {
                 }
             }
         }
+        if state.stream.store().has_new_damage() {
+            self.tell_damage(state, turn);
+        }
         turn.flush_connections();
         let bytes = state.stream.store().bytes();
         self.surroundings
             .usage
             .change(self.on_disk, state.bytes, bytes);
         state.bytes = bytes;
+    }
+
+    /// Reads found messages that fail their check.
+    fn tell_damage(&self, state: &State, turn: &mut Turn) {
+        for damage in state.stream.store().take_damage() {
+            let finding = Finding::in_segment(self.account.name(), &self.name, &damage);
+            self.surroundings
+                .findings
+                .add(&finding, &self.account, turn);
+        }
     }
 
     fn ask_for_time(self: &Arc<Self>, state: &State) {

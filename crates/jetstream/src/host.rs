@@ -18,6 +18,7 @@ use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
 use crate::commit::{Commit, SyncPolicy};
 use crate::compactor::Compactor;
+use crate::findings::Findings;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::helpers::Helpers;
 use crate::housekeeper::Housekeeper;
@@ -76,6 +77,7 @@ pub(crate) struct Host {
     /// Held while a segment is rewritten: a folder is not removed meanwhile.
     pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) findings: Arc<Findings>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
     /// A stream is neither served nor surely deleted: the journal is not given back before the next start.
@@ -172,6 +174,12 @@ impl JetStream {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let usage = Arc::new(Usage::new(config.limits));
+        let findings = Arc::new(Findings::new(
+            Arc::clone(&seams.report),
+            Arc::clone(&seams.clock),
+            Arc::clone(&seams.entropy),
+        ));
+        findings.know(storage.findings);
         let surroundings = Arc::new(Surroundings {
             clock: Arc::clone(&seams.clock),
             commit: Some(Arc::clone(&commit)),
@@ -179,6 +187,7 @@ impl JetStream {
             timers: Arc::clone(&timers),
             stopping: AtomicBool::new(false),
             usage: Arc::clone(&usage),
+            findings: Arc::clone(&findings),
         });
         let next_stream_id = storage.manifest.next_stream_id;
         let checkpointer = Checkpointer::new(
@@ -198,6 +207,7 @@ impl JetStream {
             checkpointer: Mutex::new(checkpointer),
             compacting: Mutex::new(()),
             usage,
+            findings,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
             holds_journal: AtomicBool::new(false),
@@ -226,6 +236,10 @@ impl JetStream {
             committers,
             subscriptions,
         })
+    }
+
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
     }
 
     /// Number of streams.
@@ -382,6 +396,7 @@ impl Host {
         checkpointer.forget(actor.id);
         let _nothing_is_rewritten = self.compacting.lock();
         let account = self.registry.account().name();
+        self.findings.forget_stream(account, &actor.name);
         if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
             let text = format!(
                 "stream {} is deleted, its folder is not: {fault}",
@@ -403,6 +418,7 @@ impl Host {
         self.commit.commit_and_wait(&mut batch)?;
         checkpointer.forget(stream.id);
         self.registry.remove_offline(&stream.name);
+        self.findings.forget_stream(&stream.account, &stream.name);
         if let Err(fault) = remove_folder(
             &*self.seams.disk,
             &self.paths,

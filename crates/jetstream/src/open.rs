@@ -11,6 +11,7 @@ use everjet_store::{
 };
 use everjet_stream::Stream;
 
+use crate::finding::Finding;
 use crate::paths::Paths;
 use crate::replay::Replay;
 use crate::report::Level;
@@ -127,8 +128,10 @@ pub struct OpenStore {
     pub streams: Vec<OpenedStream>,
     /// The streams that cannot. As long as there is one, the journal must be kept.
     pub offline: Vec<OfflineStream>,
-    /// What was noticed, for the log.
+    /// What was noticed, for the log; findings are among it.
     pub notes: Vec<(Level, String)>,
+    /// What is damaged.
+    pub findings: Vec<Finding>,
     /// Keeps other servers away until it is dropped.
     pub(crate) lock: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -164,11 +167,12 @@ impl OpenStore {
             next_stream_id: StreamId(1),
             ..Manifest::default()
         });
-        let mut notes: Vec<_> = manifest_store
+        let mut findings: Vec<_> = manifest_store
             .damaged()
             .iter()
-            .map(|fault| (Level::Warn, fault.to_string()))
+            .map(Finding::in_manifest)
             .collect();
+        let mut notes = Vec::new();
         let mut replay = Replay::new(disk, paths, options);
         for saved in &manifest.streams {
             replay.load(saved);
@@ -189,9 +193,15 @@ impl OpenStore {
         if let Some(error) = failure {
             return Err(error);
         }
-        note_journal(disk, paths, &report, &mut notes)?;
+        note_journal(&report, &mut notes);
+        findings.extend(keep_damaged_journal(disk, paths, &report)?);
         let replayed = replay.finish()?;
-        notes.extend(replayed.notes);
+        findings.extend(replayed.findings);
+        notes.extend(
+            findings
+                .iter()
+                .map(|finding| (finding.level(), finding.to_string())),
+        );
         let mut manifest = manifest;
         // What the journal deleted must not come back with the next manifest, which lets the deletion's record go.
         manifest.streams.retain(|listed| {
@@ -209,18 +219,14 @@ impl OpenStore {
             streams: replayed.streams,
             offline: replayed.offline,
             notes,
+            findings,
             lock,
         })
     }
 }
 
-/// Says what the journal went through, and keeps a copy of files that are damaged.
-fn note_journal(
-    disk: &Arc<dyn Disk>,
-    paths: &Paths,
-    report: &JournalReport,
-    notes: &mut Vec<(Level, String)>,
-) -> Result<(), OpenError> {
+/// Says what the journal went through.
+fn note_journal(report: &JournalReport, notes: &mut Vec<(Level, String)>) {
     notes.push((
         Level::Info,
         format!(
@@ -237,27 +243,18 @@ fn note_journal(
         );
         notes.push((Level::Info, text));
     }
+}
+
+/// Says what of the journal is damaged, and keeps a copy of it: the files are used again.
+fn keep_damaged_journal(
+    disk: &Arc<dyn Disk>,
+    paths: &Paths,
+    report: &JournalReport,
+) -> Result<Vec<Finding>, OpenError> {
+    let mut findings = Vec::with_capacity(report.damage.len());
     for damage in &report.damage {
-        let lost = damage.lost.map_or_else(
-            || "no record is lost".to_owned(),
-            |lost| match lost.last {
-                Some(last) => format!("records {} to {last} are lost", lost.first),
-                None => format!("records from {} on are lost", lost.first),
-            },
-        );
-        let kept = if damage.length > 0 {
-            "; the bytes are kept in quarantine"
-        } else {
-            ""
-        };
-        let text = format!(
-            "journal: {} is damaged at byte {} ({} bytes): {lost}{kept}",
-            damage.path.display(),
-            damage.offset,
-            damage.length
-        );
-        notes.push((Level::Error, text));
-        if damage.length > 0 {
+        let has_bytes = damage.length > 0;
+        if has_bytes {
             quarantine_bytes(
                 &**disk,
                 &paths.quarantine(),
@@ -266,6 +263,7 @@ fn note_journal(
                 damage.length,
             )?;
         }
+        findings.push(Finding::in_journal(damage, has_bytes));
     }
-    Ok(())
+    Ok(findings)
 }

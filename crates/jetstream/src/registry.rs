@@ -60,6 +60,13 @@ impl Registry {
         self.offline.write().insert(stream.name.clone(), stream);
     }
 
+    /// The streams that exist and cannot be served, and why.
+    pub(crate) fn all_offline(&self) -> BTreeMap<String, String> {
+        let offline = self.offline.read();
+        let why = |stream: &OfflineStream| (stream.name.clone(), stream.why.clone());
+        offline.values().map(why).collect()
+    }
+
     /// Forgets an offline stream.
     pub(crate) fn remove_offline(&self, name: &str) {
         self.offline.write().remove(name);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Damage, Disk, Fault, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
+    Disk, Fault, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
     quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
 
+use crate::finding::Finding;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::open::{CONSUMER_MAGIC, OfflineStream, OpenError, OpenedStream, StorageOptions};
 use crate::paths::Paths;
 use crate::records::{STREAM_CREATED, STREAM_DELETED, StreamCreated, StreamDeleted};
-use crate::report::Level;
 
 /// A stream while the journal is read.
 struct Opening {
@@ -22,8 +22,8 @@ struct Opening {
     name: String,
     /// The machine, or why there is none.
     stream: Result<Stream, String>,
-    /// What was noticed. What a later record deletes needs no mention.
-    notes: Vec<(Level, String)>,
+    /// What is damaged. What a later record deletes needs no mention.
+    findings: Vec<Finding>,
 }
 
 /// The streams while the journal is read.
@@ -41,7 +41,7 @@ pub(crate) struct Replayed {
     pub(crate) streams: Vec<OpenedStream>,
     pub(crate) offline: Vec<OfflineStream>,
     pub(crate) highest_id: StreamId,
-    pub(crate) notes: Vec<(Level, String)>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl<'a> Replay<'a> {
@@ -62,8 +62,8 @@ impl<'a> Replay<'a> {
 
     /// Loads a stream as of its checkpoint.
     pub(crate) fn load(&mut self, saved: &ManifestStream) {
-        let mut notes = Vec::new();
-        let stream = self.load_stream(saved, &mut notes);
+        let mut findings = Vec::new();
+        let stream = self.load_stream(saved, &mut findings);
         let (account, name) = (saved.account.clone(), saved.name.clone());
         self.add(
             saved.id,
@@ -71,7 +71,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
-                notes,
+                findings,
             },
         );
     }
@@ -84,7 +84,7 @@ impl<'a> Replay<'a> {
     fn load_stream(
         &self,
         saved: &ManifestStream,
-        notes: &mut Vec<(Level, String)>,
+        findings: &mut Vec<Finding>,
     ) -> Result<Stream, String> {
         let config: StreamConfig =
             serde_json::from_value(saved.config.clone()).map_err(|error| {
@@ -106,21 +106,16 @@ impl<'a> Replay<'a> {
             &segments,
         )
         .map_err(|fault| fault.to_string())?;
-        notes.extend(
-            report
-                .damaged
-                .iter()
-                .map(|damage| (Level::Error, describe(&saved.name, damage))),
-        );
-        let consumers = self.load_consumers(saved, notes);
+        let (account, name) = (&saved.account, &saved.name);
+        let found = report.damaged.iter();
+        findings.extend(found.map(|damage| Finding::in_segment(account, name, damage)));
+        let consumers = self.load_consumers(saved, findings);
         let (id, created, entry) = (saved.id, saved.created, saved.entry);
         let (stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
-        for name in lost {
+        for consumer in lost {
             let why = "its state file holds something else, or is of a later version";
-            notes.push((
-                Level::Error,
-                format!("consumer {name} of stream {} is lost: {why}", saved.name),
-            ));
+            let folder = self.paths.consumer(account, name, &consumer);
+            findings.push(Finding::of_consumer(account, name, &consumer, &folder, why));
         }
         Ok(stream)
     }
@@ -129,7 +124,7 @@ impl<'a> Replay<'a> {
     fn load_consumers(
         &self,
         saved: &ManifestStream,
-        notes: &mut Vec<(Level, String)>,
+        findings: &mut Vec<Finding>,
     ) -> Vec<ConsumerSnapshot> {
         let mut consumers = Vec::with_capacity(saved.consumers.len());
         for consumer in &saved.consumers {
@@ -150,9 +145,13 @@ impl<'a> Replay<'a> {
                     }
                 }
             };
-            notes.push((
-                Level::Error,
-                format!("consumer {name} of stream {} is lost: {why}", saved.name),
+            let (account, stream) = (&saved.account, &saved.name);
+            findings.push(Finding::of_consumer(
+                account,
+                stream,
+                &consumer.name,
+                &path,
+                &why,
             ));
         }
         consumers
@@ -221,7 +220,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
-                notes: Vec::new(),
+                findings: Vec::new(),
             },
         );
     }
@@ -241,16 +240,16 @@ impl<'a> Replay<'a> {
             streams: Vec::new(),
             offline: Vec::new(),
             highest_id: self.highest_id,
-            notes: Vec::new(),
+            findings: Vec::new(),
         };
         for (id, opening) in self.streams {
             let Opening {
                 account,
                 name,
                 stream,
-                notes,
+                findings,
             } = opening;
-            replayed.notes.extend(notes);
+            replayed.findings.extend(findings);
             match stream {
                 Ok(stream) => {
                     let meta = StreamMeta {
@@ -269,32 +268,20 @@ impl<'a> Replay<'a> {
                     });
                 }
                 Err(why) => {
-                    let text = format!(
-                        "stream {name} is offline: {why}; its files and the journal are kept, other streams are served"
-                    );
-                    replayed.notes.push((Level::Error, text));
-                    replayed.offline.push(OfflineStream {
+                    let folder = self.paths.stream(&account, &name);
+                    let offline = OfflineStream {
                         id,
                         account,
                         name,
                         why,
-                    });
+                    };
+                    replayed
+                        .findings
+                        .push(Finding::of_offline(&folder, &offline));
+                    replayed.offline.push(offline);
                 }
             }
         }
         Ok(replayed)
     }
-}
-
-fn describe(stream: &str, damage: &Damage) -> String {
-    let range = damage.sequences.map_or_else(
-        || "no message is known to be concerned".to_owned(),
-        |(first, last)| format!("sequences {first} to {last} cannot be read"),
-    );
-    format!(
-        "stream {stream}: {} is damaged at byte {} ({}): {range}; everything else is served",
-        damage.file.display(),
-        damage.offset,
-        damage.what
-    )
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use everjet_api::{API_LEVEL, NATS_VERSION};
 use everjet_config::TlsOptions;
 use everjet_conn::ServerFacts;
-use everjet_jetstream::{JetStream, JetStreamConfig, Level, OsDisk, Report, Seams};
+use everjet_jetstream::{
+    Finding, Health, HealthStatus, JetStream, JetStreamConfig, Level, OsDisk, Report, Seams,
+};
 use everjet_net::{
     InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan, Placement, TlsContext,
     TlsSwitch,
@@ -315,6 +317,39 @@ impl Server {
     /// [`io::ErrorKind::ConnectionRefused`]: the server stops, or is a lame duck.
     pub fn connect_in_process(&self) -> io::Result<InProcessConnection> {
         self.network.connect_in_process()
+    }
+
+    /// How the server is, in a word and with the reasons. May wait for streams that have lost messages.
+    ///
+    /// A server without JetStream is well as long as it takes connections; what is damaged in a store makes it
+    /// [`HealthStatus::Degraded`], until the messages concerned are removed or the stream is deleted.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let mut health = Health::ok();
+        match *self.phase.lock() {
+            Phase::Serving => {}
+            Phase::LameDuck => health.add(HealthStatus::Down, "the server is a lame duck"),
+            Phase::Stopping | Phase::Stopped => {
+                health.add(HealthStatus::Down, "the server stops or has stopped");
+            }
+        }
+        // Whoever holds it for long is stopping JetStream.
+        let jetstream = self.jetstream.try_lock();
+        if let Some(jetstream) = jetstream.as_ref().and_then(|held| held.as_ref()) {
+            let Health { status, reasons } = jetstream.health();
+            for reason in reasons {
+                health.add(status, reason);
+            }
+        }
+        health
+    }
+
+    /// All damage to the store that is known: found by the start, by reads and by the scrub, as far as it was not removed since.
+    #[must_use]
+    pub fn damage(&self) -> Vec<Finding> {
+        let jetstream = self.jetstream.try_lock();
+        let jetstream = jetstream.as_ref().and_then(|held| held.as_ref());
+        jetstream.map_or_else(Vec::new, JetStream::findings)
     }
 
     /// Says good-bye: accepts nobody any more, stops JetStream, tells the clients (`ldm` of INFO), gives them time to go elsewhere, and

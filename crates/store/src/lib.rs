@@ -14,6 +14,7 @@ mod identity;
 mod index;
 mod journal;
 mod manifest;
+mod overlay_disk;
 mod quarantine;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
@@ -33,11 +34,13 @@ pub use journal::{
     LostRecords, Spare, SpareJob, TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
+pub use overlay_disk::OverlayDisk;
 pub use quarantine::{quarantine_bytes, quarantine_file};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
-    Compacted, Compaction, CompactionError, Damage, MessageView, NewMessage, ObsoleteFiles,
-    OpenReport, ReadError, Removed, SavedSegments, SegmentWrites, StoreOptions, StoreState,
-    StoredMessage, StreamStore, SubjectSet, WrittenSegments,
+    CheckedSegment, Compacted, Compaction, CompactionError, Damage, LostMessages, MessageView,
+    NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed, SavedSegments, SegmentCheck,
+    SegmentWrites, StoreOptions, StoreState, StoredMessage, StreamStore, SubjectSet,
+    WrittenSegments, index_problem,
 };

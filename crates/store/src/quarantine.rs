@@ -3,17 +3,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checksum::crc32c;
 use crate::disk::{Disk, OpenMode, read_exact_at};
 use crate::fault::Fault;
 
-/// Moves the file at `path` into the folder `quarantine` (created when missing) and returns its new path: its old name with a
-/// number behind. The move is durable when this returns.
+/// Longest name before numbers and positions are added: file systems take 255 bytes.
+const NAME_BYTES_MAX: usize = 180;
+
+/// Moves the file at `path` into the folder `quarantine` (created when missing) and returns its new path: the old one with
+/// `~` between its parts and a number behind. The move is durable when this returns.
 ///
 /// # Errors
 /// What the disk says.
 pub fn quarantine_file(disk: &dyn Disk, quarantine: &Path, path: &Path) -> Result<PathBuf, Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let target = free_name(disk, quarantine, &name)?;
+    let target = free_name(disk, quarantine, &kept_name(quarantine, path))?;
     disk.rename(path, &target).map_err(Fault::rename(&target))?;
     disk.sync_dir(quarantine).map_err(Fault::sync(quarantine))?;
     if let Some(dir) = path.parent() {
@@ -34,7 +37,7 @@ pub fn quarantine_bytes(
     offset: u64,
     length: u64,
 ) -> Result<PathBuf, Fault> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = kept_name(quarantine, path);
     let target = quarantine.join(format!("{name}.{offset}-{}", offset.saturating_add(length)));
     disk.create_dir_all(quarantine)
         .map_err(Fault::create(quarantine))?;
@@ -50,6 +53,28 @@ pub fn quarantine_bytes(
     read_exact_at(&*file, &mut bytes, offset).map_err(Fault::read(path))?;
     crate::disk::write_file_atomically(disk, &target, &bytes).map_err(Fault::write(&target))?;
     Ok(target)
+}
+
+/// The name under which a file is kept: its path under the folder that `quarantine` is in, with `~` between the parts, so that it
+/// says where the file was. Of a path that is too long for a name the end stays, behind a checksum of all of it.
+fn kept_name(quarantine: &Path, path: &Path) -> String {
+    let root = quarantine.parent().unwrap_or(quarantine);
+    let parts: Vec<_> = path
+        .strip_prefix(root)
+        .unwrap_or(path)
+        .iter()
+        .map(|part| part.to_string_lossy())
+        .collect();
+    let name = parts.join("~").replace('/', "");
+    if name.len() <= NAME_BYTES_MAX {
+        return name;
+    }
+    let mut at = name.len() - NAME_BYTES_MAX;
+    while !name.is_char_boundary(at) {
+        at += 1;
+    }
+    let end = name.get(at..).unwrap_or_default();
+    format!("{:08x}~{end}", crc32c(name.as_bytes()))
 }
 
 fn free_name(disk: &dyn Disk, quarantine: &Path, name: &str) -> Result<PathBuf, Fault> {
@@ -83,6 +108,28 @@ mod tests {
         let disk = disk.crash(0);
         assert_eq!(read_file(&disk, Path::new("/quarantine/x.1")).unwrap(), [1]);
         assert_eq!(read_file(&disk, Path::new("/quarantine/x.2")).unwrap(), [2]);
+    }
+
+    #[test]
+    fn names_say_where_a_file_was() {
+        let check = |path: &str, expected: &str| {
+            assert_eq!(
+                kept_name(Path::new("/s/quarantine"), Path::new(path)),
+                expected
+            );
+        };
+        check("/s/manifest.a", "manifest.a");
+        check("/s/$G/streams/S/1.seg", "$G~streams~S~1.seg");
+        check("/s/$G/streams/T/1.seg", "$G~streams~T~1.seg");
+        let long = |stream: char| {
+            let stream = stream.to_string().repeat(200);
+            kept_name(
+                Path::new("/s/quarantine"),
+                &Path::new("/s").join(stream).join("c.state"),
+            )
+        };
+        assert!(long('a').len() <= 200 && long('a').ends_with("~c.state"));
+        assert_ne!(long('a'), long('b'));
     }
 
     #[test]

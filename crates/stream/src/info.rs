@@ -1,8 +1,8 @@
 //! What a stream and its consumers say about themselves.
 
 use everjet_api::{
-    ConsumerInfo, SequenceInfo, StreamInfo, StreamInfoRequest, StreamState as Counters,
-    add_level_metadata,
+    ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamInfoRequest,
+    StreamState as Counters, add_level_metadata,
 };
 use everjet_consumer::{Consumer, Dispatcher, Position};
 use everjet_values::{StreamSequence, Timestamp};
@@ -11,6 +11,9 @@ use crate::state::StreamState;
 
 /// Most deleted sequences that are listed.
 const DELETED_MAX: usize = 1 << 20;
+
+/// Most damaged sequences that are listed.
+const LOST_MAX: usize = 10_000;
 
 /// What the stream says about itself, besides what only the server knows.
 pub(crate) fn stream(
@@ -49,6 +52,13 @@ fn counters(state: &StreamState, request: &StreamInfoRequest) -> Counters {
         consumer_count: state.consumers.len() as u64,
         ..Counters::default()
     };
+    let lost = state.store.lost(LOST_MAX);
+    if lost.bytes > 0 {
+        counters.lost = Some(LostMessages {
+            msgs: lost.sequences,
+            bytes: lost.bytes,
+        });
+    }
     if request.deleted_details {
         counters.deleted = (store.first_sequence.0..=store.last_sequence.0)
             .map(StreamSequence)

@@ -70,7 +70,12 @@ impl Call<'_> {
 
     pub(super) fn stream_names(&mut self) -> Result<Answer, ApiError> {
         let request: StreamNamesRequest = self.body()?;
-        let names = self.host.registry.names(&request.subject);
+        let mut names = self.host.registry.names(&request.subject);
+        if request.subject.is_empty() {
+            // Nobody knows the subjects of a stream that cannot be read; its name is taken all the same.
+            names.extend(self.host.registry.all_offline().into_keys());
+            names.sort_unstable();
+        }
         let (page, streams) = page(names, request.offset, NAMES_PAGE_LIMIT);
         Ok(self.answer(StreamNamesResponse { page, streams }))
     }
@@ -83,7 +88,12 @@ impl Call<'_> {
             .iter()
             .filter_map(|name| self.info_of(name, &StreamInfoRequest::default()))
             .collect();
-        Ok(self.answer(StreamListResponse { page, streams }))
+        let offline = self.host.registry.all_offline();
+        Ok(self.answer(StreamListResponse {
+            page,
+            streams,
+            offline,
+        }))
     }
 
     pub(super) fn stream_info(&mut self, name: &str) -> Result<Answer, ApiError> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use everjet_jetstream::OsDisk;
+use everjet_jetstream::{HealthStatus, OsDisk};
 use everjet_routing::{ConnectionId, Destination, OutBatch, Piece, Sink, Subscription};
 use everjet_store::ManifestStore;
 use serde_json::json;
@@ -208,6 +208,17 @@ fn a_damaged_record_takes_its_stream_offline_until_it_is_deleted() {
             .any(|line| line.contains("stream S is offline")),
         "{errors:?}"
     );
+    let list = rig.ask("$JS.API.STREAM.LIST", "");
+    let why = list["offline"]["S"].as_str().unwrap_or_default();
+    assert!(why.contains("is missing"), "{list}");
+    assert_eq!(rig.stream_names(), json!(["S", "T"]));
+    let health = rig.health();
+    assert_eq!(health.status, HealthStatus::Degraded);
+    let reason = |text| health.reasons.iter().any(|reason| reason.contains(text));
+    assert!(
+        reason("stream S is offline") && reason("the journal is damaged"),
+        "{health:?}"
+    );
     assert_eq!(rig.store("t.x", "next"), 2);
 
     // Kept over further starts, until somebody decides.
@@ -222,4 +233,115 @@ fn a_damaged_record_takes_its_stream_offline_until_it_is_deleted() {
     assert_eq!(rig.store("s.x", "new"), 1);
     let mut rig = rig.killed();
     assert_eq!(rig.stream_names(), json!(["S", "T"]));
+}
+
+/// Flips a bit of the only place below `folder` where files that end in `ending` hold `text`.
+fn rot(folder: &Path, ending: &str, text: &str) {
+    let mut hits = 0;
+    for path in files(folder, ending) {
+        let mut bytes = fs::read(&path).unwrap();
+        let found = bytes
+            .windows(text.len())
+            .position(|window| window == text.as_bytes());
+        if let Some(at) = found {
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            hits += 1;
+        }
+    }
+    assert_eq!(hits, 1, "{text} is in one file");
+}
+
+#[test]
+fn a_message_that_rotted_is_said_to_be_damaged_everywhere_until_it_is_removed() {
+    let mut rig = Rig::with_stream();
+    for number in 1..=3 {
+        rig.store("s.x", format!("marked-{number}"));
+    }
+    let created = rig.ask(
+        "$JS.API.CONSUMER.CREATE.S.c",
+        consumer_config("c", "explicit"),
+    );
+    assert_eq!(error_of(&created), None, "{created}");
+    assert_eq!(rig.health().status, HealthStatus::Ok);
+    rig.stop();
+    // The index file still tells where everything is: only a look at the message shows it.
+    rot(rig.folder(), ".seg", "marked-2");
+    let mut rig = rig.started_again();
+    let answer = rig.ask("$JS.API.STREAM.MSG.GET.S", r#"{"seq":2}"#);
+    let description = answer["error"]["description"].as_str().unwrap_or_default();
+    assert!(description.contains("message 2 is damaged in"), "{answer}");
+    assert_eq!(rig.subject_of(1).as_deref(), Ok("s.x"));
+    assert_eq!(rig.subject_of(2), Err(10_051), "said again, reported once");
+
+    assert_eq!(rig.state()["lost"]["msgs"], json!([2]));
+    let health = rig.health();
+    assert_eq!(health.status, HealthStatus::Degraded);
+    assert!(
+        health.reasons[0].contains("sequence 2 cannot be read"),
+        "{health:?}"
+    );
+    let advisories = rig.inbox.all("$JS.EVENT.ADVISORY.STREAM.DAMAGED.S");
+    assert_eq!(advisories.len(), 1, "{advisories:?}");
+    assert_eq!(
+        advisories[0]["type"],
+        "io.everjet.jetstream.advisory.v1.stream_damaged"
+    );
+    assert_eq!(advisories[0]["stream"], "S");
+    assert_eq!(advisories[0]["sequences"], json!([2, 2]));
+    let said = rig.log.errors();
+    assert_eq!(said.len(), 1, "{said:?}");
+
+    let deleted = rig.ask(
+        "$JS.API.STREAM.MSG.DELETE.S",
+        r#"{"seq":2,"no_erase":true}"#,
+    );
+    assert_eq!(deleted["success"], true, "{deleted}");
+    assert_eq!(rig.state()["lost"], json!(null));
+    assert_eq!(rig.health().status, HealthStatus::Ok);
+}
+
+#[test]
+fn a_consumer_passes_over_a_message_that_rotted_and_reports_it() {
+    let mut rig = Rig::with_stream();
+    for number in 1..=3 {
+        rig.store("s.x", format!("marked-{number}"));
+    }
+    let created = rig.ask(
+        "$JS.API.CONSUMER.CREATE.S.c",
+        consumer_config("c", "explicit"),
+    );
+    assert_eq!(error_of(&created), None, "{created}");
+    rig.stop();
+    rot(rig.folder(), ".seg", "marked-1");
+    let mut rig = rig.started_again();
+    // The first one there is to get is the second.
+    consume(&mut rig);
+    let info = rig.ask("$JS.API.CONSUMER.INFO.S.c", "");
+    assert_eq!(info["ack_floor"]["stream_seq"], 2, "{info}");
+    assert_eq!(info["num_pending"], 1, "{info}");
+    assert_eq!(rig.health().status, HealthStatus::Degraded);
+    assert!(rig.log.errors()[0].contains("sequence 1 cannot be read"));
+}
+
+#[test]
+fn damage_found_by_the_start_is_in_health_and_stream_info() {
+    let mut rig = Rig::with_stream();
+    for number in 1..=3 {
+        rig.store("s.x", format!("marked-{number}"));
+    }
+    rig.stop();
+    rot(rig.folder(), ".seg", "marked-2");
+    for index in files(rig.folder(), ".idx") {
+        fs::remove_file(index).unwrap();
+    }
+    let mut rig = rig.started_again();
+    assert_eq!(rig.state()["lost"]["msgs"], json!([2]));
+    let health = rig.health();
+    assert_eq!(health.status, HealthStatus::Degraded);
+    assert_eq!(health.reasons.len(), 1, "{health:?}");
+    // With the stream goes what was lost of it.
+    let deleted = rig.ask("$JS.API.STREAM.DELETE.S", "");
+    assert_eq!(deleted["success"], true, "{deleted}");
+    assert_eq!(rig.health().status, HealthStatus::Ok);
 }

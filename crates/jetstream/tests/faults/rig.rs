@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everjet_jetstream::{
-    JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
+    Health, JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
 use everjet_values::SeededEntropy;
@@ -94,6 +94,8 @@ impl Rig {
         let (inbox, log) = (Arc::<Inbox>::default(), Arc::<Log>::default());
         let sink = Sink::Local(Arc::clone(&inbox) as _);
         account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
+        let sink = Sink::Local(Arc::clone(&inbox) as _);
+        account.subscribe(Arc::new(Subscription::new(b"$JS.EVENT.>", None, b"", sink)));
         let config = JetStreamConfig {
             store_dir: folder.path().to_owned(),
             sync,
@@ -222,6 +224,11 @@ impl Rig {
 
     pub(crate) fn stream_count(&self) -> usize {
         self.jetstream.as_ref().expect("running").stream_count()
+    }
+
+    /// How JetStream says it is.
+    pub(crate) fn health(&self) -> Health {
+        self.jetstream.as_ref().expect("running").health()
     }
 
     fn publish_for(&mut self, subject: &str, reply: &str, payload: &[u8]) {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use everjet_server::{Server, ServerError, SubjectMapping, SyncPolicy, TlsOptions};
+use everjet_server::{HealthStatus, Server, ServerError, SubjectMapping, SyncPolicy, TlsOptions};
 
 /// A bare client: what is sent and the lines that come back.
 struct Client<Stream> {
@@ -290,4 +290,20 @@ fn messages_of_clients_are_mapped_as_the_builder_says() {
     client.send("SUB > 1\r\nPUB orders.new.eu 0\r\n\r\n");
     assert_eq!(client.line(), "MSG eu.orders.new 1 0");
     server.stop();
+}
+
+#[test]
+fn health_is_ok_until_the_server_stops() {
+    let store = tempfile::tempdir().expect("a temporary directory can be made");
+    let server = Server::builder()
+        .without_listener()
+        .jetstream(store.path())
+        .start()
+        .expect("it starts");
+    assert_eq!(server.health().status, HealthStatus::Ok);
+    assert!(server.damage().is_empty());
+    server.stop();
+    let health = server.health();
+    assert_eq!(health.status, HealthStatus::Down);
+    assert_eq!(health.reasons, ["the server stops or has stopped"]);
 }

@@ -9,6 +9,7 @@
 
 mod chunks;
 mod compact;
+mod damage;
 mod file_id;
 mod load;
 mod message;
@@ -25,6 +26,7 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod verify;
 mod writes;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -38,16 +40,19 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
+use damage::KnownDamage;
 use file_id::FileId;
 use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
 pub use compact::{Compacted, Compaction, CompactionError};
+pub use damage::LostMessages;
 pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
+pub use verify::{CheckedSegment, SegmentCheck, index_problem};
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
@@ -76,6 +81,7 @@ pub struct StreamStore {
     reader: Reader,
     /// Files that no segment owns any more.
     obsolete: BTreeSet<FileId>,
+    damage: KnownDamage,
     /// As of the last take.
     saved: SavedSegments,
     /// A segment was dropped or rewritten since the last take.
@@ -140,6 +146,7 @@ impl StreamStore {
             tail: VecDeque::new(),
             tail_bytes: 0,
             reader: Reader::default(),
+            damage: KnownDamage::default(),
             obsolete: BTreeSet::new(),
             saved: SavedSegments::default(),
             dropped: false,

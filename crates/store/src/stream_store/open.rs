@@ -9,6 +9,7 @@ use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
+use super::damage::KnownDamage;
 use super::file_id::{FileId, index_path, segment_path};
 use super::load::{Loaded, Loader};
 use super::segment::Segment;
@@ -70,6 +71,7 @@ impl StreamStore {
         store.first = store.next_live(0);
         store.may_compact = true;
         store.saved = saved.clone();
+        store.damage = KnownDamage::opened_with(&report.damaged);
         Ok((store, report))
     }
 

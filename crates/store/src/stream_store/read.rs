@@ -13,7 +13,7 @@ use super::file_id::segment_path;
 use super::message::{MessageView, ReadError, StoredMessage};
 use super::reader::ReadFailure;
 use super::segment::Segment;
-use super::{Files, StreamStore};
+use super::{Damage, Files, StreamStore};
 
 impl StreamStore {
     /// Reads a message: from memory, or from its file, where its checksum must hold.
@@ -131,7 +131,7 @@ impl StreamStore {
     }
 
     /// The segment and slot of a message.
-    fn locate(&self, sequence: StreamSequence) -> Result<(&Segment, usize), ReadError> {
+    pub(super) fn locate(&self, sequence: StreamSequence) -> Result<(&Segment, usize), ReadError> {
         let at = self
             .segment_of(sequence.0)
             .and_then(|at| self.segments.get(at));
@@ -165,7 +165,9 @@ impl StreamStore {
             .read(&**disk, dir, segment.id(), range, segment.written)
         {
             Ok(found) => found,
-            Err(ReadFailure::Missing) => return Err(self.damaged(segment, sequence)),
+            Err(ReadFailure::Missing) => {
+                return Err(self.found_damaged(segment, sequence, range, "the bytes are gone"));
+            }
             Err(ReadFailure::Fault(fault)) => return Err(ReadError::Fault(fault)),
         };
         let length = (range.1 - range.0) as usize;
@@ -179,9 +181,30 @@ impl StreamStore {
             Some(fields) => Ok(stored(&chunk, at, &fields.message)),
             None => {
                 self.reader.forget(segment.id());
-                Err(self.damaged(segment, sequence))
+                Err(self.found_damaged(segment, sequence, range, "no valid record"))
             }
         }
+    }
+
+    /// A message that was sound when the store was opened, or was not looked at since.
+    fn found_damaged(
+        &self,
+        segment: &Segment,
+        sequence: StreamSequence,
+        (from, to): (u32, u32),
+        what: &'static str,
+    ) -> ReadError {
+        let error = self.damaged(segment, sequence);
+        if let ReadError::Damaged { file, .. } = &error {
+            self.note_damage(Damage {
+                file: file.clone(),
+                offset: u64::from(from),
+                length: u64::from(to - from),
+                sequences: Some((sequence, sequence)),
+                what,
+            });
+        }
+        error
     }
 
     fn damaged(&self, segment: &Segment, sequence: StreamSequence) -> ReadError {

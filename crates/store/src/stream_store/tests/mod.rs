@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod model;
 mod random;
+mod verify;
 mod writes;
 
 use std::path::Path;
