@@ -7,6 +7,7 @@
 //! Which executable is tested is decided by the environment, see [`executable`].
 #![forbid(unsafe_code)]
 
+pub mod endurance;
 pub mod executable;
 mod jetstream;
 mod pki;

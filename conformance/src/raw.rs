@@ -11,6 +11,8 @@ use crate::TlsClient;
 /// How long a test waits for bytes that must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+const INTRODUCTION: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":0,\"headers\":true,\"no_responders\":true}\r\nPING\r\n";
+
 /// A raw connection to a server on loopback.
 pub struct RawClient {
     stream: Stream,
@@ -110,6 +112,10 @@ impl RawClient {
             Ok(stream) => stream,
             Err(error) => panic!("127.0.0.1:{port}: {error}"),
         };
+        Self::over(stream)
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream
             .set_nodelay(true)
             .expect("a fresh socket takes options");
@@ -133,12 +139,24 @@ impl RawClient {
         client
     }
 
+    /// As [`Self::ready`], for a server that may be gone.
+    ///
+    /// # Errors
+    /// Nobody listens there, or the connection ends before the `PONG`.
+    pub fn try_ready(port: u16) -> std::io::Result<Self> {
+        let mut client = Self::over(TcpStream::connect(("127.0.0.1", port))?);
+        let _info = client.try_line()?;
+        client.try_send(INTRODUCTION)?;
+        match client.try_line()?.as_str() {
+            "PONG" => Ok(client),
+            other => Err(std::io::Error::other(format!("{other:?} for a PONG"))),
+        }
+    }
+
     /// Sends `CONNECT` with headers and no-responders, and waits for the `PONG`.
     #[track_caller]
     pub fn introduce(&mut self) {
-        self.send(
-            b"CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":0,\"headers\":true,\"no_responders\":true}\r\nPING\r\n",
-        );
+        self.send(INTRODUCTION);
         assert_eq!(self.line(), "PONG");
     }
 

@@ -4,6 +4,7 @@
 mod clients;
 mod instructions;
 mod process;
+mod rig;
 mod test;
 mod tidy;
 
@@ -20,6 +21,10 @@ usage: cargo xtask COMMAND
   instructions [--record]     counts the instructions of the hot paths under valgrind and compares them with
                               bench/instructions.txt (--record: writes them there)
   conformance PATH [ARGS]     runs the black-box suites that nats-server must pass too against the nats-server at PATH
+  power [--cuts N] [--seconds MAX] [--seed N] [--server PATH]
+                              cuts the power under load and compares what is served then with what was acknowledged; needs root
+  soak [--minutes N] [--seed N] [--server PATH]
+                              mixed load and kill -9 every few seconds, with the same comparison; 30 minutes if nothing is said
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
         ["conformance", reference, rest @ ..] => {
             test::conformance(&root, Path::new(reference), rest)
         }
+        [command @ ("power" | "soak"), rest @ ..] => rig::run(&root, command, rest),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
             Ok(())

@@ -80,8 +80,6 @@ pub(crate) struct Host {
     pub(crate) findings: Arc<Findings>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
-    /// A stream is neither served nor surely deleted: the journal is not given back before the next start.
-    holds_journal: AtomicBool,
     /// Keeps other servers away; given back by a stop, whoever still remembers parts of this.
     lock: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
 }
@@ -210,7 +208,6 @@ impl JetStream {
             findings,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
-            holds_journal: AtomicBool::new(false),
             lock: Mutex::new(Some(storage.lock)),
             seams,
         });
@@ -375,7 +372,7 @@ impl Host {
     ///
     /// # Errors
     /// Why the deletion could not be made durable. The stream is not served any more all the same: its deletion may still become
-    /// durable, so it must not acknowledge anything. If it does not, the stream is back after the next start.
+    /// durable, so it must not acknowledge anything. It is offline until that is known, which is after the next start.
     pub(crate) fn delete(&self, actor: &Arc<StreamActor>, turn: &mut Turn) -> Result<(), String> {
         let mut checkpointer = self.checkpointer.lock();
         if actor.is_on_disk() && self.commit.is_stuck() {
@@ -389,8 +386,14 @@ impl Host {
         let mut batch = JournalBatch::default();
         record_stream_deleted(&mut batch, actor.id);
         if let Err(why) = self.commit.commit_and_wait(&mut batch) {
-            // No checkpoint takes this stream any more, so the journal has to keep what it has of it.
-            self.holds_journal.store(true, Ordering::Release);
+            // No checkpoint takes this stream any more: offline, it makes the journal keep what it has of it. Nor is it gone, which
+            // is what a client would read from "not found".
+            self.registry.add_offline(OfflineStream {
+                id: actor.id,
+                account: self.registry.account().name().to_owned(),
+                name: actor.name.to_string(),
+                why: format!("its deletion is not certain before a restart: {why}"),
+            });
             return Err(why);
         }
         checkpointer.forget(actor.id);
@@ -436,7 +439,7 @@ impl Host {
 
     /// Whether checkpoints may give journal files back.
     pub(crate) fn may_release_journal(&self) -> bool {
-        !self.holds_journal.load(Ordering::Acquire) && !self.registry.has_offline()
+        !self.registry.has_offline()
     }
 
     pub(crate) fn next_stream_id(&self) -> StreamId {

@@ -44,6 +44,26 @@ fn publishes_are_refused_and_reads_answered() {
 }
 
 #[test]
+fn a_stream_whose_deletion_could_not_be_synced_is_offline_and_not_gone() {
+    let mut rig = Rig::with_stream();
+    rig.store("s.durable", "m");
+    fail_syncs(&rig);
+    for attempt in 0..2 {
+        let refused = rig.ask("$JS.API.STREAM.DELETE.S", "");
+        assert_eq!(error_of(&refused), Some(10_077), "{attempt}: {refused}");
+        let info = rig.ask("$JS.API.STREAM.INFO.S", "");
+        assert_eq!(error_of(&info), Some(10_194), "{attempt}: {info}");
+    }
+    rig.stop();
+    let mut rig = rig.started_again();
+    // It was written, and whether that is on the disk only the next start can tell. Both are fine, half of a stream is not.
+    match rig.stream_count() {
+        0 => assert_eq!(rig.subject_of(1), Err(10_059)),
+        _ => assert_eq!(rig.subject_of(1).as_deref(), Ok("s.durable")),
+    }
+}
+
+#[test]
 fn it_is_logged_once_and_not_with_every_look() {
     let mut rig = Rig::with_stream();
     let lines = rig.log.len();
