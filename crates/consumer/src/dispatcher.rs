@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use everjet_api::{AckPolicy, AckSubject};
-use everjet_store::{ReadError, StoredMessage, StreamStore, SubjectSet};
+use everjet_store::{ColdRead, Lookup, ReadError, StoredMessage, StreamStore, SubjectSet};
 use everjet_subject::SubjectId;
 use everjet_values::{StreamSequence, Timestamp};
 
@@ -42,8 +42,8 @@ pub struct Turn<'a> {
     pub budget: usize,
     /// Nothing more is delivered when `sends` has reached this size; a turn stays short with large messages, too.
     pub bytes_max: usize,
-    /// Whether the disk may be read.
-    pub may_read: bool,
+    /// What has to be read from disk before the poll can go on, see [`Progress::NeedsDisk`].
+    pub cold: &'a mut Vec<ColdRead>,
 }
 
 /// Why a poll came to its end.
@@ -55,7 +55,7 @@ pub enum Progress {
     Idle,
     /// The budget is used up.
     More,
-    /// The next message has to be read from disk.
+    /// The next message is on disk, and how to read it is in [`Turn::cold`]: call again when that was admitted to the store.
     NeedsDisk,
 }
 
@@ -69,6 +69,8 @@ pub struct Dispatcher {
     count: Option<Count>,
     redelivery: Redelivery,
     receiver: Receiver,
+    /// The message that was delivered last: who goes on from there reads in order.
+    read_last: Option<StreamSequence>,
     /// When somebody last wanted something of this consumer.
     active_at: Timestamp,
     /// When to look for interest, for activity, or at the disk again.
@@ -117,6 +119,7 @@ impl Dispatcher {
             count: None,
             redelivery: Redelivery::of(consumer.state.pending()),
             receiver,
+            read_last: None,
             active_at: now,
             check_at: None,
             ack_reply: Vec::new(),
@@ -235,11 +238,13 @@ impl Dispatcher {
             if turn.budget == 0 || turn.sends.size() >= turn.bytes_max {
                 return Progress::More;
             }
-            if !turn.may_read && !turn.store.is_resident(sequence) {
-                return Progress::NeedsDisk;
-            }
-            match turn.store.get(sequence) {
-                Ok(message) => {
+            match turn.store.lookup(sequence, self.read_last) {
+                Ok(Lookup::Cold(read)) => {
+                    turn.cold.push(read);
+                    return Progress::NeedsDisk;
+                }
+                Ok(Lookup::Ready(message)) => {
+                    self.read_last = Some(sequence);
                     if !self.deliver(consumer, turn, message, delivered) {
                         return Progress::Idle;
                     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use everjet_api::{AckSubject, ApiCall, parse_api_subject};
 use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
-use everjet_store::StreamId;
+use everjet_store::{ColdRead, Fetched, Lookup, StreamId};
 use everjet_stream::{Effects, Output, Polled, Publish, Reads, Stream};
 use everjet_values::{Clock, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
@@ -24,7 +24,7 @@ use crate::render::{self, Refusal};
 use crate::timers::Timers;
 use crate::usage::Usage;
 
-/// Messages one run delivers on a reactor or commit thread before it hands the stream to a helper.
+/// Messages one run delivers before it hands the stream to a helper.
 const DELIVERIES_PER_RUN: usize = 4096;
 /// Bytes of messages that may wait for a stream that somebody else runs.
 const MAILBOX_BYTES_MAX: u64 = 64 << 20;
@@ -33,6 +33,8 @@ const ROUNDS_MAX: u32 = 16;
 /// Batches whose memory a stream keeps, and the most bytes each may have held.
 const SPARES_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 256 << 10;
+/// Rounds of reading and delivering after which a reader thread turns to another stream.
+const READS_PER_JOB: usize = 16;
 /// Messages one call of the machine delivers.
 const DELIVERIES_PER_POLL: usize = 512;
 
@@ -41,6 +43,8 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) commit: Option<Arc<Commit>>,
     pub(crate) helpers: Arc<Helpers>,
+    /// For reading what is on disk only: helpers do not wait behind a slow disk.
+    pub(crate) readers: Arc<Helpers>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) usage: Arc<Usage>,
     /// What is damaged.
@@ -69,6 +73,8 @@ struct State {
     submitted: StreamSequence,
     /// Bytes that the stream has added to the usage of all.
     bytes: u64,
+    /// A reader thread works for the stream, and looks for more to read before it leaves.
+    is_read_for: bool,
     /// The stream was deleted; what still arrives is dropped.
     gone: bool,
 }
@@ -117,20 +123,13 @@ impl Post {
     }
 }
 
-/// Whether the stream needs another run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Done,
-    HandOver,
-}
-
-/// Where a run happens.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// On a thread that must not wait for a disk.
-    Reactor,
-    /// On a thread that may.
-    Helper,
+/// What the stream needs after a run.
+#[derive(Clone, Copy)]
+struct Next {
+    /// Another run, elsewhere.
+    hand_over: bool,
+    /// Somebody who reads for it.
+    read: bool,
 }
 
 impl StreamActor {
@@ -157,6 +156,7 @@ impl StreamActor {
                 posts: Vec::new(),
                 submitted: StreamSequence::ZERO,
                 bytes: 0,
+                is_read_for: false,
                 gone: false,
             }),
             scheduled: AtomicI64::new(i64::MAX),
@@ -222,11 +222,31 @@ impl StreamActor {
             let State { stream, output, .. } = &mut *state;
             work(stream, now, output)
         });
-        let next = self.step(&mut state, turn, Place::Helper);
+        let next = self.step(&mut state, turn);
         drop(state);
         self.after_step(next, turn);
-        self.run(turn, Place::Helper);
+        self.run(turn);
         result
+    }
+
+    /// As [`StreamActor::with`], for work that may need what is on disk: it is read while the stream goes on, and then `work` runs
+    /// again.
+    pub(crate) fn with_reads<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        mut work: impl FnMut(&mut Stream, Timestamp, &mut Output) -> Lookup<T>,
+    ) -> Option<T> {
+        let mut fetched: Vec<Fetched> = Vec::new();
+        loop {
+            let looked = self.with(turn, |stream, now, output| {
+                stream.store().admit(fetched.iter().cloned());
+                work(stream, now, output)
+            })?;
+            match looked {
+                Lookup::Ready(result) => return Some(result),
+                Lookup::Cold(read) => fetched.push(read.run()),
+            }
+        }
     }
 
     /// Lets go of the machine for good: the server stops.
@@ -303,7 +323,7 @@ impl StreamActor {
             // Messages that cause each other would keep this thread for ever.
             self.hand_over();
         } else {
-            self.run(turn, Place::Reactor);
+            self.run(turn);
         }
     }
 
@@ -317,7 +337,7 @@ impl StreamActor {
     }
 
     /// Runs the machine until its mailbox is empty, unless somebody else is running it.
-    fn run(self: &Arc<Self>, turn: &mut Turn, place: Place) {
+    fn run(self: &Arc<Self>, turn: &mut Turn) {
         loop {
             if self.mailbox.lock().is_empty() {
                 return;
@@ -325,7 +345,7 @@ impl StreamActor {
             let Some(mut state) = self.state.try_lock() else {
                 return;
             };
-            let next = self.step(&mut state, turn, place);
+            let next = self.step(&mut state, turn);
             drop(state);
             self.after_step(next, turn);
         }
@@ -336,9 +356,47 @@ impl StreamActor {
         if let Some(commit) = self.commit() {
             commit.drive(turn);
         }
-        if next == Next::HandOver {
+        if next.hand_over {
             self.hand_over();
         }
+        if next.read {
+            self.read_away();
+        }
+    }
+
+    /// Lets a reader thread read what is wanted and deliver it.
+    fn read_away(self: &Arc<Self>) {
+        let actor = Arc::clone(self);
+        let job = Box::new(move |turn: &mut Turn| actor.read_on(turn));
+        self.surroundings.readers.run(job);
+    }
+
+    /// Reads what is wanted, without the stream's lock, and lets the stream go on with it, as long as there is more to read; then
+    /// others have their turn.
+    fn read_on(self: &Arc<Self>, turn: &mut Turn) {
+        let mut state = self.state.lock();
+        for _ in 0..READS_PER_JOB {
+            let reads = state.stream.take_reads();
+            if reads.is_empty() || state.gone {
+                state.is_read_for = false;
+                return;
+            }
+            drop(state);
+            let fetched = reads.iter().map(ColdRead::run).collect();
+            state = self.state.lock();
+            if state.stream.admit(fetched) {
+                self.mailbox.lock().push(Post::Look);
+            }
+            let next = self.step(&mut state, turn);
+            drop(state);
+            self.after_step(next, turn);
+            self.run(turn);
+            // What goes to receivers inside the server would gather until the job ends.
+            turn.flush();
+            state = self.state.lock();
+        }
+        drop(state);
+        self.read_away();
     }
 
     /// Lets a helper thread go on where a bounded run stopped.
@@ -350,12 +408,11 @@ impl StreamActor {
         self.surroundings.helpers.run(Box::new(move |turn| {
             actor.handed_over.store(false, Ordering::Release);
             actor.mailbox.lock().push(Post::Look);
-            // Waiting for the stream, so that a reactor that keeps running it cannot keep cold deliveries from happening.
             let mut state = actor.state.lock();
-            let next = actor.step(&mut state, turn, Place::Helper);
+            let next = actor.step(&mut state, turn);
             drop(state);
             actor.after_step(next, turn);
-            actor.run(turn, Place::Helper);
+            actor.run(turn);
         }));
     }
 
@@ -364,12 +421,7 @@ impl StreamActor {
     }
 
     /// One run: everything in the mailbox, then deliveries, then what came of it.
-    fn step(
-        self: &Arc<Self>,
-        state: &mut MutexGuard<'_, State>,
-        turn: &mut Turn,
-        place: Place,
-    ) -> Next {
+    fn step(self: &Arc<Self>, state: &mut MutexGuard<'_, State>, turn: &mut Turn) -> Next {
         let now = self.surroundings.clock.now();
         let state: &mut State = state;
         std::mem::swap(&mut *self.mailbox.lock(), &mut state.posts);
@@ -385,14 +437,13 @@ impl StreamActor {
             self.keep_batch(post);
         }
         state.posts = posts;
-        let next = if state.gone {
-            Next::Done
-        } else {
-            self.deliver(state, now, turn, place)
-        };
+        let hand_over = !state.gone && self.deliver(state, now, turn);
         self.finish(state, turn);
         self.ask_for_time(state);
-        next
+        state.stream.release_reads();
+        let read = !state.gone && !state.is_read_for && state.stream.wants_reads();
+        state.is_read_for |= read;
+        Next { hand_over, read }
     }
 
     fn take(&self, state: &mut State, now: Timestamp, post: &Post, turn: &mut Turn) {
@@ -497,14 +548,10 @@ impl StreamActor {
         }
     }
 
-    fn deliver(&self, state: &mut State, now: Timestamp, turn: &mut Turn, place: Place) -> Next {
+    /// Delivers what is in memory. Returns whether there is more of it than fits in one run.
+    fn deliver(&self, state: &mut State, now: Timestamp, turn: &mut Turn) -> bool {
         let account = &self.account;
         let mut delivered = 0;
-        let reads = if place == Place::Helper {
-            Reads::Blocking
-        } else {
-            Reads::Resident
-        };
         loop {
             if !self.on_disk {
                 let last = state.stream.store().last_sequence();
@@ -515,15 +562,14 @@ impl StreamActor {
                 &mut |subject| account.has_interest(subject),
                 &mut state.output,
                 DELIVERIES_PER_POLL,
-                reads,
+                Reads::Resident,
             );
             render::send(account, &state.output.sends, turn);
             state.output.sends.clear();
             delivered += DELIVERIES_PER_POLL;
             match polled {
-                Polled::Idle => return Next::Done,
-                Polled::NeedsDisk => return Next::HandOver,
-                Polled::More if delivered >= DELIVERIES_PER_RUN => return Next::HandOver,
+                Polled::Idle | Polled::NeedsDisk => return false,
+                Polled::More if delivered >= DELIVERIES_PER_RUN => return true,
                 Polled::More => {}
             }
         }

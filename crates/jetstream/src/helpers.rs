@@ -1,4 +1,4 @@
-//! Threads for work that may wait for a disk: cold reads, zero-filling, long deliveries. Never more jobs than the bound.
+//! Threads for work that a reactor must not do: what waits for a disk, and long deliveries. Never more jobs than the bound.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ struct Jobs {
     stopping: bool,
 }
 
-/// A small pool. Its queue is bounded by what feeds it: one job per stream, one per spare file.
+/// A small pool. Its queue is bounded by what feeds it: one job per stream, one per spare file, so many API requests.
 #[derive(Default)]
 pub(crate) struct Helpers {
     jobs: Mutex<Jobs>,
@@ -25,16 +25,16 @@ pub(crate) struct Helpers {
 }
 
 impl Helpers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, named after what they are for.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub(crate) fn start(count: usize, seed: u64) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn start(purpose: &str, count: usize, seed: u64) -> std::io::Result<Arc<Self>> {
         let helpers = Arc::new(Self::default());
         for number in 0..count {
             let own = Arc::clone(&helpers);
             let thread = std::thread::Builder::new()
-                .name(format!("helper-{number}"))
+                .name(format!("{purpose}-{number}"))
                 .spawn(move || own.work(&mut Turn::new(seed.wrapping_add(number as u64))))?;
             helpers.threads.lock().push(thread);
         }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
 use everjet_routing::{Account, Sink, Subscription, Turn};
-use everjet_store::{Disk, JournalBatch, StreamId, StreamStore};
+use everjet_store::{Disk, JournalBatch, StoreMemory, StreamId, StreamStore};
 use everjet_stream::Stream;
 use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
@@ -31,8 +31,10 @@ use crate::report::{Level, Report};
 use crate::timers::Timers;
 use crate::usage::{Usage, UsageLimits};
 
-/// Threads that may wait for a disk.
+/// Threads for long runs and journal files.
 const HELPERS: usize = 2;
+/// Threads that wait for the disk to give old messages: so many reads are under way at once.
+const READERS: usize = 4;
 /// Commit threads: one writes while the other lets effects leave.
 const COMMITTERS: usize = 2;
 
@@ -78,6 +80,8 @@ pub(crate) struct Host {
     pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) findings: Arc<Findings>,
+    /// What the stores of all streams share.
+    pub(crate) memory: Arc<StoreMemory>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
     /// Keeps other servers away; given back by a stop, whoever still remembers parts of this.
@@ -91,6 +95,7 @@ pub struct JetStream {
     housekeeper: Arc<Housekeeper>,
     compactor: Arc<Compactor>,
     helpers: Arc<Helpers>,
+    readers: Arc<Helpers>,
     timers: Arc<Timers>,
     committers: Vec<JoinHandle<()>>,
     subscriptions: Vec<Arc<Subscription>>,
@@ -146,7 +151,8 @@ impl JetStream {
             seams.report.report(*level, text);
         }
         let seed = seams.entropy.next_u64();
-        let helpers = Helpers::start(HELPERS, seed)?;
+        let helpers = Helpers::start("helper", HELPERS, seed)?;
+        let readers = Helpers::start("reader", READERS, seed.wrapping_add(50))?;
         let timers = Timers::start(Arc::clone(&seams.clock), seed.wrapping_add(100))?;
         let (disk, root) = (Arc::clone(&seams.disk), paths.root().to_owned());
         // A disk that cannot be asked is not taken for a full one: the write itself will tell.
@@ -182,6 +188,7 @@ impl JetStream {
             clock: Arc::clone(&seams.clock),
             commit: Some(Arc::clone(&commit)),
             helpers: Arc::clone(&helpers),
+            readers: Arc::clone(&readers),
             timers: Arc::clone(&timers),
             stopping: AtomicBool::new(false),
             usage: Arc::clone(&usage),
@@ -195,6 +202,7 @@ impl JetStream {
             storage.manifest,
         );
         let host = Arc::new(Host {
+            memory: StoreMemory::new(options.memory),
             registry: Arc::new(Registry::new(Arc::clone(account))),
             config: JetStreamConfig {
                 storage: options,
@@ -229,6 +237,7 @@ impl JetStream {
             housekeeper,
             compactor,
             helpers,
+            readers,
             timers,
             committers,
             subscriptions,
@@ -265,6 +274,7 @@ impl JetStream {
         }
         turn.flush();
         self.timers.stop();
+        self.readers.stop();
         self.helpers.stop();
         self.host.commit.stop();
         for thread in self.committers {
@@ -446,7 +456,13 @@ impl Host {
         StreamId(self.next_stream_id.load(Ordering::Relaxed))
     }
 
+    /// The threads that may wait for the disk to give old messages.
+    pub(crate) fn readers(&self) -> &Arc<Helpers> {
+        &self.surroundings.readers
+    }
+
     fn serve(&self, mut stream: Stream, turn: &mut Turn) -> Arc<StreamActor> {
+        stream.store_mut().share(&self.memory);
         stream.lead(self.seams.clock.now());
         let config = stream.config().clone();
         let on_disk = config.storage == Storage::File;

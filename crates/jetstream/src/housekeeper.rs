@@ -206,6 +206,7 @@ impl Housekeeper {
                 actor.set_dirty();
             }
         }
+        self.trim_tails(&actors, turn);
         match published {
             Ok(()) if complete => {
                 if let Err(fault) = host.commit.release_journal(written_before) {
@@ -230,6 +231,20 @@ impl Housekeeper {
         }
         self.unpublished.store(false, Ordering::Relaxed);
         turn.flush();
+    }
+
+    /// Keeps what is in memory of messages on disk within its bound. Only here does it grow, with each checkpoint.
+    fn trim_tails(&self, actors: &[Arc<StreamActor>], turn: &mut Turn) {
+        let excess = self.host.memory.tail_excess();
+        if excess.is_empty() {
+            return;
+        }
+        let marks: HashMap<StreamId, u64> = excess.into_iter().collect();
+        for actor in actors {
+            if let Some(mark) = marks.get(&actor.id) {
+                actor.with(turn, |stream, _, _| stream.store_mut().trim_tail(*mark));
+            }
+        }
     }
 
     fn finish(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use everjet_store::{
     Disk, Fault, Journal, JournalOptions, JournalReport, Lsn, Manifest, ManifestStore,
-    StoreOptions, StreamId, foreign_store, quarantine_bytes,
+    MemoryOptions, StoreOptions, StreamId, foreign_store, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -23,8 +23,10 @@ pub(crate) const CONSUMER_MAGIC: &str = "everjet-consumer";
 /// Sizes of a store.
 #[derive(Clone, Debug)]
 pub struct StorageOptions {
-    /// Sizes of segments and caches.
+    /// Sizes of segments, and of what each stream keeps in memory.
     pub store: StoreOptions,
+    /// Sizes of what all streams together keep in memory of what is on disk.
+    pub memory: MemoryOptions,
     /// Sizes of the journal.
     pub journal: JournalOptions,
     /// All streams are checkpointed when this much was written to the journal since the last time. Default 128 MiB. Also bounds
@@ -36,6 +38,7 @@ impl Default for StorageOptions {
     fn default() -> Self {
         Self {
             store: StoreOptions::default(),
+            memory: MemoryOptions::default(),
             journal: JournalOptions::default(),
             checkpoint_bytes: 128 << 20,
         }

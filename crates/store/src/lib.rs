@@ -14,6 +14,7 @@ mod identity;
 mod index;
 mod journal;
 mod manifest;
+mod memory;
 mod overlay_disk;
 mod quarantine;
 mod segment;
@@ -34,13 +35,14 @@ pub use journal::{
     LostRecords, Spare, SpareJob, TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
+pub use memory::{MemoryOptions, MemoryUse, StoreMemory};
 pub use overlay_disk::OverlayDisk;
 pub use quarantine::{quarantine_bytes, quarantine_file};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
-    CheckedSegment, Compacted, Compaction, CompactionError, Damage, LostMessages, MessageView,
-    NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed, SavedSegments, SegmentCheck,
-    SegmentWrites, StoreOptions, StoreState, StoredMessage, StreamStore, SubjectSet,
-    WrittenSegments, index_problem,
+    CheckedSegment, ColdRead, Compacted, Compaction, CompactionError, Damage, Fetched, Lookup,
+    LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed,
+    SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
+    StreamStore, SubjectSet, WrittenSegments, index_problem,
 };

@@ -24,6 +24,7 @@ mod recovery;
 mod requests;
 mod state;
 mod update;
+mod wanted;
 
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;

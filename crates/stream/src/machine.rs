@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everjet_api::StreamConfig;
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
-use everjet_store::{JournalBatch, StreamId, StreamStore};
+use everjet_store::{JournalBatch, Lookup, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::apply::{Applied, Removal};
@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::leader::Leader;
 use crate::output::Output;
 use crate::state::StreamState;
+use crate::wanted::Wanted;
 
 /// Messages that grow too old within this time of each other go together.
 const EXPIRY_STEP: Duration = Duration::from_millis(10);
@@ -35,12 +36,12 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
-/// Whether [`Stream::poll`] may read from disk.
+/// What [`Stream::poll`] does about messages on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
-    /// Only what is in memory: the caller must not block.
+    /// Says what has to be read: [`Stream::take_reads`].
     Resident,
-    /// From disk, too.
+    /// Reads on the spot: for a caller with one thread.
     Blocking,
 }
 
@@ -51,7 +52,7 @@ pub enum Polled {
     Idle,
     /// The budget was used up: call again.
     More,
-    /// The next delivery is on disk: call again with [`Reads::Blocking`] where blocking is fine.
+    /// Nothing, until what somebody waits for was read: [`Stream::take_reads`].
     NeedsDisk,
 }
 
@@ -66,6 +67,7 @@ pub struct Stream {
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
     expiry_not_before: Timestamp,
+    pub(crate) wanted: Wanted,
     /// The entry of the checkpoint this stream came from.
     pub(crate) recovered_at: EntryIndex,
     /// Records that were made when no [`Output`] was at hand.
@@ -115,6 +117,7 @@ impl Stream {
         self.state.dedupe.expire(now, window);
         let Self { state, leader, .. } = self;
         *leader = leader.successor(state.store.last_sequence());
+        self.wanted = Wanted::default();
         for (id, consumer) in &state.consumers {
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
@@ -202,7 +205,9 @@ impl Stream {
             messages: budget,
             bytes_max: out.sends.size() + POLL_BYTES_MAX,
         };
-        let mut on_disk = Vec::new();
+        if reads == Reads::Blocking {
+            self.read_wanted(now, out);
+        }
         let mut more = false;
         // Everybody gets a turn before anybody gets a second one, over several calls if need be.
         for _ in 0..self.leader.ready_len() {
@@ -216,7 +221,8 @@ impl Stream {
             match self.poll_consumer(now, id, interest, out, &mut budget, reads) {
                 Progress::Idle => {}
                 Progress::WantsMessages => self.leader.mark_hungry(id),
-                Progress::NeedsDisk => on_disk.push(id),
+                // It is polled again when that was read.
+                Progress::NeedsDisk => {}
                 Progress::More => {
                     self.leader.mark_ready(id);
                     more = true;
@@ -225,14 +231,12 @@ impl Stream {
             self.leader.schedule(id);
         }
         self.flush(out);
-        for id in &on_disk {
-            self.leader.mark_ready(*id);
-        }
-        // The disk first: whoever reads old messages must not wait until nobody reads new ones.
-        match (on_disk.is_empty(), more) {
-            (false, _) => Polled::NeedsDisk,
-            (true, true) => Polled::More,
-            (true, false) => Polled::Idle,
+        if more {
+            Polled::More
+        } else if self.wants_reads() {
+            Polled::NeedsDisk
+        } else {
+            Polled::Idle
         }
     }
 
@@ -326,6 +330,7 @@ impl Stream {
             state,
             gathered: Gathered::default(),
             expiry_not_before: Timestamp::UNSET,
+            wanted: Wanted::default(),
             recovered_at: EntryIndex::ZERO,
             carried: JournalBatch::default(),
             removals: Vec::new(),
@@ -397,15 +402,27 @@ impl Stream {
         budget: &mut Budget,
         reads: Reads,
     ) -> Progress {
-        self.with_dispatcher(now, id, interest, out, |dispatcher, consumer, turn| {
-            turn.budget = budget.messages;
-            turn.bytes_max = budget.bytes_max;
-            turn.may_read = reads == Reads::Blocking;
-            let progress = dispatcher.poll(consumer, turn);
-            budget.messages = turn.budget;
-            progress
-        })
-        .unwrap_or(Progress::Idle)
+        let progress =
+            self.with_dispatcher(now, id, interest, out, |dispatcher, consumer, turn| {
+                turn.budget = budget.messages;
+                turn.bytes_max = budget.bytes_max;
+                let progress = loop {
+                    let progress = dispatcher.poll(consumer, turn);
+                    if progress != Progress::NeedsDisk || reads == Reads::Resident {
+                        break progress;
+                    }
+                    turn.store.admit(turn.cold.drain(..).map(|read| read.run()));
+                };
+                budget.messages = turn.budget;
+                progress
+            });
+        if progress != Some(Progress::NeedsDisk) {
+            self.wanted.forget(id);
+        }
+        if reads == Reads::Blocking {
+            self.state.store.release_reads();
+        }
+        progress.unwrap_or(Progress::Idle)
     }
 
     fn on_consumer_timer(
@@ -440,6 +457,7 @@ impl Stream {
         let durable = self.leader.durable();
         let dispatcher = self.leader.dispatcher(id)?;
         let consumer = self.state.consumers.get_mut(&id)?;
+        let mut cold = Vec::new();
         let mut turn = Turn {
             now,
             stream: &self.state.config.name,
@@ -450,13 +468,17 @@ impl Stream {
             changes: &mut self.gathered.log,
             budget: 0,
             bytes_max: 0,
-            may_read: false,
+            cold: &mut cold,
         };
-        Some(work(dispatcher, consumer, &mut turn))
+        let result = work(dispatcher, consumer, &mut turn);
+        if let Some(read) = cold.pop() {
+            self.wanted.set_for(id, read);
+        }
+        Some(result)
     }
 
-    /// Removes what is too old.
-    fn expire(&mut self, now: Timestamp, out: &mut Output) {
+    /// Removes what is too old. How old a message is may have to be read first.
+    pub(crate) fn expire(&mut self, now: Timestamp, out: &mut Output) {
         let window = self.state.duplicate_window();
         self.state.dedupe.expire(now, window);
         if self.next_expiry().is_none_or(|at| at > now) {
@@ -465,23 +487,30 @@ impl Stream {
         let age = self.state.config.max_age.as_duration().unwrap_or_default();
         // A message that is exactly as old as allowed goes.
         let oldest = now.minus(age).plus(Duration::from_nanos(1));
-        let keep = self.state.store.first_at_or_after(oldest);
+        let keep = match self.state.store.search_time(oldest) {
+            Lookup::Ready(keep) => keep,
+            Lookup::Cold(read) => {
+                self.wanted.set_for_expiry(read);
+                return;
+            }
+        };
         let through = keep.previous();
         if through >= self.state.store.first_sequence() {
             self.commit(&Command::Expired { through }, out);
-        } else {
+        } else if self.next_expiry().is_some_and(|at| at <= now) {
             // The first message's time cannot be had: do not ask again and again.
             self.expiry_not_before = now.plus(EXPIRY_RETRY);
         }
     }
 
-    /// When to remove what is too old: a little later than the first message is, so that many go together.
+    /// When to remove what is too old: a little later than the first message is, so that many go together. Too early when the
+    /// first message is on disk, whose time is then known within 63 messages.
     fn next_expiry(&self) -> Option<Timestamp> {
         let age = self.state.config.max_age.as_duration()?;
-        if age.is_zero() || self.state.store.messages() == 0 {
+        if age.is_zero() || self.state.store.messages() == 0 || self.wanted.is_for_expiry() {
             return None;
         }
-        let expiry = self.state.store.state().first_time.plus(age);
+        let expiry = self.state.store.first_time().plus(age);
         Some(expiry.plus(EXPIRY_STEP).max(self.expiry_not_before))
     }
 }

@@ -1,13 +1,13 @@
 //! Reading single messages.
 
 use everjet_api::{ApiError, ErrorCode, MsgGetRequest};
-use everjet_store::{ReadError, StoredMessage};
+use everjet_store::{Lookup, ReadError, StoredMessage};
 use everjet_subject::{has_wildcards, is_valid_filter};
 use everjet_values::StreamSequence;
 
 use crate::state::StreamState;
 
-/// The message that a request asks for.
+/// The message that a request asks for, or what has to be read to find it.
 ///
 /// # Errors
 /// [`ErrorCode::BadRequest`] when it asks for none or for several things at once, [`ErrorCode::NoMessageFound`], and
@@ -15,13 +15,19 @@ use crate::state::StreamState;
 pub(crate) fn message(
     state: &StreamState,
     request: &MsgGetRequest,
-) -> Result<StoredMessage, ApiError> {
+) -> Result<Lookup<StoredMessage>, ApiError> {
     check(request)?;
-    let sequence = find(state, request).ok_or_else(|| ErrorCode::NoMessageFound.error())?;
-    state.store.get(sequence).map_err(|error| match error {
-        ReadError::NotFound | ReadError::Deleted => ErrorCode::NoMessageFound.error(),
-        error => ErrorCode::StreamGeneral.because(error),
-    })
+    let sequence = match find(state, request) {
+        Lookup::Ready(found) => found.ok_or_else(|| ErrorCode::NoMessageFound.error())?,
+        Lookup::Cold(read) => return Ok(Lookup::Cold(read)),
+    };
+    state
+        .store
+        .lookup(sequence, None)
+        .map_err(|error| match error {
+            ReadError::NotFound | ReadError::Deleted => ErrorCode::NoMessageFound.error(),
+            error => ErrorCode::StreamGeneral.because(error),
+        })
 }
 
 fn check(request: &MsgGetRequest) -> Result<(), ApiError> {
@@ -42,15 +48,25 @@ fn check(request: &MsgGetRequest) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn find(state: &StreamState, request: &MsgGetRequest) -> Option<StreamSequence> {
+fn find(state: &StreamState, request: &MsgGetRequest) -> Lookup<Option<StreamSequence>> {
     let store = &state.store;
     if !request.last_by_subj.is_empty() {
-        return last(state, request.last_by_subj.as_bytes());
+        return Lookup::Ready(last(state, request.last_by_subj.as_bytes()));
     }
-    let from = match request.start_time {
-        Some(time) => store.first_at_or_after(time),
+    let from = match request.start_time.map(|time| store.search_time(time)) {
+        Some(Lookup::Ready(from)) => from,
+        Some(Lookup::Cold(read)) => return Lookup::Cold(read),
         None => StreamSequence(request.seq),
     };
+    Lookup::Ready(next(state, request, from))
+}
+
+fn next(
+    state: &StreamState,
+    request: &MsgGetRequest,
+    from: StreamSequence,
+) -> Option<StreamSequence> {
+    let store = &state.store;
     if !request.next_by_subj.is_empty() {
         let filter = request.next_by_subj.as_bytes();
         let set = is_valid_filter(filter).then(|| store.select(&[filter]))?;

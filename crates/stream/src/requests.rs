@@ -3,7 +3,7 @@
 use everjet_api::{
     ApiError, ErrorCode, MsgGetRequest, PurgeRequest, StreamConfig, StreamInfo, StreamInfoRequest,
 };
-use everjet_store::StoredMessage;
+use everjet_store::{Lookup, StoredMessage};
 use everjet_subject::is_valid_filter;
 use everjet_values::{StreamSequence, Timestamp};
 
@@ -109,11 +109,11 @@ impl Stream {
     }
 
     /// A message. It may be one that is not durable yet: compare with [`durable`](Self::durable), and let the answer
-    /// wait as an effect. May read from disk.
+    /// wait as an effect. When it, or what says which it is, is on disk: what to read and admit before asking again.
     ///
     /// # Errors
     /// A bad request, or no such message.
-    pub fn message(&self, request: &MsgGetRequest) -> Result<StoredMessage, ApiError> {
+    pub fn message(&self, request: &MsgGetRequest) -> Result<Lookup<StoredMessage>, ApiError> {
         read::message(&self.state, request)
     }
 

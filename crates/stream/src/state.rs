@@ -43,7 +43,7 @@ impl StreamState {
             id,
             config,
             created,
-            last_time: store.state().last_time,
+            last_time: store.last_time(),
             store,
             entry,
             dedupe: Dedupe::default(),

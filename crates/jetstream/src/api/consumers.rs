@@ -6,7 +6,8 @@ use everjet_api::{
     ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse, ErrorCode,
     LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name,
 };
-use everjet_stream::CreateConsumer;
+use everjet_store::Lookup;
+use everjet_stream::{CreateConsumer, Stream};
 use everjet_values::token;
 
 use super::worker::page;
@@ -154,7 +155,12 @@ impl Call<'_> {
             pedantic: request.pedantic,
         };
         let mut created = None;
-        let answer = self.change(&actor, |stream, now, output| {
+        let start = create.config.opt_start_time;
+        let needed = |stream: &Stream| match stream.store().search_time(start?) {
+            Lookup::Cold(read) => Some(read),
+            Lookup::Ready(_) => None,
+        };
+        let answer = self.change_reading(&actor, needed, |stream, now, output| {
             let interest = &mut |subject: &[u8]| account.has_interest(subject);
             let info = stream.create_consumer(now, create, free_name, interest, output)?;
             created = Some((info.name.clone(), info.config.deliver_subject.clone()));

@@ -4,49 +4,56 @@ use std::sync::Arc;
 
 use everjet_api::{ErrorCode, MsgGetRequest, decode_lenient};
 use everjet_routing::{Message, Origin, Turn};
-use everjet_store::{JournalBatch, StoredMessage};
+use everjet_store::{JournalBatch, Lookup, StoredMessage};
 use everjet_wire::HeaderBuilder;
 
-use super::Request;
 use super::worker::no_responders;
+use super::{Answer, Request};
 use crate::host::Host;
 
 /// What every header block begins with when it has no status.
 const VERSION_LINE: &str = "NATS/1.0\r\n";
 
-/// Answers `DIRECT.GET.<stream>[.<subject>]` (ADR-31). Without the stream, or its permission, nobody listens.
+/// Answers `DIRECT.GET.<stream>[.<subject>]` (ADR-31). Without the stream, or its permission, nobody listens. When the message is on
+/// disk and this thread must not wait for that: [`Answer::Later`].
 pub(super) fn get(
     host: &Arc<Host>,
     request: &Request,
-    stream: &str,
-    subject: Option<&str>,
+    (stream, subject): (&str, Option<&str>),
     turn: &mut Turn,
-) {
+    may_wait: bool,
+) -> Answer {
     let allowed = host
         .registry
         .config(stream)
         .is_some_and(|config| config.allow_direct);
     let Some(actor) = host.registry.find(stream).filter(|_| allowed) else {
         no_responders(host, request, turn);
-        return;
+        return Answer::Silence;
     };
     let wanted = match wanted(request, subject) {
         Ok(wanted) => wanted,
         Err(status) => return answer(host, request, &status_block(408, status), b"", turn),
     };
-    let found = actor.with(turn, |stream, _, _| {
-        stream
-            .message(&wanted)
-            .map(|message| (message.sequence > stream.durable(), message))
+    let found = actor.with_reads(turn, |stream, _, _| match stream.message(&wanted) {
+        Ok(Lookup::Cold(read)) if may_wait => Lookup::Cold(read),
+        Ok(Lookup::Cold(_)) => Lookup::Ready(Ok(None)),
+        Ok(Lookup::Ready(message)) => {
+            Lookup::Ready(Ok(Some((message.sequence > stream.durable(), message))))
+        }
+        Err(error) => Lookup::Ready(Err(error)),
     });
     let found = found.unwrap_or_else(|| Err(ErrorCode::NoMessageFound.error()));
     let message = match found {
         // What a power cut could still take back is not shown before it is durable.
-        Ok((true, message)) => match host.commit.commit_and_wait(&mut JournalBatch::default()) {
-            Ok(()) => message,
-            Err(why) => return answer(host, request, &status_block(500, &why), b"", turn),
-        },
-        Ok((false, message)) => message,
+        Ok(None) => return Answer::Later,
+        Ok(Some((true, message))) => {
+            match host.commit.commit_and_wait(&mut JournalBatch::default()) {
+                Ok(()) => message,
+                Err(why) => return answer(host, request, &status_block(500, &why), b"", turn),
+            }
+        }
+        Ok(Some((false, message))) => message,
         Err(error) if error.is(ErrorCode::NoMessageFound) => {
             return answer(
                 host,
@@ -71,7 +78,7 @@ pub(super) fn get(
     } else {
         message_block(stream, &message)
     };
-    answer(host, request, &headers, message.payload(), turn);
+    answer(host, request, &headers, message.payload(), turn)
 }
 
 /// What the request asks for, or the text of status 408.
@@ -100,7 +107,13 @@ fn wanted(request: &Request, subject: Option<&str>) -> Result<MsgGetRequest, &'s
     }
 }
 
-fn answer(host: &Arc<Host>, request: &Request, headers: &[u8], payload: &[u8], turn: &mut Turn) {
+fn answer(
+    host: &Arc<Host>,
+    request: &Request,
+    headers: &[u8],
+    payload: &[u8],
+    turn: &mut Turn,
+) -> Answer {
     if !request.reply.is_empty() {
         let message = Message {
             subject: &request.reply,
@@ -110,6 +123,7 @@ fn answer(host: &Arc<Host>, request: &Request, headers: &[u8], payload: &[u8], t
         };
         turn.publish(host.registry.account(), Origin::SERVER, &message);
     }
+    Answer::Silence
 }
 
 fn status_block(code: u16, text: &str) -> Vec<u8> {

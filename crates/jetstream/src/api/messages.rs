@@ -4,6 +4,7 @@ use everjet_api::{
     ApiError, ErrorCode, MsgDeleteRequest, MsgGetRequest, MsgGetResponse, StoredMessage,
     SuccessResponse,
 };
+use everjet_store::Lookup;
 use everjet_values::StreamSequence;
 
 use super::{Answer, Call};
@@ -14,9 +15,12 @@ impl Call<'_> {
         let actor = self.stream(stream)?;
         // `read` answers then without waiting, but a payload shown must still be there after a crash.
         let unsettled = actor.is_on_disk() && self.nothing_becomes_durable();
-        self.read(&actor, |stream, _| {
+        self.read_cold(&actor, |stream, _| {
             let durable = stream.durable();
-            let message = stream.message(&request)?;
+            let message = match stream.message(&request)? {
+                Lookup::Ready(message) => message,
+                Lookup::Cold(read) => return Ok(Lookup::Cold(read)),
+            };
             if unsettled && message.sequence > durable {
                 let text = format!(
                     "message {} is not durable: the journal failed or is stuck, see the log",
@@ -24,7 +28,7 @@ impl Call<'_> {
                 );
                 return Err(ErrorCode::StreamStoreFailed.because(text));
             }
-            Ok(MsgGetResponse {
+            Ok(Lookup::Ready(MsgGetResponse {
                 message: StoredMessage {
                     subject: String::from_utf8_lossy(message.subject()).into_owned(),
                     seq: message.sequence,
@@ -36,7 +40,7 @@ impl Call<'_> {
                     data: message.payload().to_vec(),
                     time: message.time,
                 },
-            })
+            }))
         })
     }
 

@@ -1,4 +1,5 @@
-//! The JetStream API: requests on `$JS.API.>`, worked off by one thread that may wait for streams and disks.
+//! The JetStream API: requests on `$JS.API.>`, worked off by one thread that may wait for streams. Questions whose answer is on disk
+//! go on to the reader threads, so that a slow disk keeps nobody else's requests waiting.
 //!
 //! Finding who answers, permission to ask, and errors of the envelope are decided once, here and in `worker.rs`; one file for what
 //! concerns streams, one for messages, one for consumers.
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use everjet_api::{ApiError, ErrorCode, ResponseType, render_response};
 use everjet_routing::{Message, Origin, Turn};
+use everjet_store::{ColdRead, Lookup};
 use everjet_stream::{Output, Stream};
 use everjet_values::Timestamp;
 use serde::Serialize;
@@ -47,6 +49,8 @@ enum Answer {
     WithEffects,
     /// There is nothing to say, or it was said.
     Silence,
+    /// The disk has to be waited for: to be asked again by a thread that may.
+    Later,
 }
 
 /// One call being worked on.
@@ -55,6 +59,8 @@ struct Call<'a> {
     request: &'a Request,
     kind: ResponseType,
     turn: &'a mut Turn,
+    /// Whether this thread may wait for the disk to give old messages.
+    may_wait: bool,
 }
 
 impl Call<'_> {
@@ -75,17 +81,33 @@ impl Call<'_> {
         actor: &Arc<StreamActor>,
         work: impl FnOnce(&mut Stream, Timestamp, &mut Output) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
+        self.change_reading(actor, |_| None, work)
+    }
+
+    /// As [`Call::change`], after what `needed` names was read. The stream goes on meanwhile.
+    fn change_reading<T: Serialize>(
+        &mut self,
+        actor: &Arc<StreamActor>,
+        needed: impl Fn(&Stream) -> Option<ColdRead>,
+        work: impl FnOnce(&mut Stream, Timestamp, &mut Output) -> Result<T, ApiError>,
+    ) -> Result<Answer, ApiError> {
         if actor.is_on_disk() && self.host.commit.is_stuck() {
             return Err(ErrorCode::StorageResourcesExceeded.error());
         }
         let (kind, reply) = (self.kind, &self.request.reply);
-        let worked = actor.with(self.turn, |stream, now, output| {
-            let answer = work(stream, now, output)?;
-            output
-                .effects
-                .respond(reply, render_response(kind, Ok(answer)));
-            output.sync_wanted = true;
-            Ok(Answer::WithEffects)
+        let mut work = Some(work);
+        let worked = actor.with_reads(self.turn, |stream, now, output| {
+            if let Some(read) = needed(stream) {
+                return Lookup::Cold(read);
+            }
+            let work = work.take().expect("it is asked for an answer once");
+            Lookup::Ready(work(stream, now, output).map(|answer| {
+                output
+                    .effects
+                    .respond(reply, render_response(kind, Ok(answer)));
+                output.sync_wanted = true;
+                Answer::WithEffects
+            }))
         });
         worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
     }
@@ -99,20 +121,35 @@ impl Call<'_> {
     fn read<T: Serialize>(
         &mut self,
         actor: &Arc<StreamActor>,
-        work: impl FnOnce(&mut Stream, Timestamp) -> Result<T, ApiError>,
+        mut work: impl FnMut(&mut Stream, Timestamp) -> Result<T, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let (kind, reply) = (self.kind, &self.request.reply);
+        self.read_cold(actor, |stream, now| work(stream, now).map(Lookup::Ready))
+    }
+
+    /// As [`Call::read`], for work that may need what is on disk. Where that must not be waited for the answer is to ask again.
+    fn read_cold<T: Serialize>(
+        &mut self,
+        actor: &Arc<StreamActor>,
+        mut work: impl FnMut(&mut Stream, Timestamp) -> Result<Lookup<T>, ApiError>,
+    ) -> Result<Answer, ApiError> {
+        let (kind, reply, may_wait) = (self.kind, &self.request.reply, self.may_wait);
         let waits_in_vain = self.nothing_becomes_durable();
-        let worked = actor.with(self.turn, |stream, now, output| {
-            let result = work(stream, now);
+        let worked = actor.with_reads(self.turn, |stream, now, output| {
+            let result = match work(stream, now) {
+                Ok(Lookup::Cold(read)) if may_wait => return Lookup::Cold(read),
+                Ok(Lookup::Cold(_)) => return Lookup::Ready(Ok(Answer::Later)),
+                Ok(Lookup::Ready(answer)) => Ok(answer),
+                Err(error) => Err(error),
+            };
             // While nothing more becomes durable, reading goes on with what there is.
             if waits_in_vain || actor.is_durable(stream) {
-                return result.map(|answer| Answer::Now(render_response(kind, Ok(answer))));
+                let now = |answer| Answer::Now(render_response(kind, Ok(answer)));
+                return Lookup::Ready(result.map(now));
             }
             // That something is gone may be as little durable as that it is there.
             let body = render_response(kind, result.as_ref());
             output.effects.respond(reply, body);
-            Ok(Answer::WithEffects)
+            Lookup::Ready(Ok(Answer::WithEffects))
         });
         worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
     }

@@ -6,7 +6,9 @@ use everjet_api::{
     StreamCreateResponse, StreamInfo, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
     StreamNamesRequest, StreamNamesResponse, SuccessResponse, check_stream_name,
 };
-use everjet_stream::{ServerLimits, normalise_config, normalise_update};
+use everjet_store::Lookup;
+use everjet_stream::{ServerLimits, Stream, normalise_config, normalise_update};
+use everjet_values::Timestamp;
 
 use super::worker::page;
 use super::{Answer, Call};
@@ -23,12 +25,12 @@ impl Call<'_> {
                 return Err(ErrorCode::StreamNameExists.error());
             }
             let actor = self.stream(name)?;
-            return self.read(&actor, |stream, now| {
-                let info = stream.info(now, &StreamInfoRequest::default());
-                Ok(StreamCreateResponse {
+            return self.read_cold(&actor, |stream, now| {
+                let info = exact_info(stream, now, &StreamInfoRequest::default());
+                Ok(info.map(|info| StreamCreateResponse {
                     info,
                     did_create: true,
-                })
+                }))
             });
         }
         if let Some(stream) = self.host.registry.offline(name) {
@@ -54,7 +56,8 @@ impl Call<'_> {
         let config = self.wanted_config(name, normalise_update)?;
         self.check_subjects(&config)?;
         self.check_resources(&config)?;
-        let answer = self.change(&actor, |stream, now, output| {
+        let needed = |stream: &Stream| stream.store().first_time_read();
+        let answer = self.change_reading(&actor, needed, |stream, now, output| {
             stream.update(now, config, output)?;
             let info = stream.info(now, &StreamInfoRequest::default());
             Ok(StreamCreateResponse {
@@ -84,10 +87,14 @@ impl Call<'_> {
         let request: StreamNamesRequest = self.body()?;
         let names = self.host.registry.names(&request.subject);
         let (page, names) = page(names, request.offset, LIST_PAGE_LIMIT);
-        let streams = names
-            .iter()
-            .filter_map(|name| self.info_of(name, &StreamInfoRequest::default()))
-            .collect();
+        let mut streams = Vec::with_capacity(names.len());
+        for name in &names {
+            match self.info_of(name) {
+                Some(Lookup::Ready(info)) => streams.push(info),
+                Some(Lookup::Cold(_)) => return Ok(Answer::Later),
+                None => {}
+            }
+        }
         let offline = self.host.registry.all_offline();
         Ok(self.answer(StreamListResponse {
             page,
@@ -100,8 +107,11 @@ impl Call<'_> {
         let request: StreamInfoRequest = self.body()?;
         let actor = self.stream(name)?;
         let leader = self.host.config.server_name.clone();
-        self.read(&actor, |stream, now| {
-            let mut info = stream.info(now, &request);
+        self.read_cold(&actor, |stream, now| {
+            let mut info = match exact_info(stream, now, &request) {
+                Lookup::Ready(info) => info,
+                Lookup::Cold(read) => return Ok(Lookup::Cold(read)),
+            };
             info.cluster = Some(ClusterInfo::single(&leader));
             let page = if request.subjects_filter.is_empty() {
                 Page::default()
@@ -123,7 +133,7 @@ impl Call<'_> {
                     limit: SUBJECTS_PAGE_LIMIT,
                 }
             };
-            Ok(StreamInfoResponse { page, info })
+            Ok(Lookup::Ready(StreamInfoResponse { page, info }))
         })
     }
 
@@ -154,9 +164,16 @@ impl Call<'_> {
         })
     }
 
-    fn info_of(&mut self, name: &str, request: &StreamInfoRequest) -> Option<StreamInfo> {
+    /// What a stream says about itself; cold when that has to be read and this thread must not wait.
+    fn info_of(&mut self, name: &str) -> Option<Lookup<StreamInfo>> {
         let actor = self.host.registry.find(name)?;
-        actor.with(self.turn, |stream, now, _| stream.info(now, request))
+        let may_wait = self.may_wait;
+        actor.with_reads(self.turn, |stream, now, _| {
+            match exact_info(stream, now, &StreamInfoRequest::default()) {
+                Lookup::Cold(read) if may_wait => Lookup::Cold(read),
+                info => Lookup::Ready(info),
+            }
+        })
     }
 
     /// The configuration that the request asks for, checked and with its defaults.
@@ -198,5 +215,13 @@ impl Call<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// What the stream says about itself, with the time of its first message, which may have to be read.
+fn exact_info(stream: &Stream, now: Timestamp, request: &StreamInfoRequest) -> Lookup<StreamInfo> {
+    match stream.store().first_time_read() {
+        Some(read) => Lookup::Cold(read),
+        None => Lookup::Ready(stream.info(now, request)),
     }
 }

@@ -1,9 +1,9 @@
-//! The thread that answers API requests, one after the other.
+//! The thread that answers API requests, one after the other; those that need the disk go on to reader threads.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use everjet_api::{
@@ -21,6 +21,8 @@ use crate::report::Level;
 /// Requests that may wait, and their bytes; more are dropped, all that wait with them, as nats-server does it.
 const QUEUE_MAX: usize = 10_000;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Requests that may wait for the disk at once, while others are answered; with more, all wait.
+const COLD_MAX: usize = 1024;
 
 #[derive(Default)]
 struct Queue {
@@ -38,6 +40,8 @@ pub(crate) struct ApiWorker {
     thread: Mutex<Option<JoinHandle<()>>>,
     total: AtomicU64,
     errors: AtomicU64,
+    /// Requests that reader threads work on.
+    cold: AtomicUsize,
 }
 
 impl ApiWorker {
@@ -53,6 +57,7 @@ impl ApiWorker {
             thread: Mutex::new(None),
             total: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            cold: AtomicUsize::new(0),
         });
         let own = Arc::clone(&worker);
         let thread = std::thread::Builder::new()
@@ -90,7 +95,7 @@ impl ApiWorker {
         }
     }
 
-    fn work(&self, turn: &mut Turn) {
+    fn work(self: &Arc<Self>, turn: &mut Turn) {
         loop {
             let mut queue = self.queue.lock();
             let request = loop {
@@ -104,21 +109,34 @@ impl ApiWorker {
                 self.ready.wait(&mut queue);
             };
             drop(queue);
-            self.answer(&request, turn);
+            let may_wait = self.cold.load(Ordering::Acquire) >= COLD_MAX;
+            if matches!(self.answer(&request, turn, may_wait), Answer::Later) {
+                self.answer_later(request);
+            }
             turn.flush();
         }
     }
 
-    fn answer(&self, request: &Request, turn: &mut Turn) {
+    /// Has a request answered by a thread that may wait for the disk.
+    fn answer_later(self: &Arc<Self>, request: Request) {
+        self.cold.fetch_add(1, Ordering::AcqRel);
+        let own = Arc::clone(self);
+        self.host.readers().run(Box::new(move |turn| {
+            own.answer(&request, turn, true);
+            own.cold.fetch_sub(1, Ordering::AcqRel);
+        }));
+    }
+
+    /// Answers a request. [`Answer::Later`] only where `may_wait` is false: nothing was done then.
+    fn answer(&self, request: &Request, turn: &mut Turn, may_wait: bool) -> Answer {
         let Some(api_call) = parse_api_subject(&request.subject) else {
-            return;
+            return Answer::Silence;
         };
         if let ApiCall::DirectGet { stream, subject } = api_call {
-            super::direct::get(&self.host, request, stream, subject, turn);
-            return;
+            return super::direct::get(&self.host, request, (stream, subject), turn, may_wait);
         }
         let Some(kind) = api_call.response_type() else {
-            return;
+            return Answer::Silence;
         };
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut call = Call {
@@ -126,20 +144,27 @@ impl ApiWorker {
             request,
             kind,
             turn,
+            may_wait,
         };
         let answer = match check_level(request) {
             Ok(()) => self.dispatch(&mut call, &api_call),
             Err(error) => Err(error),
         };
+        if matches!(answer, Ok(Answer::Later)) {
+            // It is counted when it is answered.
+            self.total.fetch_sub(1, Ordering::Relaxed);
+            return Answer::Later;
+        }
         let body = match answer {
             Ok(Answer::Now(body)) => body,
-            Ok(Answer::WithEffects | Answer::Silence) => return,
+            Ok(done) => return done,
             Err(error) => {
                 self.errors.fetch_add(1, Ordering::Relaxed);
                 render_error(kind, &error)
             }
         };
         call.reply(b"", &body);
+        Answer::Silence
     }
 
     /// The table: who answers what.

@@ -1,4 +1,4 @@
-//! The operating system's disk with a hook before every operation that changes something.
+//! The operating system's disk with a hook before every operation that changes something, and one before every read.
 
 use std::any::Any;
 use std::io;
@@ -33,10 +33,12 @@ impl Op {
 }
 
 type Hook = Arc<dyn Fn(Op, &Path) -> io::Result<()> + Send + Sync>;
+type ReadHook = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 
 /// What tests do to the disk. Shared by the disk and all its files.
 pub(crate) struct Faults {
     hook: Mutex<Option<Hook>>,
+    read_hook: Mutex<Option<ReadHook>>,
     free_bytes: AtomicU64,
     /// Held shared by every change, exclusively while the folder is copied.
     changes: RwLock<()>,
@@ -49,6 +51,7 @@ impl Faults {
     pub(crate) fn none() -> Arc<Self> {
         Arc::new(Self {
             hook: Mutex::default(),
+            read_hook: Mutex::default(),
             free_bytes: AtomicU64::new(PLENTY),
             changes: RwLock::default(),
         })
@@ -59,6 +62,11 @@ impl Faults {
         *self.hook.lock().unwrap() = Some(Arc::new(hook));
     }
 
+    /// Calls `hook` before each read of a file from now on; its error is the read's.
+    pub(crate) fn set_reads(&self, hook: impl Fn(&Path) -> io::Result<()> + Send + Sync + 'static) {
+        *self.read_hook.lock().unwrap() = Some(Arc::new(hook));
+    }
+
     /// Says that no byte is free.
     pub(crate) fn say_full(&self) {
         self.free_bytes.store(0, Ordering::SeqCst);
@@ -67,6 +75,7 @@ impl Faults {
     /// Everything works again.
     pub(crate) fn clear(&self) {
         *self.hook.lock().unwrap() = None;
+        *self.read_hook.lock().unwrap() = None;
         self.free_bytes.store(PLENTY, Ordering::SeqCst);
     }
 
@@ -154,6 +163,10 @@ impl Disk for FaultyDisk {
 
 impl DiskFile for FaultyFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let hook = self.faults.read_hook.lock().unwrap().clone();
+        if let Some(hook) = hook {
+            hook(&self.path)?;
+        }
         self.file.read_at(buffer, offset)
     }
 

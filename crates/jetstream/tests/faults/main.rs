@@ -15,5 +15,6 @@ mod limits;
 mod passing_errors;
 mod rig;
 mod seams;
+mod slow_reads;
 mod stopping;
 mod threads;

@@ -47,7 +47,7 @@ pub(crate) struct Rig {
     pub(crate) log: Arc<Log>,
     jetstream: Option<JetStream>,
     folder: Arc<TempDir>,
-    turn: Turn,
+    pub(crate) turn: Turn,
     asked: u32,
 }
 

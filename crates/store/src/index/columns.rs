@@ -129,6 +129,12 @@ impl Columns {
         &self.times
     }
 
+    /// The time that is kept for a slot or one not long before it, and whether it is the slot's own.
+    pub(crate) fn time_near(&self, slot: usize) -> Option<(i64, bool)> {
+        let time = self.times.get(slot / TIME_STEP)?;
+        Some((*time, slot.is_multiple_of(TIME_STEP)))
+    }
+
     /// The slots that begin with the time of `step`.
     pub(crate) fn slots_of_step(&self, step: usize) -> std::ops::Range<usize> {
         (step * TIME_STEP).min(self.len())..((step + 1) * TIME_STEP).min(self.len())

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::StreamId;
+use crate::memory::FileKey;
+
 /// Which file of a stream's folder: the segment that begins with `first`, rewritten `revision` times. The order is that of
 /// the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,16 @@ impl FileId {
             first: first.parse().ok()?,
             revision,
         })
+    }
+
+    /// The name among those of all streams.
+    pub(super) fn of(self, stream: StreamId) -> FileKey {
+        let Self { first, revision } = self;
+        FileKey {
+            stream,
+            first,
+            revision,
+        }
     }
 
     fn path(self, dir: &Path, extension: &str) -> PathBuf {

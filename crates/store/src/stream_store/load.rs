@@ -7,8 +7,9 @@ use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::index::{DAMAGED, Frame, trailing_frame_length};
 use crate::segment::{HeaderError, Run, SegmentHeader};
-use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode, StreamId, read_exact_at, read_file};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
 
+use super::reader::open_segment;
 use super::scan::Scan;
 use super::segment::Segment;
 use super::take::id_of;
@@ -78,12 +79,12 @@ impl Loader<'_> {
                 "the manifest gives it 4 GiB or more",
             ));
         }
-        let file = match self.disk.open(&self.path, OpenMode::Read) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let file = match open_segment(self.disk, &self.path) {
+            Err(fault) if fault.is_missing() => {
                 self.lose_whole(&mut loaded);
                 return Ok(loaded);
             }
-            file => file.map_err(Fault::open(&self.path))?,
+            file => file?,
         };
         let length = file
             .len()

@@ -2,12 +2,14 @@
 //!
 //! No policy lives here: limits, expiry and consumers are decided above. A file store does no I/O while it changes:
 //! the driver takes what has to be written ([`StreamStore::take_writes`]), writes and syncs it away from the stream's
-//! lock, and tells the store ([`StreamStore::finish_writes`]). Reads of what left memory are positioned reads.
+//! lock, and tells the store ([`StreamStore::finish_writes`]). Nor does it wait for the disk to answer: what left memory it says
+//! how to read ([`ColdRead`]), the driver reads away from the lock and asks again ([`StreamStore::admit`]).
 //!
 //! What survives: nothing by itself. The journal keeps every change until a manifest names segments that hold it;
 //! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
 
 mod chunks;
+mod cold;
 mod compact;
 mod damage;
 mod file_id;
@@ -20,11 +22,13 @@ mod reader;
 mod scan;
 mod segment;
 mod select;
+mod share;
 mod state;
 mod subject_set;
 mod take;
 #[cfg(test)]
 mod tests;
+mod times;
 mod totals;
 mod verify;
 mod writes;
@@ -46,6 +50,7 @@ use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
+pub use cold::{ColdRead, Fetched, Lookup};
 pub use compact::{Compacted, Compaction, CompactionError};
 pub use damage::LostMessages;
 pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
@@ -75,8 +80,8 @@ pub struct StreamStore {
     last_entry: EntryIndex,
     /// Removals that no record says yet. Not merged.
     pending: Vec<Run>,
-    /// Written pieces that are still in memory, oldest first: segment, start, size.
-    tail: VecDeque<(FileId, u32, usize)>,
+    /// Written pieces that are still in memory, oldest first.
+    tail: VecDeque<TailPiece>,
     tail_bytes: usize,
     reader: Reader,
     /// Files that no segment owns any more.
@@ -88,6 +93,15 @@ pub struct StreamStore {
     dropped: bool,
     /// Something changed since the last time that there was nothing to compact.
     may_compact: bool,
+}
+
+/// A piece of a segment that is on disk and still in memory.
+struct TailPiece {
+    file: FileId,
+    start: u32,
+    bytes: usize,
+    /// From [`StoreMemory`](crate::StoreMemory).
+    mark: u64,
 }
 
 /// Where the segments of a store live.
@@ -272,7 +286,7 @@ impl StreamStore {
         removed
     }
 
-    /// Counts and ends. Reads the first message's time from disk when that message is not in memory.
+    /// Counts and ends. When the first message is on disk, its time is exact after [`StreamStore::first_time_read`] only.
     #[must_use]
     pub fn state(&self) -> StoreState {
         let is_empty = self.messages == 0;
@@ -302,6 +316,12 @@ impl StreamStore {
     #[must_use]
     pub fn first_sequence(&self) -> StreamSequence {
         StreamSequence(self.first)
+    }
+
+    /// The time of the last message ever stored; [`Timestamp::UNSET`] when there was none.
+    #[must_use]
+    pub fn last_time(&self) -> Timestamp {
+        self.last_time
     }
 
     /// The entry of the last change.
@@ -464,13 +484,6 @@ impl StreamStore {
         }
     }
 
-    /// Forgets what is in memory of a file that no segment owns any more.
-    fn forget_file(&mut self, file: FileId) {
-        self.tail.retain(|piece| piece.0 != file);
-        self.tail_bytes = self.tail.iter().map(|piece| piece.2).sum();
-        self.reader.forget(file);
-    }
-
     /// Forgets a sealed segment that holds no messages. Its file stays until a manifest without it is durable.
     fn drop_segment(&mut self, at: usize) {
         let Some(segment) = self.segments.remove(at) else {
@@ -486,6 +499,12 @@ impl StreamStore {
             self.obsolete.insert(segment.id());
         }
         self.forget_file(segment.id());
+    }
+}
+
+impl Drop for StreamStore {
+    fn drop(&mut self) {
+        self.leave_memory();
     }
 }
 

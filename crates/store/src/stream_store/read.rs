@@ -3,58 +3,119 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use everjet_values::{StreamSequence, Timestamp};
+use everjet_values::StreamSequence;
 
 use crate::index::{DAMAGED, REMOVED};
-use crate::segment::{Fields, RECORD_HEADER, RecordKind, parse_record, view_record};
+use crate::memory::{BlockKey, Place};
+use crate::segment::{Fields, RECORD_HEADER, parse_record, view_record};
 
-use super::chunks::Found;
+use super::chunks;
+use super::cold::{ColdRead, Fetched, Lookup, is_message};
 use super::file_id::segment_path;
 use super::message::{MessageView, ReadError, StoredMessage};
-use super::reader::ReadFailure;
+use super::reader::Found;
 use super::segment::Segment;
 use super::{Damage, Files, StreamStore};
 
+/// How much is read at once for somebody who reads in order.
+const BLOCK_BYTES: u32 = 256 << 10;
+/// Who leaves out less than this still reads in order.
+const ORDERED_GAP_MAX: u32 = BLOCK_BYTES / 4;
+
+/// A message on disk.
+struct Target<'a> {
+    segment: &'a Segment,
+    slot: usize,
+    sequence: StreamSequence,
+    range: (u32, u32),
+}
+
 impl StreamStore {
-    /// Reads a message: from memory, or from its file, where its checksum must hold.
+    /// Reads a message: from memory, or from its file, where its checksum must hold. Waits for the disk: for tools, tests and
+    /// start-up. Who serves a stream uses [`StreamStore::lookup`].
     ///
     /// # Errors
     /// See [`ReadError`].
     pub fn get(&self, sequence: StreamSequence) -> Result<StoredMessage, ReadError> {
-        let (segment, slot) = self.locate(sequence)?;
-        let (start, end) = range(segment, slot);
-        match segment.chunks.find(start, end) {
-            Some(Found::Frozen(chunk, at)) => {
-                let bytes = chunk.get(at..).unwrap_or_default();
-                Ok(stored(chunk, at, &in_memory(bytes).message))
+        let after = self.reader.swap_last_read(sequence);
+        match self.lookup(sequence, Some(after))? {
+            Lookup::Ready(message) => Ok(message),
+            Lookup::Cold(read) => {
+                self.admit([read.run()]);
+                let answer = self.lookup(sequence, None);
+                self.release_reads();
+                match answer? {
+                    Lookup::Ready(message) => Ok(message),
+                    Lookup::Cold(_) => unreachable!("what was read is held, and nothing changed"),
+                }
             }
-            Some(Found::Open(bytes)) => {
-                let chunk = Arc::new(bytes.to_vec());
-                Ok(stored(&chunk, 0, &in_memory(bytes).message))
-            }
-            None => self.read(segment, sequence, (start, end)),
         }
     }
 
-    /// Looks at a message that is in memory, without a copy; `None` when [`StreamStore::get`] has to be asked.
+    /// Looks for a message without waiting for the disk. `after` is what the same reader read before, if anything: who reads in
+    /// order gets blocks, others single messages.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn lookup(
+        &self,
+        sequence: StreamSequence,
+        after: Option<StreamSequence>,
+    ) -> Result<Lookup<StoredMessage>, ReadError> {
+        let (segment, slot) = self.locate(sequence)?;
+        let range = range(segment, slot);
+        match segment.chunks.find(range.0, range.1) {
+            Some(chunks::Found::Frozen(chunk, at)) => {
+                let bytes = chunk.get(at..).unwrap_or_default();
+                Ok(Lookup::Ready(stored(chunk, at, &in_memory(bytes).message)))
+            }
+            Some(chunks::Found::Open(bytes)) => {
+                let chunk = Arc::new(bytes.to_vec());
+                Ok(Lookup::Ready(stored(&chunk, 0, &in_memory(bytes).message)))
+            }
+            None => {
+                let target = Target {
+                    segment,
+                    slot,
+                    sequence,
+                    range,
+                };
+                let found = self.look_back(&target)?;
+                Ok(found.map_or_else(
+                    || Lookup::Cold(self.plan(&target, self.is_in_order(&target, after))),
+                    Lookup::Ready,
+                ))
+            }
+        }
+    }
+
+    /// Takes what was read for a [`Lookup::Cold`]: until [`StreamStore::release_reads`] the store answers with it, failures
+    /// included. What was read from a file that is not the segment's any more is not used.
+    pub fn admit(&self, fetched: impl IntoIterator<Item = Fetched>) {
+        self.reader.hold(fetched);
+    }
+
+    /// Lets go of what was admitted; the memory that all stores share keeps what it has room for.
+    pub fn release_reads(&self) {
+        self.reader.release();
+    }
+
+    /// Looks at a message that is in memory, without a copy; `None` when [`StreamStore::lookup`] has to be asked.
     #[must_use]
     pub fn view(&self, sequence: StreamSequence) -> Option<MessageView<'_>> {
         let (segment, slot) = self.locate(sequence).ok()?;
         let (start, end) = range(segment, slot);
         let bytes = match segment.chunks.find(start, end)? {
-            Found::Frozen(chunk, at) => chunk.get(at..)?,
-            Found::Open(bytes) => bytes,
+            chunks::Found::Frozen(chunk, at) => chunk.get(at..)?,
+            chunks::Found::Open(bytes) => bytes,
         };
         Some(in_memory(bytes).message)
     }
 
-    /// Whether [`StreamStore::get`] answers without the disk. True for a sequence that holds no message.
+    /// Whether [`StreamStore::lookup`] has an answer. True for a sequence that holds no message.
     #[must_use]
     pub fn is_resident(&self, sequence: StreamSequence) -> bool {
-        self.locate(sequence).ok().is_none_or(|(segment, slot)| {
-            let (start, end) = range(segment, slot);
-            segment.chunks.find(start, end).is_some() || self.reader.has(segment.id(), start, end)
-        })
+        !matches!(self.lookup(sequence, None), Ok(Lookup::Cold(_)))
     }
 
     /// Whether the sequence holds a message that was not known to be damaged.
@@ -69,65 +130,6 @@ impl StreamStore {
         self.locate(sequence)
             .ok()
             .map(|(segment, slot)| segment.size_of(slot))
-    }
-
-    /// When the message was stored; reads from disk when it is not resident.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    pub fn time_of(&self, sequence: StreamSequence) -> Result<Timestamp, ReadError> {
-        match self.view(sequence) {
-            Some(message) => Ok(message.time),
-            None => self.get(sequence).map(|message| message.time),
-        }
-    }
-
-    /// The first message that is not older than `time`; one past the last sequence when all are older. Reads at most 64
-    /// neighbouring messages from disk, in a binary search; one that cannot be read counts as not older.
-    #[must_use]
-    pub fn first_at_or_after(&self, time: Timestamp) -> StreamSequence {
-        if self.messages == 0 || time > self.last_time {
-            return StreamSequence(self.last + 1);
-        }
-        let nanos = time.as_nanos();
-        let after = self
-            .segments
-            .partition_point(|segment| segment.time_min() < nanos);
-        // The last segment with a time below is where it happens; those without slots have no times of their own.
-        let found = self
-            .segments
-            .range(..after)
-            .rev()
-            .find(|segment| segment.columns.len() > 0);
-        let Some(segment) = found else {
-            return StreamSequence(self.first);
-        };
-        let step = segment
-            .columns
-            .times()
-            .partition_point(|&kept| kept < nanos);
-        let slots = segment.columns.slots_of_step(step.saturating_sub(1));
-        let next = segment.sequence(slots.end.saturating_sub(1)) + 1;
-        let live: Vec<StreamSequence> = slots
-            .filter(|&slot| segment.subject(slot).is_some())
-            .map(|slot| StreamSequence(segment.sequence(slot)))
-            .collect();
-        let older = live
-            .partition_point(|&sequence| self.time_of(sequence).is_ok_and(|stored| stored < time));
-        live.get(older)
-            .copied()
-            .unwrap_or_else(|| StreamSequence(self.next_live(next - 1).max(self.first)))
-    }
-
-    /// The time of the first message; when it cannot be read, a time not after it.
-    pub(super) fn first_time(&self) -> Timestamp {
-        self.time_of(StreamSequence(self.first))
-            .unwrap_or_else(|_| {
-                let at = self
-                    .segment_of(self.first)
-                    .and_then(|at| self.segments.get(at));
-                Timestamp::from_nanos(at.map_or(i64::MIN, |segment| segment.time_min()))
-            })
     }
 
     /// The segment and slot of a message.
@@ -151,39 +153,95 @@ impl StreamStore {
         }
     }
 
-    fn read(
-        &self,
-        segment: &Segment,
-        sequence: StreamSequence,
-        range: (u32, u32),
-    ) -> Result<StoredMessage, ReadError> {
-        let (Some(Files { disk, dir, .. }), Some(salt)) = (&self.files, segment.salt()) else {
-            unreachable!("a store without files has all messages in memory");
-        };
-        let (chunk, at) = match self
-            .reader
-            .read(&**disk, dir, segment.id(), range, segment.written)
-        {
-            Ok(found) => found,
-            Err(ReadFailure::Missing) => {
+    /// The message from what was read back before; `None` when it has to be read.
+    fn look_back(&self, target: &Target<'_>) -> Result<Option<StoredMessage>, ReadError> {
+        let Target {
+            segment,
+            sequence,
+            range,
+            ..
+        } = *target;
+        let keys = self.keys(segment, range.0);
+        let (chunk, at, is_sound) = match self.reader.find(keys, range) {
+            Found::Nothing => return Ok(None),
+            Found::Bytes(chunk, at, is_sound) => (chunk, at, is_sound),
+            Found::Missing => {
                 return Err(self.found_damaged(segment, sequence, range, "the bytes are gone"));
             }
-            Err(ReadFailure::Fault(fault)) => return Err(ReadError::Fault(fault)),
+            Found::Fault(fault) => return Err(ReadError::Fault(fault)),
         };
         let length = (range.1 - range.0) as usize;
         let record = chunk.get(at..at + length).unwrap_or_default();
-        let fields = parse_record(record, salt, range.0).filter(|fields| {
-            fields.kind == RecordKind::Message
-                && fields.length == length
-                && fields.message.sequence == sequence
-        });
-        match fields {
-            Some(fields) => Ok(stored(&chunk, at, &fields.message)),
+        let fields = match segment.salt() {
+            Some(salt) if !is_sound => parse_record(record, salt, range.0),
+            _ => view_record(record),
+        };
+        match fields.filter(|fields| is_message(fields, length, sequence.0)) {
+            Some(fields) => Ok(Some(stored(&chunk, at, &fields.message))),
             None => {
-                self.reader.forget(segment.id());
+                self.reader.forget(keys);
                 Err(self.found_damaged(segment, sequence, range, "no valid record"))
             }
         }
+    }
+
+    /// What to read for a message: its block for somebody who reads in order, else nothing but the message.
+    fn plan(&self, target: &Target<'_>, in_order: bool) -> ColdRead {
+        let segment = target.segment;
+        let (Some(Files { disk, dir, .. }), Some(salt)) = (&self.files, segment.salt()) else {
+            unreachable!("a store without files has all messages in memory");
+        };
+        let [block, record] = self.keys(segment, target.range.0);
+        let (key, (from, to)) = if in_order {
+            (block, block_range(target))
+        } else {
+            (record, target.range)
+        };
+        ColdRead {
+            disk: Arc::clone(disk),
+            memory: Arc::clone(&self.reader.memory),
+            path: segment_path(dir, segment.id()),
+            key,
+            from,
+            to,
+            wanted: target.range,
+            salt,
+        }
+    }
+
+    /// Whether the message comes soon enough after `after` that what lies between is worth reading.
+    fn is_in_order(&self, target: &Target<'_>, after: Option<StreamSequence>) -> bool {
+        let Some(after) = after.filter(|after| *after < target.sequence) else {
+            return false;
+        };
+        let begin = target.range.0;
+        let at = self
+            .segment_of(after.0)
+            .and_then(|at| self.segments.get(at));
+        let Some(segment) = at else {
+            // Removed with its whole segment meanwhile, as in a work queue.
+            return begin < ORDERED_GAP_MAX;
+        };
+        let next = segment.slot_from(after.0 + 1);
+        let end = segment
+            .columns
+            .range(next, segment.end)
+            .map_or(segment.end, |(start, _)| start);
+        if segment.id() == target.segment.id() {
+            return begin.saturating_sub(end) < ORDERED_GAP_MAX;
+        }
+        begin < ORDERED_GAP_MAX
+            && segment.end.saturating_sub(end) < ORDERED_GAP_MAX
+            && segment.last() + 1 >= target.segment.first
+    }
+
+    /// The names under which bytes at an offset can have been kept.
+    fn keys(&self, segment: &Segment, offset: u32) -> [BlockKey; 2] {
+        let stream = self.files.as_ref().map(|files| files.id);
+        let stream = stream.expect("a store without files has all messages in memory");
+        let file = segment.id().of(stream);
+        let places = [Place::Block(offset / BLOCK_BYTES), Place::Record(offset)];
+        places.map(|place| BlockKey { file, place })
     }
 
     /// A message that was sound when the store was opened, or was not looked at since.
@@ -217,6 +275,32 @@ impl StreamStore {
             sequence,
         }
     }
+}
+
+/// The written records that begin in the same block of the file as the target.
+fn block_range(target: &Target<'_>) -> (u32, u32) {
+    let Target { segment, slot, .. } = *target;
+    let block = target.range.0 / BLOCK_BYTES * BLOCK_BYTES;
+    let until = block.saturating_add(BLOCK_BYTES).min(segment.written);
+    let begins_before = |slot: usize, offset: u32| {
+        let range = segment.columns.range(slot, segment.end);
+        range.is_some_and(|(start, _)| start < offset)
+    };
+    // A block holds few slots compared to a segment: both ends are near.
+    let search = |mut low: usize, mut high: usize, offset: u32| {
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if begins_before(middle, offset) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    };
+    let first = search(0, slot, block);
+    let after = search(slot + 1, segment.columns.len(), until);
+    (range(segment, first).0, range(segment, after - 1).1)
 }
 
 /// Where the record of a slot lies.

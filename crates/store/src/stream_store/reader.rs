@@ -1,144 +1,154 @@
-//! Reads of what is not in memory any more.
+//! What a store remembers of what was read back: the blocks of the current turn, and times.
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use everjet_values::{StreamSequence, Timestamp};
+
+use crate::memory::{BlockKey, MemoryOptions, StoreMemory};
 use crate::{Disk, DiskFile, Fault, OpenMode};
 
-use super::file_id::{FileId, segment_path};
+use super::cold::{Fetched, Outcome};
 
-/// Files that are kept open.
-const FILES_MAX: usize = 8;
-/// How much is read at once for somebody who reads in order.
-const BLOCK_BYTES: u32 = 256 << 10;
+/// Blocks that a turn holds on to, so that each message need not ask the memory that all share.
+const HELD_MAX: usize = 16;
+/// Times that are remembered: a search by time looks at seven messages.
+const TIMES_MAX: usize = 64;
 
-/// A few open files and the last block read. Bounded: 8 files and 256 KiB (or one larger message).
-#[derive(Default)]
+/// Opens a segment file for reading: the only place that does.
+///
+/// # Errors
+/// [`Fault`]; one that [is missing](Fault::is_missing) when there is no such file.
+pub(super) fn open_segment(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, Fault> {
+    disk.open(path, OpenMode::Read).map_err(Fault::open(path))
+}
+
+/// The way of one store to what is on disk.
 pub(super) struct Reader {
-    // The lock is for `&self` only: whoever reads holds the stream's lock anyway.
-    cache: Mutex<Cache>,
+    pub(super) memory: Arc<StoreMemory>,
+    // The locks are for `&self` only: whoever reads holds the stream's lock anyway.
+    held: Mutex<Vec<Fetched>>,
+    times: Mutex<VecDeque<(u64, Option<Timestamp>)>>,
+    /// What [`StreamStore::get`](crate::StreamStore::get) was asked for last.
+    last_read: AtomicU64,
 }
 
-#[derive(Default)]
-struct Cache {
-    /// The last used one comes last.
-    files: Vec<(FileId, Arc<dyn DiskFile>)>,
-    block: Option<Block>,
-    /// Where the last read ended: the next one is in order when it begins soon after.
-    last_end: Option<(FileId, u32)>,
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            memory: StoreMemory::new(MemoryOptions::ALONE),
+            held: Mutex::default(),
+            times: Mutex::default(),
+            last_read: AtomicU64::new(0),
+        }
+    }
 }
 
-struct Block {
-    segment: FileId,
-    start: u32,
-    bytes: Arc<Vec<u8>>,
-}
-
-/// Why bytes could not be read.
-pub(super) enum ReadFailure {
-    /// The file is missing or too short.
+/// What is known of bytes on disk.
+pub(super) enum Found {
+    /// A buffer, where they begin in it, and whether they are known to be sound.
+    Bytes(Arc<Vec<u8>>, usize, bool),
+    /// The file is gone, or ends before.
     Missing,
     Fault(Fault),
+    /// Nothing: they have to be read.
+    Nothing,
 }
 
 impl Reader {
-    /// The bytes `from..to` of a segment, of which the first `end` bytes are on disk: a shared buffer and where they
-    /// begin in it.
-    pub(super) fn read(
-        &self,
-        disk: &dyn Disk,
-        dir: &Path,
-        segment: FileId,
-        (from, to): (u32, u32),
-        end: u32,
-    ) -> Result<(Arc<Vec<u8>>, usize), ReadFailure> {
-        let mut cache = self.cache();
-        if let Some(found) = cache.find(segment, from, to) {
-            cache.last_end = Some((segment, to));
-            return Ok(found);
-        }
-        let in_order = cache.last_end.is_some_and(|(last, end)| {
-            last == segment && (end..end.saturating_add(BLOCK_BYTES / 4)).contains(&from)
-        });
-        let until = if in_order {
-            to.max(end.min(from.saturating_add(BLOCK_BYTES)))
-        } else {
-            to
+    /// The bytes `from..to` of a file, as far as they are in memory.
+    pub(super) fn find(&self, keys: [BlockKey; 2], (from, to): (u32, u32)) -> Found {
+        let mut held = lock(&self.held);
+        let covers = |fetched: &&Fetched| {
+            keys.contains(&fetched.key) && fetched.from <= from && to <= fetched.to
         };
-        let path = segment_path(dir, segment);
-        let file = cache.file(disk, &path, segment)?;
-        let mut bytes = vec![0; (until - from) as usize];
-        let mut done = 0;
-        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, u64::from(from) + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) => return Err(ReadFailure::Fault(Fault::read(&path)(error))),
+        if let Some(fetched) = held.iter().rev().find(covers) {
+            return fetched.outcome.part(from, to);
+        }
+        for key in keys {
+            if let Some(block) = self.memory.block(&key, (from, to)) {
+                if held.len() == HELD_MAX {
+                    held.remove(0);
+                }
+                let outcome = Outcome::Block(Arc::clone(&block));
+                let found = outcome.part(from, to);
+                held.push(Fetched {
+                    key,
+                    from: block.from,
+                    to: block.to,
+                    outcome,
+                });
+                return found;
             }
         }
-        if done < (to - from) as usize {
-            return Err(ReadFailure::Missing);
+        Found::Nothing
+    }
+
+    /// Holds on to what was read, until [`Reader::release`].
+    pub(super) fn hold(&self, fetched: impl IntoIterator<Item = Fetched>) {
+        lock(&self.held).extend(fetched);
+    }
+
+    /// Lets go of what was held. Failures are forgotten with it: asking again may succeed.
+    pub(super) fn release(&self) {
+        lock(&self.held).clear();
+    }
+
+    /// Forgets blocks that turned out wrong, so that they are read again. This turn still goes on with them: there may be much
+    /// in them that is right.
+    pub(super) fn forget(&self, keys: [BlockKey; 2]) {
+        for key in keys {
+            self.memory.forget_block(&key);
         }
-        bytes.truncate(done);
-        let bytes = Arc::new(bytes);
-        cache.last_end = Some((segment, to));
-        cache.block = Some(Block {
-            segment,
-            start: from,
-            bytes: Arc::clone(&bytes),
-        });
-        Ok((bytes, 0))
     }
 
-    /// Whether [`Reader::read`] answers without the disk.
-    pub(super) fn has(&self, segment: FileId, from: u32, to: u32) -> bool {
-        self.cache().find(segment, from, to).is_some()
+    /// Notes who was asked for, and returns who was before.
+    pub(super) fn swap_last_read(&self, sequence: StreamSequence) -> StreamSequence {
+        StreamSequence(self.last_read.swap(sequence.0, Ordering::Relaxed))
     }
 
-    /// Forgets a segment whose file goes away, or whose bytes turned out wrong so that they are read again.
-    pub(super) fn forget(&self, segment: FileId) {
-        let mut cache = self.cache();
-        cache.files.retain(|(first, _)| *first != segment);
-        cache.block = cache.block.take().filter(|block| block.segment != segment);
+    /// The time of a message that was looked at before; inside, `None` when it could not be read.
+    pub(super) fn known_time(&self, sequence: u64) -> Option<Option<Timestamp>> {
+        let times = lock(&self.times);
+        let known = times.iter().rev().find(|(known, _)| *known == sequence)?;
+        Some(known.1)
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        // A panic while reading leaves at worst a block unset.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn note_time(&self, sequence: u64, time: Option<Timestamp>) {
+        let mut times = lock(&self.times);
+        if times.len() == TIMES_MAX {
+            times.pop_front();
+        }
+        times.push_back((sequence, time));
+    }
+
+    /// A search has come to its end: what could not be read then may be readable the next time.
+    pub(super) fn forget_failures(&self) {
+        lock(&self.times).retain(|(_, time)| time.is_some());
     }
 }
 
-impl Cache {
-    fn find(&self, segment: FileId, from: u32, to: u32) -> Option<(Arc<Vec<u8>>, usize)> {
-        let block = self
-            .block
-            .as_ref()
-            .filter(|block| block.segment == segment)?;
-        let start = from.checked_sub(block.start)? as usize;
-        let end = to.checked_sub(block.start)? as usize;
-        (end <= block.bytes.len()).then(|| (Arc::clone(&block.bytes), start))
-    }
-
-    fn file(
-        &mut self,
-        disk: &dyn Disk,
-        path: &Path,
-        segment: FileId,
-    ) -> Result<Arc<dyn DiskFile>, ReadFailure> {
-        let known = self.files.iter().position(|(first, _)| *first == segment);
-        let file = match known {
-            Some(at) => self.files.remove(at).1,
-            None => disk
-                .open(path, OpenMode::Read)
-                .map_err(|error| match error.kind() {
-                    std::io::ErrorKind::NotFound => ReadFailure::Missing,
-                    _ => ReadFailure::Fault(Fault::open(path)(error)),
-                })?,
-        };
-        if self.files.len() == FILES_MAX {
-            self.files.remove(0);
+impl Outcome {
+    /// Bytes of the file from what was read.
+    fn part(&self, from: u32, to: u32) -> Found {
+        match self {
+            Self::Block(block) => {
+                let (start, end) = ((from - block.from) as usize, (to - block.from) as usize);
+                if end <= block.bytes.len() {
+                    Found::Bytes(Arc::clone(&block.bytes), start, block.is_sound)
+                } else {
+                    Found::Missing
+                }
+            }
+            Self::Missing => Found::Missing,
+            Self::Fault(fault) => Found::Fault(fault.clone()),
         }
-        self.files.push((segment, Arc::clone(&file)));
-        Ok(file)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while reading leaves at worst something unremembered.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

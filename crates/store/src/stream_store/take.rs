@@ -8,10 +8,10 @@ use crate::ManifestSegment;
 use crate::index::FrameHead;
 use crate::segment::{Run, merge_runs};
 
-use super::StreamStore;
 use super::file_id::FileId;
 use super::segment::Segment;
 use super::writes::{ObsoleteFiles, SavedSegments, SegmentWrite, SegmentWrites, WrittenSegments};
+use super::{StreamStore, TailPiece};
 
 impl StreamStore {
     /// What has to be written since the last take, as of the last entry: cheap, buffers are shared, only the index of a
@@ -71,6 +71,7 @@ impl StreamStore {
     /// [`StoreOptions::tail_bytes_max`]: crate::StoreOptions::tail_bytes_max
     pub fn finish_writes(&mut self, done: &WrittenSegments) {
         self.may_compact = true;
+        let Some(files) = &self.files else { return };
         for file in &done.files {
             let at = self.segments.binary_search_by_key(&file.id, Segment::id);
             let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) else {
@@ -79,22 +80,19 @@ impl StreamStore {
             let written = u32::try_from(file.end).expect("offsets are 32 bits");
             for (start, bytes) in segment.chunks.frozen_from(segment.written) {
                 if start < written {
-                    self.tail.push_back((file.id, start, bytes.len()));
-                    self.tail_bytes += bytes.len();
+                    let bytes = bytes.len();
+                    self.tail_bytes += bytes;
+                    self.tail.push_back(TailPiece {
+                        file: file.id,
+                        start,
+                        bytes,
+                        mark: self.reader.memory.add_tail(files.id, bytes),
+                    });
                 }
             }
             segment.written = segment.written.max(written);
         }
-        while self.tail_bytes > self.options.tail_bytes_max {
-            let Some((file, start, size)) = self.tail.pop_front() else {
-                break;
-            };
-            self.tail_bytes -= size;
-            let at = self.segments.binary_search_by_key(&file, Segment::id);
-            if let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) {
-                segment.chunks.pop_first(start);
-            }
-        }
+        while self.tail_bytes > self.options.tail_bytes_max && self.drop_oldest_piece() {}
     }
 
     /// Whether the list of segments changed since the last take, so that one is due even when no message came or went.

@@ -11,10 +11,11 @@ use crate::segment::{
     Fields, HeaderError, RECORD_HEADER, RecordKind, RecordSalt, SegmentHeader, parse_record,
     view_record,
 };
-use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode, StreamId, read_exact_at, read_file};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
 
 use super::Damage;
 use super::file_id::{index_path, segment_path};
+use super::reader::open_segment;
 use super::take::id_of;
 
 /// What is read at once.
@@ -154,13 +155,13 @@ impl SegmentCheck {
 
     /// Opens the file and looks at its header and its end.
     fn begin(&mut self, disk: &dyn Disk, found: &mut Vec<Damage>) -> Result<bool, Fault> {
-        let file = match disk.open(&self.path, OpenMode::Read) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let file = match open_segment(disk, &self.path) {
+            Err(fault) if fault.is_missing() => {
                 self.lose(0, self.saved.length, "the file is missing", found);
                 self.blame(self.last_max, found);
                 return Ok(false);
             }
-            file => file.map_err(Fault::open(&self.path))?,
+            file => file?,
         };
         let held = file.len().map_err(Fault::read(&self.path))?;
         self.held = held.min(self.saved.length);

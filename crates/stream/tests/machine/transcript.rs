@@ -22,6 +22,7 @@ use std::fmt::Write;
 use everjet_api::{
     AckSubject, ApiError, ConsumerAction, PurgeRequest, StreamConfig, StreamInfoRequest,
 };
+use everjet_store::Lookup;
 use everjet_stream::{
     CreateConsumer, Effect, Outgoing, Polled, Publish, Reads, ServerLimits, normalise_update,
 };
@@ -313,7 +314,15 @@ impl Script {
 
     fn get(&mut self, json: &str) {
         let request = serde_json::from_str(json).expect("a request");
-        let message = self.driver.stream.message(&request);
+        let store = self.driver.stream.store();
+        let message = loop {
+            match self.driver.stream.message(&request) {
+                Ok(Lookup::Cold(read)) => store.admit([read.run()]),
+                Ok(Lookup::Ready(message)) => break Ok(message),
+                Err(error) => break Err(error),
+            }
+        };
+        store.release_reads();
         self.show_result(message, |message| {
             format!(
                 "message {} {} {:?}",

@@ -14,6 +14,7 @@ use crate::segment::{
 use crate::{DiskFile, Fault, OpenMode, read_exact_at};
 
 use super::super::file_id::segment_path;
+use super::super::reader::open_segment;
 use super::super::writes::remove_if_there;
 use super::{Compacted, Compaction, CompactionError, Kept};
 
@@ -60,8 +61,7 @@ impl Compaction {
                 .is_none_or(|(source, ..)| *source != first.source)
             {
                 let path = segment_path(&self.dir, self.source(first).0);
-                let file = self.disk.open(&path, OpenMode::Read);
-                let file = file.map_err(Fault::open(&path))?;
+                let file = open_segment(&*self.disk, &path)?;
                 open = Some((first.source, path, file));
             }
             let (_, path, file) = open.as_ref().expect("it was opened above");

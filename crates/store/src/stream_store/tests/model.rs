@@ -115,7 +115,14 @@ impl Model {
     }
 
     fn check_state(&self, store: &StreamStore, context: &str) {
+        if let Some(read) = store.first_time_read() {
+            let bound = store.state().first_time;
+            store.admit([read.run()]);
+            let exact = store.state().first_time;
+            assert!(bound <= exact, "{context}: {bound} is after {exact}");
+        }
         let state = store.state();
+        store.release_reads();
         let size = |message: &Stored| {
             let (subject, headers) = (message.subject.len(), message.headers.len());
             let parts = subject + headers + message.payload.len();

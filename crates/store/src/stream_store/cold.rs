@@ -1,0 +1,167 @@
+//! Reading what is not in memory, in three steps: plan under the stream's lock, read away from it, admit under it again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::memory::{Block, BlockKey, Place, StoreMemory};
+use crate::segment::{RecordKind, RecordSalt, parse_record};
+use crate::{Disk, Fault};
+
+use super::reader::open_segment;
+
+/// What a store needs from disk to answer. It holds everything that reading takes, so that the stream goes on meanwhile; should its
+/// file be deleted or rewritten before, the answer fits nothing any more and the store asks again.
+#[derive(Clone)]
+pub struct ColdRead {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) memory: Arc<StoreMemory>,
+    pub(super) path: PathBuf,
+    pub(super) key: BlockKey,
+    /// The whole records that are read.
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// The record that is wanted.
+    pub(super) wanted: (u32, u32),
+    pub(super) salt: RecordSalt,
+}
+
+/// What came of a [`ColdRead`], for [`StreamStore::admit`](crate::StreamStore::admit).
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub(super) key: BlockKey,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    Block(Arc<Block>),
+    /// The file is gone.
+    Missing,
+    Fault(Fault),
+}
+
+/// An answer, or what has to be read for it.
+#[derive(Clone, Debug)]
+pub enum Lookup<T> {
+    /// The answer.
+    Ready(T),
+    /// Run this away from the stream, admit what it gives, and ask again.
+    Cold(ColdRead),
+}
+
+impl<T> Lookup<T> {
+    /// The same about something made of the answer.
+    #[must_use]
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Lookup<U> {
+        match self {
+            Self::Ready(answer) => Lookup::Ready(make(answer)),
+            Self::Cold(read) => Lookup::Cold(read),
+        }
+    }
+}
+
+impl ColdRead {
+    /// Reads, and keeps the result in the memory that all stores share. May wait for the disk.
+    #[must_use]
+    pub fn run(&self) -> Fetched {
+        if let Some(block) = self.memory.block(&self.key, self.wanted) {
+            return self.fetched(self.key.place, Outcome::Block(block));
+        }
+        match self.read(self.from, self.to) {
+            // One bad sector must not cost its neighbours.
+            Ok(Outcome::Fault(_)) if (self.from, self.to) != self.wanted => {
+                let place = Place::Record(self.wanted.0);
+                let (from, to) = self.wanted;
+                self.keep(place, self.read(from, to))
+            }
+            outcome => self.keep(self.key.place, outcome),
+        }
+    }
+
+    fn keep(&self, place: Place, outcome: Result<Outcome, Fault>) -> Fetched {
+        let outcome = outcome.unwrap_or_else(Outcome::Fault);
+        let fetched = self.fetched(place, outcome);
+        if let Outcome::Block(block) = &fetched.outcome {
+            self.memory.keep_block(fetched.key, block);
+        }
+        fetched
+    }
+
+    fn fetched(&self, place: Place, outcome: Outcome) -> Fetched {
+        let (from, to) = match (&outcome, place) {
+            (Outcome::Block(block), _) => (block.from, block.to),
+            (_, Place::Block(_)) => (self.from, self.to),
+            (_, Place::Record(_)) => self.wanted,
+        };
+        let key = BlockKey {
+            file: self.key.file,
+            place,
+        };
+        Fetched {
+            key,
+            from,
+            to,
+            outcome,
+        }
+    }
+
+    /// Reads whole records. What the disk refuses to read is an outcome, what it refuses to open is an error.
+    fn read(&self, from: u32, to: u32) -> Result<Outcome, Fault> {
+        let open = || open_segment(&*self.disk, &self.path);
+        let file = match self.memory.file(self.key.file, open) {
+            Err(fault) if fault.is_missing() => return Ok(Outcome::Missing),
+            file => file?,
+        };
+        let mut bytes = vec![0; (to - from) as usize];
+        let mut done = 0;
+        while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match file.read_at(rest, u64::from(from) + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(error) => return Ok(Outcome::Fault(Fault::read(&self.path)(error))),
+            }
+        }
+        bytes.truncate(done);
+        let is_sound = done == (to - from) as usize && are_sound(&bytes, self.salt, from);
+        let bytes = Arc::new(bytes);
+        Ok(Outcome::Block(Arc::new(Block {
+            from,
+            to,
+            bytes,
+            is_sound,
+        })))
+    }
+}
+
+impl std::fmt::Debug for ColdRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let range = self.from..self.to;
+        write!(f, "read {range:?} of {}", self.path.display())
+    }
+}
+
+/// Whether the bytes are valid records from the first to the last byte: their checks need not be repeated for each message then.
+fn are_sound(bytes: &[u8], salt: RecordSalt, from: u32) -> bool {
+    let mut at = 0;
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let place = u32::try_from(from as usize + at).unwrap_or(u32::MAX);
+        match parse_record(rest, salt, place) {
+            Some(fields) => at += fields.length,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Whether a record that passed its check, now or before, is that of the message.
+pub(super) fn is_message(
+    fields: &crate::segment::Fields<'_>,
+    length: usize,
+    sequence: u64,
+) -> bool {
+    fields.kind == RecordKind::Message
+        && fields.length == length
+        && fields.message.sequence.0 == sequence
+}
