@@ -27,6 +27,7 @@ use crate::paths::Paths;
 use crate::records::{record_stream_created, record_stream_deleted};
 use crate::registry::Registry;
 use crate::report::{Level, Report};
+use crate::scrub::{ScrubOptions, ScrubProgress, Scrubber};
 use crate::timers::Timers;
 use crate::usage::{Usage, UsageLimits};
 
@@ -50,6 +51,8 @@ pub struct JetStreamConfig {
     pub limits: UsageLimits,
     /// Sizes of the store.
     pub storage: StorageOptions,
+    /// How stored messages are verified in the background.
+    pub scrub: ScrubOptions,
 }
 
 /// What JetStream uses of its surroundings.
@@ -88,6 +91,7 @@ pub struct JetStream {
     host: Arc<Host>,
     worker: Arc<ApiWorker>,
     housekeeper: Arc<Housekeeper>,
+    scrubber: Arc<Scrubber>,
     helpers: Arc<Helpers>,
     timers: Arc<Timers>,
     committers: Vec<JoinHandle<()>>,
@@ -218,11 +222,13 @@ impl JetStream {
         turn.flush();
         let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
         let housekeeper = Housekeeper::start(Arc::clone(&host), seed.wrapping_add(500))?;
+        let scrubber = Scrubber::start(Arc::clone(&host), seed.wrapping_add(600))?;
         let subscriptions = subscribe(account, &host, &worker);
         Ok(Self {
             host,
             worker,
             housekeeper,
+            scrubber,
             helpers,
             timers,
             committers,
@@ -240,6 +246,12 @@ impl JetStream {
         self.host.registry.all().len()
     }
 
+    /// How far the verification of stored messages is.
+    #[must_use]
+    pub fn scrub(&self) -> ScrubProgress {
+        self.scrubber.progress()
+    }
+
     /// Stops taking messages, makes everything durable, writes a last checkpoint and ends the threads.
     pub fn stop(self) {
         let registry = &self.host.registry;
@@ -250,6 +262,7 @@ impl JetStream {
             .surroundings
             .stopping
             .store(true, Ordering::Release);
+        self.scrubber.stop();
         self.worker.stop();
         let mut turn = Turn::new(0);
         for actor in registry.all() {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everjet_jetstream::{
-    Health, JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
+    Health, JetStream, JetStreamConfig, ScrubOptions, ScrubProgress, Seams, StorageOptions,
+    SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
 use everjet_values::SeededEntropy;
@@ -68,7 +69,34 @@ impl Rig {
         rig
     }
 
+    /// As [`Rig::with_stream`], with segments of 4 KiB that are verified all the time.
+    pub(crate) fn scrubbing() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut rig = Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.segment_bytes_max = 4096;
+            config.scrub = ScrubOptions {
+                bytes_per_second: 1 << 30,
+                period: Duration::from_millis(1),
+            };
+        });
+        rig.create_stream();
+        rig
+    }
+
+    /// How far the scrub is.
+    pub(crate) fn scrub(&self) -> ScrubProgress {
+        self.jetstream.as_ref().expect("running").scrub()
+    }
+
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
+        Self::start_with(folder, sync, |_| {})
+    }
+
+    fn start_with(
+        folder: Arc<TempDir>,
+        sync: SyncPolicy,
+        change: impl FnOnce(&mut JetStreamConfig),
+    ) -> Self {
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let seed = STARTS.fetch_add(1, Ordering::Relaxed);
         let (account, faults) = (Account::new("$G"), Faults::none());
@@ -80,14 +108,16 @@ impl Rig {
         let mut storage = StorageOptions::default();
         storage.journal.file_bytes = JOURNAL_FILE_BYTES;
         storage.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
-        let config = JetStreamConfig {
+        let mut config = JetStreamConfig {
             store_dir: folder.path().to_owned(),
             sync,
             server_name: "rig".to_owned(),
             strict: true,
             limits: UsageLimits::default(),
             storage,
+            scrub: ScrubOptions::default(),
         };
+        change(&mut config);
         let seams = Seams {
             clock: Arc::<Wall>::default(),
             entropy: Arc::new(SeededEntropy::new(seed)),
