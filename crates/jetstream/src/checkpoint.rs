@@ -150,6 +150,11 @@ impl Checkpointer {
         Ok(())
     }
 
+    /// The manifest with the checkpoints persisted so far: every file it names is synced.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
     /// Whether the list of streams differs from the one that counts.
     #[must_use]
     pub fn is_changed(&self) -> bool {

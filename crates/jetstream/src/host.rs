@@ -28,6 +28,7 @@ use crate::paths::Paths;
 use crate::records::{record_stream_created, record_stream_deleted};
 use crate::registry::Registry;
 use crate::report::{Level, Report};
+use crate::scrub::{ScrubOptions, ScrubProgress, Scrubber};
 use crate::timers::Timers;
 use crate::usage::{Usage, UsageLimits};
 
@@ -53,6 +54,8 @@ pub struct JetStreamConfig {
     pub limits: UsageLimits,
     /// Sizes of the store.
     pub storage: StorageOptions,
+    /// How stored messages are verified in the background.
+    pub scrub: ScrubOptions,
 }
 
 /// What JetStream uses of its surroundings.
@@ -94,6 +97,7 @@ pub struct JetStream {
     worker: Arc<ApiWorker>,
     housekeeper: Arc<Housekeeper>,
     compactor: Arc<Compactor>,
+    scrubber: Arc<Scrubber>,
     helpers: Arc<Helpers>,
     readers: Arc<Helpers>,
     timers: Arc<Timers>,
@@ -230,12 +234,14 @@ impl JetStream {
         let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
         let housekeeper = Housekeeper::start(Arc::clone(&host), seed.wrapping_add(500))?;
         let compactor = Compactor::start(Arc::clone(&host), seed.wrapping_add(600))?;
+        let scrubber = Scrubber::start(Arc::clone(&host), seed.wrapping_add(600))?;
         let subscriptions = subscribe(account, &host, &worker);
         Ok(Self {
             host,
             worker,
             housekeeper,
             compactor,
+            scrubber,
             helpers,
             readers,
             timers,
@@ -254,6 +260,12 @@ impl JetStream {
         self.host.registry.all().len()
     }
 
+    /// How far the verification of stored messages is.
+    #[must_use]
+    pub fn scrub(&self) -> ScrubProgress {
+        self.scrubber.progress()
+    }
+
     /// Stops taking messages, makes everything durable, writes a last checkpoint and ends the threads.
     pub fn stop(self) {
         let registry = &self.host.registry;
@@ -264,6 +276,7 @@ impl JetStream {
             .surroundings
             .stopping
             .store(true, Ordering::Release);
+        self.scrubber.stop();
         self.worker.stop();
         self.compactor.stop();
         let mut turn = Turn::new(0);

@@ -25,6 +25,7 @@ mod registry;
 mod render;
 mod replay;
 mod report;
+mod scrub;
 mod timers;
 mod usage;
 
@@ -39,4 +40,5 @@ pub use os_disk::OsDisk;
 pub use paths::Paths;
 pub use records::{record_stream_created, record_stream_deleted};
 pub use report::{Level, Report};
+pub use scrub::{ScrubOptions, ScrubProgress};
 pub use usage::UsageLimits;

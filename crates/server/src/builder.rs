@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use everjet_config::TlsOptions;
 use everjet_conn::{ClientLimits, Credentials};
-use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
+use everjet_jetstream::{ScrubOptions, StorageOptions, SyncPolicy, UsageLimits};
 use everjet_net::WriteTimeout;
 use everjet_subject::SubjectMapping;
 use everjet_values::Clock;
@@ -32,6 +32,7 @@ pub(crate) struct JetStreamChoice {
     pub(crate) strict: bool,
     pub(crate) limits: UsageLimits,
     pub(crate) storage: StorageOptions,
+    pub(crate) scrub: ScrubOptions,
 }
 
 /// Collects what a server shall be; [`ServerBuilder::start`] makes it so.
@@ -144,6 +145,7 @@ impl ServerBuilder {
             strict: true,
             limits: UsageLimits::default(),
             storage: StorageOptions::default(),
+            scrub: ScrubOptions::default(),
         });
         self
     }
@@ -153,6 +155,15 @@ impl ServerBuilder {
     pub fn sync(mut self, sync: SyncPolicy) -> Self {
         if let Some(jetstream) = &mut self.jetstream {
             jetstream.sync = sync;
+        }
+        self
+    }
+
+    /// How stored messages are verified in the background. Without JetStream it changes nothing.
+    #[must_use]
+    pub fn scrub(mut self, scrub: ScrubOptions) -> Self {
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.scrub = scrub;
         }
         self
     }

@@ -33,7 +33,9 @@ pub use error::ServerError;
 pub use everjet_config::{
     CertificateFiles, CipherSuite, Curve, HandshakeFirst, TlsOptions, TlsVersion,
 };
-pub use everjet_jetstream::{Finding, Health, HealthStatus, Severity, SyncPolicy};
+pub use everjet_jetstream::{
+    Finding, Health, HealthStatus, ScrubOptions, ScrubProgress, Severity, SyncPolicy,
+};
 pub use everjet_net::{InProcessConnection, TlsError};
 pub use everjet_subject::{MapDestination, MappingError, SubjectMapping};
 pub use log::{Log, LogLevel, LogOptions};

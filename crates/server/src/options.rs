@@ -137,6 +137,7 @@ fn jetstream_choice(options: &JetStreamOptions) -> Result<JetStreamChoice, Serve
         strict: true,
         limits,
         storage: StorageOptions::default(),
+        scrub: everjet_jetstream::ScrubOptions::default(),
     })
 }
 

@@ -9,7 +9,8 @@ use everjet_api::{API_LEVEL, NATS_VERSION};
 use everjet_config::TlsOptions;
 use everjet_conn::ServerFacts;
 use everjet_jetstream::{
-    Finding, Health, HealthStatus, JetStream, JetStreamConfig, Level, OsDisk, Report, Seams,
+    Finding, Health, HealthStatus, JetStream, JetStreamConfig, Level, OsDisk, Report,
+    ScrubProgress, Seams,
 };
 use everjet_net::{
     InProcessConnection, ListenerConfig, NetConfig, Network, OpeningPlan, Placement, TlsContext,
@@ -352,6 +353,14 @@ impl Server {
         jetstream.map_or_else(Vec::new, JetStream::findings)
     }
 
+    /// How far the verification of stored messages is; `None` without JetStream.
+    #[must_use]
+    pub fn scrub(&self) -> Option<ScrubProgress> {
+        let jetstream = self.jetstream.try_lock();
+        let jetstream = jetstream.as_ref().and_then(|held| held.as_ref());
+        jetstream.map(JetStream::scrub)
+    }
+
     /// Says good-bye: accepts nobody any more, stops JetStream, tells the clients (`ldm` of INFO), gives them time to go elsewhere, and
     /// disconnects those that stay, one after the other. Then stops as by [`Server::stop`]. Returns when that is done, or at once and
     /// with `false` when another thread has begun with it or with stopping.
@@ -518,6 +527,7 @@ fn start_jetstream(
         strict: choice.strict,
         limits: choice.limits,
         storage: choice.storage.clone(),
+        scrub: choice.scrub,
     };
     let seams = Seams {
         clock: Arc::clone(clock),

@@ -1,6 +1,7 @@
 //! Damage costs what is damaged and nothing else, and deletions and odd requests are no damage.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -245,7 +246,9 @@ fn rot(folder: &Path, ending: &str, text: &str) {
             .position(|window| window == text.as_bytes());
         if let Some(at) = found {
             bytes[at] ^= 1;
-            fs::write(&path, bytes).unwrap();
+            let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            // In place: whoever reads meanwhile must not see a shorter file.
+            file.write_all_at(&bytes[at..=at], at as u64).unwrap();
             hits += 1;
         }
     }
@@ -344,4 +347,25 @@ fn damage_found_by_the_start_is_in_health_and_stream_info() {
     let deleted = rig.ask("$JS.API.STREAM.DELETE.S", "");
     assert_eq!(deleted["success"], true, "{deleted}");
     assert_eq!(rig.health().status, HealthStatus::Ok);
+}
+
+#[test]
+fn the_scrub_finds_rot_before_anybody_reads_the_message() {
+    let mut rig = Rig::scrubbing();
+    for number in 0..100 {
+        rig.store("s.x", format!("marked-{number:03}-{}", "x".repeat(90)));
+    }
+    wait_until("a cycle over several segments", || rig.scrub().segments > 2);
+    assert_eq!(rig.health().status, HealthStatus::Ok);
+    // Rot, while it is served.
+    rot(rig.folder(), ".seg", "marked-010");
+    wait_until("damage", || rig.health().status == HealthStatus::Degraded);
+    assert_eq!(rig.state()["lost"]["msgs"], json!([11]));
+    let subject = "$JS.EVENT.ADVISORY.STREAM.DAMAGED.S";
+    assert_eq!(rig.inbox.all(subject).len(), 1);
+    // Cycle after cycle finds the same.
+    let cycles = rig.scrub().cycles;
+    wait_until("another cycle", || rig.scrub().cycles > cycles + 1);
+    assert_eq!(rig.inbox.all(subject).len(), 1);
+    assert_eq!(rig.log.errors().len(), 1);
 }

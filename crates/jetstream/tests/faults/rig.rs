@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everjet_jetstream::{
-    Health, JetStream, JetStreamConfig, Seams, StorageOptions, SyncPolicy, UsageLimits,
+    Health, JetStream, JetStreamConfig, ScrubOptions, ScrubProgress, Seams, StorageOptions,
+    SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
 use everjet_values::SeededEntropy;
@@ -63,10 +64,10 @@ impl Rig {
 
     /// As [`Rig::new`], with segments of 64 KiB.
     pub(crate) fn with_small_segments() -> Self {
-        let mut storage = small();
-        storage.store.segment_bytes_max = 64 << 10;
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_with(folder, SyncPolicy::Always, storage)
+        Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.segment_bytes_max = 64 << 10;
+        })
     }
 
     /// As [`Rig::new`], with the stream `S` for `s.>`.
@@ -78,16 +79,40 @@ impl Rig {
 
     /// As [`Rig::with_policy`], with a checkpoint of everything after so many bytes.
     pub(crate) fn with_checkpoints(sync: SyncPolicy, checkpoint_bytes: u64) -> Self {
-        let mut storage = small();
-        storage.checkpoint_bytes = checkpoint_bytes;
-        Self::start_with(Arc::new(tempfile::tempdir().unwrap()), sync, storage)
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_with(folder, sync, |config| {
+            config.storage.checkpoint_bytes = checkpoint_bytes;
+        })
+    }
+
+    /// As [`Rig::with_stream`], with segments of 4 KiB that are verified all the time.
+    pub(crate) fn scrubbing() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut rig = Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.segment_bytes_max = 4096;
+            config.scrub = ScrubOptions {
+                bytes_per_second: 1 << 30,
+                period: Duration::from_millis(1),
+            };
+        });
+        rig.create_stream();
+        rig
+    }
+
+    /// How far the scrub is.
+    pub(crate) fn scrub(&self) -> ScrubProgress {
+        self.jetstream.as_ref().expect("running").scrub()
     }
 
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
-        Self::start_with(folder, sync, small())
+        Self::start_with(folder, sync, |_| {})
     }
 
-    fn start_with(folder: Arc<TempDir>, sync: SyncPolicy, storage: StorageOptions) -> Self {
+    fn start_with(
+        folder: Arc<TempDir>,
+        sync: SyncPolicy,
+        change: impl FnOnce(&mut JetStreamConfig),
+    ) -> Self {
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let seed = STARTS.fetch_add(1, Ordering::Relaxed);
         let (account, faults) = (Account::new("$G"), Faults::none());
@@ -96,14 +121,16 @@ impl Rig {
         account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
         let sink = Sink::Local(Arc::clone(&inbox) as _);
         account.subscribe(Arc::new(Subscription::new(b"$JS.EVENT.>", None, b"", sink)));
-        let config = JetStreamConfig {
+        let mut config = JetStreamConfig {
             store_dir: folder.path().to_owned(),
             sync,
             server_name: "rig".to_owned(),
             strict: true,
             limits: UsageLimits::default(),
-            storage,
+            storage: small(),
+            scrub: ScrubOptions::default(),
         };
+        change(&mut config);
         let seams = Seams {
             clock: Arc::<Wall>::default(),
             entropy: Arc::new(SeededEntropy::new(seed)),

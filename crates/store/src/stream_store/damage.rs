@@ -120,7 +120,8 @@ impl StreamStore {
     }
 
     /// Whether the sequence holds a message, readable or not.
-    fn was_stored(&self, sequence: StreamSequence) -> bool {
+    #[must_use]
+    pub fn was_stored(&self, sequence: StreamSequence) -> bool {
         match self.locate(sequence) {
             Ok(_) | Err(ReadError::Damaged { .. }) => true,
             Err(_) => false,

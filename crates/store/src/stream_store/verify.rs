@@ -20,6 +20,8 @@ use super::take::id_of;
 
 /// What is read at once.
 const PIECE_BYTES: u64 = 256 << 10;
+/// What is read at once where the disk has bad places.
+const SECTOR_BYTES: usize = 4096;
 /// Bytes of checksums that looking for the next record after damage may cost.
 const SEARCH_BYTES_MAX: usize = 1 << 30;
 
@@ -338,7 +340,21 @@ impl SegmentCheck {
     fn read(&self, file: &dyn DiskFile, from: u64, to: u64) -> Result<Vec<u8>, Fault> {
         let length = usize::try_from(to.saturating_sub(from)).expect("segments stay below 4 GiB");
         let mut bytes = vec![0; length];
-        read_exact_at(file, &mut bytes, from).map_err(Fault::read(&self.path))?;
+        let Err(error) = read_exact_at(file, &mut bytes, from) else {
+            return Ok(bytes);
+        };
+        // Bad sectors are damage like any other: zeros, which no check takes for anything. A disk that reads nothing is not.
+        let (mut at, mut readable) = (from, 0);
+        for sector in bytes.chunks_mut(SECTOR_BYTES) {
+            match read_exact_at(file, sector, at) {
+                Ok(()) => readable += 1,
+                Err(_) => sector.fill(0),
+            }
+            at += sector.len() as u64;
+        }
+        if readable == 0 {
+            return Err(Fault::read(&self.path)(error));
+        }
         Ok(bytes)
     }
 
