@@ -27,6 +27,8 @@ pub(crate) enum Figure {
     Resident,
     /// Milliseconds until something was done once.
     Time,
+    /// Milliseconds of the server's processor time until then.
+    CpuOnce,
     /// Microseconds until something was done, for each time it was.
     TimeEach,
     /// MiB of resident memory right after a load.
@@ -88,6 +90,7 @@ impl Figure {
             Self::RateKept => "rate kept, %",
             Self::Resident => "resident, KiB",
             Self::Time => "time, ms",
+            Self::CpuOnce => "CPU, ms",
             Self::TimeEach => "time each, us",
             Self::Loaded => "resident when loaded, MiB",
             Self::Restarted => "resident after a restart, MiB",

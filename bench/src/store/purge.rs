@@ -10,6 +10,7 @@ use super::paced;
 use super::pipe::Pipe;
 use super::site::Site;
 use crate::figure::Figure;
+use crate::machine::cpu_time_of_threads;
 use crate::outcome::Outcome;
 use crate::rows::WINDOW;
 use crate::statistics::Latencies;
@@ -22,8 +23,8 @@ const ALONE: u64 = 500;
 /// Keys that are purged beside the publisher, and from one to the next.
 const BESIDE: u64 = 1_000;
 const PACE: Duration = Duration::from_millis(1);
-/// Tenths that are purged one after the other; the publisher is busy with the first one, which is not among them.
-const PURGED_TENTHS: u64 = 3;
+/// Tenths that are purged one after the other, the first half of them beside the publisher. It is busy with another one.
+const PURGED_TENTHS: u64 = 6;
 /// What is published at least that long from the beginning of a purge on counts as meanwhile: a purge may end before what it left
 /// to be done.
 const MEANWHILE_MIN: Duration = Duration::from_millis(100);
@@ -31,7 +32,7 @@ const MEANWHILE_MIN: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Single keys: how long each takes when nothing else happens, then at a fixed pace beside the publisher.
+/// Single keys at a fixed pace beside a publisher, then one after the other.
 pub(crate) fn single(site: &mut Site<'_>) -> Outcome {
     let count = |set: &Set, most: u64| most.min(set.subjects / TENTHS);
     let beside = |purger: &mut Purger, set: &Set| {
@@ -43,7 +44,6 @@ pub(crate) fn single(site: &mut Site<'_>) -> Outcome {
         purger.spans.push((start, Instant::now()));
     };
     let alone = |purger: &mut Purger, set: &Set| {
-        purger.times = Latencies::default();
         for index in 0..count(set, ALONE) {
             purger.purge(&set.subject(index * TENTHS + 1), 1);
         }
@@ -51,22 +51,30 @@ pub(crate) fn single(site: &mut Site<'_>) -> Outcome {
     run(site, beside, alone)
 }
 
-/// A tenth of the keys by a wildcard, three times.
+/// A tenth of the keys by a wildcard: three beside a publisher, three more after that.
 pub(crate) fn wildcard(site: &mut Site<'_>) -> Outcome {
+    let purge = |purger: &mut Purger, set: &Set, tenth: u64| {
+        purger.purge(&format!("$KV.bench.g{tenth}.>"), set.subjects / TENTHS);
+    };
     let beside = |purger: &mut Purger, set: &Set| {
-        for tenth in 1..=PURGED_TENTHS {
+        for tenth in 1..=PURGED_TENTHS / 2 {
             let start = Instant::now();
-            purger.purge(&format!("$KV.bench.g{tenth}.>"), set.subjects / TENTHS);
+            purge(purger, set, tenth);
             let end = Instant::now().max(start + MEANWHILE_MIN);
             wait_until(end);
             purger.spans.push((start, end));
             thread::sleep(PAUSE);
         }
     };
-    run(site, beside, |_, _| {})
+    let alone = |purger: &mut Purger, set: &Set| {
+        for tenth in PURGED_TENTHS / 2 + 1..=PURGED_TENTHS {
+            purge(purger, set, tenth);
+        }
+    };
+    run(site, beside, alone)
 }
 
-/// Purges `beside` the publisher and then `alone`.
+/// Purges `beside` the publisher, for what the publisher sees, and then `alone`, for what a purge takes.
 fn run(
     site: &mut Site<'_>,
     beside: impl FnOnce(&mut Purger, &Set),
@@ -74,6 +82,7 @@ fn run(
 ) -> Outcome {
     let set = site.set(Data::Bucket);
     let server = site.take_running(Data::Bucket);
+    let pid = server.pid().expect("the server is running");
     let mut purger = Purger::connect(&server);
     let (begin, samples) = paced::beside(&server, &set, || {
         thread::sleep(WARM_UP);
@@ -82,14 +91,20 @@ fn run(
         beside(&mut purger, &set);
         begin
     });
-    alone(&mut purger, &set);
     let mut before = paced::within(&samples, &[(begin, begin + BEFORE)]);
     let mut during = paced::within(&samples, &purger.spans);
+    thread::sleep(PAUSE);
+    purger.times = Latencies::default();
+    let cpu = cpu_time_of_threads(pid);
+    alone(&mut purger, &set);
+    let cpu = cpu_time_of_threads(pid).saturating_sub(cpu);
+    let each = cpu.as_secs_f64() * 1e6 / purger.times.len() as f64;
     refill(&server, &set);
     site.keep(Data::Bucket, server);
     let (before, during) = (before.percentile_us(99.0), during.percentile_us(99.0));
     Outcome::default()
         .with(Figure::TimeEach, purger.times.percentile_us(50.0))
+        .with(Figure::Cpu, each)
         .with(Figure::BeforeP99, before)
         .with(Figure::DuringP99, during)
         .with(Figure::OverBefore, during / before)

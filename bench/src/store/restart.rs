@@ -10,6 +10,7 @@ use super::pipe::Pipe;
 use super::ready;
 use super::site::Site;
 use crate::figure::Figure;
+use crate::machine::cpu_time;
 use crate::outcome::Outcome;
 use crate::rows::WINDOW;
 use crate::statistics::spread;
@@ -25,13 +26,13 @@ const BEFORE_KILL: f64 = 200_000.0;
 pub(crate) fn clean(site: &mut Site<'_>, data: Data) -> Outcome {
     let set = site.set(data);
     let mut server = site.take(data);
-    let median = repeated(|| {
+    let outcome = repeated(|| {
         let time = timed(&mut server, &set);
         server.terminate();
         time
     });
     site.keep(data, server);
-    Outcome::default().with(Figure::Time, median)
+    outcome
 }
 
 /// After `kill -9` in the middle of publishing.
@@ -39,7 +40,7 @@ pub(crate) fn killed(site: &mut Site<'_>, data: Data) -> Outcome {
     let set = site.set(data);
     let mut server = site.take_running(data);
     let count = (BEFORE_KILL * site.scale) as usize;
-    let median = repeated(|| {
+    let outcome = repeated(|| {
         let mut numbers = Randomly::below(set.subjects);
         let mut pipe = Pipe::open(&server, WINDOW, |out, _| {
             set.push_message(out, numbers.next());
@@ -49,22 +50,28 @@ pub(crate) fn killed(site: &mut Site<'_>, data: Data) -> Outcome {
         timed(&mut server, &set)
     });
     site.keep(data, server);
-    Outcome::default().with(Figure::Time, median)
+    outcome
 }
 
-/// Milliseconds.
-fn timed(server: &mut ServerProcess, set: &Set) -> f64 {
+/// Milliseconds that passed, and those of the server's processors.
+fn timed(server: &mut ServerProcess, set: &Set) -> [f64; 2] {
     let start = Instant::now();
     server.spawn_again();
     ready::wait_until_answering(server, set);
-    start.elapsed().as_secs_f64() * 1e3
+    let elapsed = start.elapsed();
+    let cpu = cpu_time(server.pid().expect("the server is running"));
+    [elapsed, cpu].map(|time| time.as_secs_f64() * 1e3)
 }
 
-/// The median of several times.
-fn repeated(mut once: impl FnMut() -> f64) -> f64 {
-    let mut times = Vec::with_capacity(STARTS);
+/// The medians of several times.
+fn repeated(mut once: impl FnMut() -> [f64; 2]) -> Outcome {
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
     while times.len() < STARTS && times.iter().sum::<f64>() < LONG_ENOUGH_MS {
-        times.push(once());
+        let [time, cpu_time] = once();
+        times.push(time);
+        cpu.push(cpu_time);
     }
-    spread(times).median
+    Outcome::default()
+        .with(Figure::Time, spread(times).median)
+        .with(Figure::CpuOnce, spread(cpu).median)
 }

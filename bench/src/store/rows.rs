@@ -55,11 +55,18 @@ const fn durable(load: fn(&ServerProcess, Duration) -> Outcome) -> Run {
     }
 }
 
-const CLEAN: &[(Figure, Goal)] = &[(Figure::Time, Goal::Ratio(10.0))];
-const KILLED: &[(Figure, Goal)] = &[(Figure::Time, Goal::Ratio(20.0))];
+const CLEAN: &[(Figure, Goal)] = &[
+    (Figure::Time, Goal::Ratio(10.0)),
+    (Figure::CpuOnce, NOT_WORSE),
+];
+const KILLED: &[(Figure, Goal)] = &[
+    (Figure::Time, Goal::Ratio(20.0)),
+    (Figure::CpuOnce, NOT_WORSE),
+];
 const READ: &[(Figure, Goal)] = &[(Figure::Cpu, Goal::Ratio(4.0)), (Figure::Rate, NOT_WORSE)];
 const PURGE: &[(Figure, Goal)] = &[
     (Figure::TimeEach, Goal::Ratio(50.0)),
+    (Figure::Cpu, NOT_WORSE),
     (Figure::BeforeP99, Goal::Shown),
     (Figure::DuringP99, Goal::Shown),
     (Figure::OverBefore, Goal::AtMost(1.5)),
