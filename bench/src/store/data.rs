@@ -2,6 +2,8 @@
 //!
 //! All payloads have [`PAYLOAD`] bytes. Subjects have fixed lengths, and come in an order that jumps through all of them.
 
+use std::time::Duration;
+
 use everjet_conformance::{JetStream, ServerProcess};
 
 use super::pipe::Pipe;
@@ -122,9 +124,7 @@ impl Set {
     pub(crate) fn create_streams(&self, server: &ServerProcess) {
         let mut js = JetStream::connect(server);
         let mut create = |name: &str, subjects: &str, more: &str| {
-            let config =
-                format!(r#"{{"name":"{name}","subjects":["{subjects}"],"storage":"file"{more}}}"#);
-            js.create_stream(name, &config);
+            js.create_stream(name, &config(name, subjects, DUPLICATE_WINDOW, more));
         };
         match self.data {
             Data::Plain => create("PLAIN", "plain", ""),
@@ -138,6 +138,25 @@ impl Set {
         }
     }
 }
+
+/// The configuration of a stream of messages that are found again by their id for `window`.
+fn config(name: &str, subjects: &str, window: Duration, more: &str) -> String {
+    let window = window.as_nanos();
+    format!(
+        r#"{{"name":"{name}","subjects":["{subjects}"],"storage":"file","duplicate_window":{window}{more}}}"#
+    )
+}
+
+/// Gives the stream of [`Data::Plain`] another duplicate window.
+pub(crate) fn set_duplicate_window(server: &ServerProcess, window: Duration) {
+    let config = config("PLAIN", "plain", window, "");
+    let answer = JetStream::connect(server).api("STREAM.UPDATE.PLAIN", &config);
+    assert!(answer["error"].is_null(), "{answer}");
+}
+
+/// How long ids of messages are remembered: a start reads the messages of that time. Millions were stored moments before, where
+/// else it would be days; so it is short, unless that is what is measured.
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_millis(200);
 
 /// What makes a stream a bucket with one value a key.
 const BUCKET: &str =

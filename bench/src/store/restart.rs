@@ -1,11 +1,11 @@
 //! From the start of the process until the last stream takes a message and says what it holds.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use everjet_conformance::ServerProcess;
 
 use super::bucket::Randomly;
-use super::data::{Data, Set};
+use super::data::{DUPLICATE_WINDOW, Data, Set, set_duplicate_window};
 use super::pipe::Pipe;
 use super::ready;
 use super::site::Site;
@@ -19,6 +19,8 @@ use crate::statistics::spread;
 const STARTS: usize = 3;
 /// No further restart after those before took so many milliseconds.
 const LONG_ENOUGH_MS: f64 = 3_000.0;
+/// Longer than a comparison takes.
+const ALL_RECENT: Duration = Duration::from_secs(24 * 3_600);
 /// Messages published to a running server before it is killed, at full scale.
 const BEFORE_KILL: f64 = 200_000.0;
 
@@ -32,6 +34,19 @@ pub(crate) fn clean(site: &mut Site<'_>, data: Data) -> Outcome {
         time
     });
     site.keep(data, server);
+    outcome
+}
+
+/// As [`clean`], with all 10 M messages on one subject so recent that their ids count.
+pub(crate) fn recent(site: &mut Site<'_>) -> Outcome {
+    let set_window = |site: &mut Site<'_>, window| {
+        let server = site.take_running(Data::Plain);
+        set_duplicate_window(&server, window);
+        site.keep(Data::Plain, server);
+    };
+    set_window(site, ALL_RECENT);
+    let outcome = clean(site, Data::Plain);
+    set_window(site, DUPLICATE_WINDOW);
     outcome
 }
 

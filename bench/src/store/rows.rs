@@ -73,7 +73,7 @@ const PURGE: &[(Figure, Goal)] = &[
 ];
 
 /// All rows, in the order of the table. Those that use the same prepared store stand together: the disk need not hold all of them.
-pub(crate) static ALL: [Row; 29] = [
+pub(crate) static ALL: [Row; 30] = [
     fresh(
         "store-async-lazy",
         "async publish, window 1,024, lazy sync",
@@ -311,6 +311,13 @@ pub(crate) static ALL: [Row; 29] = [
         "restart after a clean stop, 10 M messages on one subject",
         CLEAN,
         |site| restart::clean(site, Data::Plain),
+    ),
+    with(
+        Data::Plain,
+        "store-restart-recent",
+        "the same, all of them inside the duplicate window",
+        CLEAN,
+        restart::recent,
     ),
     with(
         Data::Plain,
