@@ -13,6 +13,8 @@ const PACE: Pace = Pace {
     pause: Duration::from_millis(20),
     window: 64,
 };
+/// Of 100 ends, so many are clean stops.
+const CLEAN_STOPS: u64 = 10;
 /// Every so many kills everything is read, else what came since the last one.
 const WHOLE_EVERY: u64 = 20;
 
@@ -31,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         println!("left out, for this server does not have them: {left_out:?}");
     }
     let mut kills = 0;
+    let mut before = "nothing";
     let mut slowest = Duration::ZERO;
     let mut resident = 0;
     while begun.elapsed() < arguments.duration {
@@ -41,7 +44,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         thread::sleep(killed_at.saturating_duration_since(Instant::now()));
         resident = resident.max(server.resident_bytes());
         // A clean stop now and then: what it leaves has to fit to what kills leave.
-        if random.chance(10) {
+        let is_clean = random.chance(CLEAN_STOPS);
+        if is_clean {
             let status = server.terminate();
             if !status.success() {
                 return Err(format!("a clean stop: {status}\n{}", server.log()));
@@ -67,8 +71,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         };
         let findings = check(&server, &ledger, depth);
         if !findings.is_clean() {
-            return Err(format!("kill {kills}: {findings}\n{}", server.log()));
+            let end = if is_clean { "a clean stop" } else { "a kill" };
+            return Err(format!(
+                "round {kills}, ended by {end}, the one before by {before}: {findings}\n{}",
+                server.log()
+            ));
         }
+        before = if is_clean { "a clean stop" } else { "a kill" };
         if depth == Depth::Whole {
             println!("{}", figures(begun, kills, &ledger, slowest, resident));
         }

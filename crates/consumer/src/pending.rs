@@ -1,6 +1,7 @@
 //! Deliveries that wait for their acknowledgement.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use everjet_values::{ConsumerSequence, StreamSequence, Timestamp};
 
@@ -73,6 +74,13 @@ impl Pending {
     pub fn set_deadline(&mut self, stream: StreamSequence, deadline: Timestamp) {
         if let Some(delivery) = self.entry(stream) {
             delivery.deadline = deadline;
+        }
+    }
+
+    /// Moves all deadlines closer.
+    pub(crate) fn set_back(&mut self, by: Duration) {
+        for delivery in &mut self.ring {
+            delivery.deadline = delivery.deadline.minus(by);
         }
     }
 

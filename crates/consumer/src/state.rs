@@ -20,7 +20,7 @@ pub struct Position {
 
 /// What a consumer has delivered and what was acknowledged: the part that survives. Only
 /// [`apply`](ConsumerState::apply) and the removal of messages from the stream change it, so the same entries give the
-/// same state everywhere.
+/// same state everywhere; times alone follow a clock that was set back ([`on_serving`](ConsumerState::on_serving)).
 #[derive(Clone, Debug, Default)]
 pub struct ConsumerState {
     /// The last delivery, and the message that was delivered last for the first time.
@@ -77,6 +77,18 @@ impl ConsumerState {
                 self.settle(removal);
                 skipped || removal != Removal::Nothing
             }
+        }
+    }
+
+    /// Serving begins at `now`. When that is before this consumer was last active, the clock was set back meanwhile, and what is pending
+    /// would wait for its acknowledgement that much longer: its deadlines are set back as well.
+    pub fn on_serving(&mut self, now: Timestamp) {
+        let active_at = self.delivered_at.max(self.acked_at);
+        if active_at > now {
+            self.pending.set_back(active_at.since(now));
+            // So that it is not done again with what is set back.
+            self.delivered_at = self.delivered_at.min(now);
+            self.acked_at = self.acked_at.min(now);
         }
     }
 
@@ -320,6 +332,24 @@ mod tests {
         check(explicit, "d1 d2 d3 R2", "3/3 2/2 1 0");
         check(explicit, "d1 d2 d3 R9", "3/3 3/3 0 0");
         check(explicit, "d1 d2 x1", "2/2 1/1 1 0");
+    }
+
+    #[test]
+    fn deadlines_are_set_back_with_the_clock_and_only_once() {
+        let config = config(AckPolicy::Explicit);
+        let mut state = ConsumerState::new(StreamSequence(1), Vec::new());
+        let at = Timestamp::from_nanos;
+        state.apply(at(1_000), &config, Change::Delivered(StreamSequence(1)));
+        let deadline = |state: &ConsumerState| state.pending().front().map(|one| one.deadline);
+        let waits = deadline(&state).expect("is pending").since(at(1_000));
+        for now in [1_000, 2_000] {
+            state.on_serving(at(now));
+            assert_eq!(deadline(&state), Some(at(1_000).plus(waits)), "{now}");
+        }
+        for _ in 0..2 {
+            state.on_serving(at(400));
+            assert_eq!(deadline(&state), Some(at(400).plus(waits)));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use everjet_routing::Turn;
 use everjet_store::StreamId;
@@ -10,6 +11,10 @@ use everjet_values::{Clock, Timestamp};
 use parking_lot::{Condvar, Mutex};
 
 use crate::actor::StreamActor;
+
+/// The thread looks at the clock at least this often while something is due some time: the clock may be set forward, and its sleep
+/// would not end earlier for it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Schedule {
@@ -91,7 +96,8 @@ impl Timers {
             match schedule.due.first_key_value().map(|(key, _)| *key) {
                 None => self.changed.wait(&mut schedule),
                 Some((at, _)) if at > now => {
-                    self.changed.wait_for(&mut schedule, at.since(now));
+                    self.changed
+                        .wait_for(&mut schedule, at.since(now).min(LOOK_EVERY));
                 }
                 Some((_, stream)) => {
                     let actor = schedule.remove(stream).and_then(|actor| actor.upgrade());

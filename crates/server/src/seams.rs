@@ -1,24 +1,90 @@
 //! The operating system's clock and randomness.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use everjet_values::{Clock, Entropy, Timestamp};
 
-/// Wall-clock time that never goes back: when the system's clock is set back, it stands still until that has caught up.
-#[derive(Debug, Default)]
-pub(crate) struct OsClock(AtomicI64);
+/// Wall-clock time that neither goes back nor stands still.
+///
+/// When the system's clock is set forward, this one follows at once. When it is set back, this one goes on from where it was, at half the
+/// pace until the system's has caught up: acknowledgements still run out and messages still expire, and no message is older than the one
+/// before it.
+#[derive(Debug)]
+pub(crate) struct OsClock {
+    begun: Instant,
+    /// What has to be added to the time since `begun`, in nanoseconds.
+    offset: AtomicI64,
+    /// When `offset` was last made smaller, in nanoseconds since `begun`.
+    slewed_at: AtomicI64,
+    /// The largest time told.
+    last: AtomicI64,
+}
+
+/// A difference that comes from more than reading two clocks one after the other: the system's clock was set back.
+const STEP_NANOS: i64 = 50_000_000;
+/// How often the offset is made smaller then; half of this is how long time stands still for it.
+const SLEW_EVERY_NANOS: i64 = 20_000_000;
+
+impl Default for OsClock {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            offset: AtomicI64::new(i64::MIN),
+            slewed_at: AtomicI64::new(0),
+            last: AtomicI64::new(0),
+        }
+    }
+}
 
 impl Clock for OsClock {
     fn now(&self) -> Timestamp {
-        let nanos = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-            });
-        let last = self.0.fetch_max(nanos, Ordering::Relaxed);
-        Timestamp::from_nanos(last.max(nanos))
+        let system = SystemTime::now().duration_since(UNIX_EPOCH);
+        let system = system.map_or(0, nanos);
+        // Read second: when this thread is interrupted in between, the offset is too small, and a larger one was or will be seen.
+        let running = nanos(self.begun.elapsed());
+        Timestamp::from_nanos(self.tell(system, running))
     }
+}
+
+impl OsClock {
+    /// The time, when the system's clock shows `system` and this one has been running for so long.
+    fn tell(&self, system: i64, running: i64) -> i64 {
+        let offset = system - running;
+        let mut known = self.offset.load(Ordering::Relaxed);
+        if offset > known {
+            self.offset.fetch_max(offset, Ordering::Relaxed);
+            known = offset;
+        } else if known - offset > STEP_NANOS {
+            known = self.slew(known, offset, running);
+        }
+        let now = running.saturating_add(known);
+        let last = self.last.load(Ordering::Relaxed);
+        match last < now {
+            true => self.last.fetch_max(now, Ordering::Relaxed).max(now),
+            false => last,
+        }
+    }
+
+    fn slew(&self, known: i64, offset: i64, running: i64) -> i64 {
+        let slewed_at = self.slewed_at.load(Ordering::Relaxed);
+        let is_due = running - slewed_at >= SLEW_EVERY_NANOS;
+        let exchange = |to| {
+            let order = Ordering::Relaxed;
+            self.slewed_at
+                .compare_exchange(slewed_at, to, order, order)
+                .is_ok()
+        };
+        if !is_due || !exchange(running) {
+            return known;
+        }
+        let by = (SLEW_EVERY_NANOS / 2).min(known - offset);
+        self.offset.fetch_sub(by, Ordering::Relaxed) - by
+    }
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The operating system's randomness.
@@ -106,10 +172,64 @@ mod tests {
         assert_eq!(base32(b"foobar"), "MZXW6YTBOI");
     }
 
+    const SECOND: i64 = 1_000_000_000;
+
     #[test]
-    fn the_clock_never_goes_back() {
+    fn the_clock_follows_the_system() {
         let clock = OsClock::default();
-        clock.0.store(i64::MAX - 1, Ordering::Relaxed);
-        assert_eq!(clock.now(), Timestamp::from_nanos(i64::MAX - 1));
+        let before = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, nanos);
+        let told = clock.now().as_nanos();
+        let after = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, nanos);
+        assert!((before..=after).contains(&told), "{before} {told} {after}");
+    }
+
+    #[test]
+    fn a_clock_set_forward_is_followed_at_once() {
+        let clock = OsClock::default();
+        assert_eq!(clock.tell(100 * SECOND, 0), 100 * SECOND);
+        assert_eq!(clock.tell(3_701 * SECOND, SECOND), 3_701 * SECOND);
+    }
+
+    #[test]
+    fn a_clock_set_back_goes_on_and_is_caught_up_with() {
+        let clock = OsClock::default();
+        let hour = 3_600 * SECOND;
+        clock.tell(2 * hour, 0);
+        let mut last = 2 * hour;
+        let mut met = None;
+        for running in (0..3 * hour).step_by(20_000_000) {
+            // An hour back.
+            let system = hour + running;
+            let told = clock.tell(system, running);
+            assert!(told >= last, "back at {running}");
+            // Never slower than half, give or take a slew.
+            assert!(
+                told >= 2 * hour + running / 2 - SLEW_EVERY_NANOS,
+                "stands still at {running}"
+            );
+            last = told;
+            if met.is_none() && told - system <= STEP_NANOS {
+                met = Some(running);
+            }
+        }
+        let met = met.expect("it is caught up with");
+        assert!(
+            (2 * hour - SECOND..=2 * hour + SECOND).contains(&met),
+            "{met}"
+        );
+    }
+
+    #[test]
+    fn clocks_read_one_after_the_other_are_no_step() {
+        let clock = OsClock::default();
+        clock.tell(100 * SECOND, 0);
+        for late in [0, 1_000, STEP_NANOS] {
+            let running = 10 * SECOND + late;
+            assert_eq!(clock.tell(110 * SECOND, running), 100 * SECOND + running);
+        }
     }
 }

@@ -118,7 +118,8 @@ impl Stream {
         let Self { state, leader, .. } = self;
         *leader = leader.successor(state.store.last_sequence());
         self.wanted = Wanted::default();
-        for (id, consumer) in &state.consumers {
+        for (id, consumer) in &mut state.consumers {
+            consumer.state.on_serving(now);
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
     }

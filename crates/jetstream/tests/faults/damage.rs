@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use everjet_jetstream::{HealthStatus, OsDisk};
-use everjet_routing::{ConnectionId, Destination, OutBatch, Piece, Sink, Subscription};
 use everjet_store::ManifestStore;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::client::{Client, PULL};
 use crate::rig::{Rig, consumer_config, eventually, stream_config, wait_until};
 use crate::seams::error_of;
 
@@ -59,51 +59,13 @@ fn with_checkpoint() -> Rig {
     rig
 }
 
-/// A client's connection that keeps what it gets.
-#[derive(Default)]
-struct Client(Mutex<Vec<u8>>);
-
-impl Destination for Client {
-    fn id(&self) -> ConnectionId {
-        ConnectionId(1)
-    }
-
-    fn supports_headers(&self) -> bool {
-        true
-    }
-
-    fn deliver(&self, rendered: &mut OutBatch) {
-        let mut got = self.0.lock().unwrap();
-        for piece in rendered.pieces() {
-            match piece {
-                Piece::Inline(bytes) => got.extend_from_slice(bytes),
-                Piece::Shared(bytes, range) => got.extend_from_slice(&bytes[range]),
-            }
-        }
-        rendered.clear();
-    }
-}
-
-impl Client {
-    /// The acknowledgement subject of the first message.
-    fn ack(&self) -> Option<String> {
-        let got = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
-        got.split([' ', '\r'])
-            .find(|word| word.starts_with("$JS.ACK."))
-            .map(str::to_owned)
-    }
-}
-
 /// Has a message delivered and its acknowledgement confirmed.
 fn consume(rig: &mut Rig) {
-    let client = Arc::new(Client::default());
-    let sink = Sink::Connection(Arc::clone(&client) as _);
-    let inbox = Arc::new(Subscription::new(b"_PULL", None, b"1", sink));
-    rig.account.subscribe(Arc::clone(&inbox));
-    rig.request_for("$JS.API.CONSUMER.MSG.NEXT.S.c", "_PULL");
-    let ack = eventually("a delivery", || client.ack());
+    let client = Client::of(rig);
+    rig.request_for("$JS.API.CONSUMER.MSG.NEXT.S.c", PULL);
+    let ack = eventually("a delivery", || client.acks().pop());
     rig.ask(&ack, "");
-    rig.account.unsubscribe(&inbox);
+    client.leave(rig);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The operating system's disk with a hook before every operation that changes something, and one before every read.
+//! The operating system's disk with a hook before every operation, and one before every read.
 
 use std::any::Any;
 use std::io;
@@ -20,6 +20,10 @@ pub(crate) enum Op {
     Resize,
     Sync,
     SyncDir,
+    /// Opening what exists, to read or to write.
+    Open,
+    Read,
+    List,
 }
 
 impl Op {
@@ -85,6 +89,12 @@ impl Faults {
         copy_folder(from, to);
     }
 
+    /// Calls the hook for something that changes nothing.
+    fn look(&self, op: Op, path: &Path) -> io::Result<()> {
+        let hook = self.hook.lock().unwrap().clone();
+        hook.map_or(Ok(()), |hook| hook(op, path))
+    }
+
     fn change<T>(
         &self,
         op: Op,
@@ -114,7 +124,10 @@ impl Disk for FaultyDisk {
         let open = || OsDisk.open(path, mode);
         let file = match mode {
             OpenMode::CreateNew => self.0.change(Op::Create, path, open)?,
-            OpenMode::Read | OpenMode::Write => open()?,
+            OpenMode::Read | OpenMode::Write => {
+                self.0.look(Op::Open, path)?;
+                open()?
+            }
         };
         Ok(Arc::new(FaultyFile {
             file,
@@ -132,6 +145,7 @@ impl Disk for FaultyDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.0.look(Op::List, path)?;
         OsDisk.list(path)
     }
 
@@ -167,6 +181,7 @@ impl DiskFile for FaultyFile {
         if let Some(hook) = hook {
             hook(&self.path)?;
         }
+        self.faults.look(Op::Read, &self.path)?;
         self.file.read_at(buffer, offset)
     }
 

@@ -5,6 +5,8 @@
 
 mod answers;
 mod checkpoints;
+mod client;
+mod clock;
 mod compaction;
 mod creation;
 mod damage;

@@ -46,6 +46,7 @@ pub(crate) struct Rig {
     pub(crate) faults: Arc<Faults>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) log: Arc<Log>,
+    pub(crate) clock: Arc<Wall>,
     jetstream: Option<JetStream>,
     folder: Arc<TempDir>,
     pub(crate) turn: Turn,
@@ -113,9 +114,20 @@ impl Rig {
         sync: SyncPolicy,
         change: impl FnOnce(&mut JetStreamConfig),
     ) -> Self {
+        let world = (Faults::none(), Arc::<Wall>::default());
+        Self::try_start(folder, sync, change, world).unwrap()
+    }
+
+    /// Starts with a disk and a clock that may have faults from the beginning.
+    fn try_start(
+        folder: Arc<TempDir>,
+        sync: SyncPolicy,
+        change: impl FnOnce(&mut JetStreamConfig),
+        (faults, clock): (Arc<Faults>, Arc<Wall>),
+    ) -> Result<Self, String> {
         static STARTS: AtomicU64 = AtomicU64::new(1);
         let seed = STARTS.fetch_add(1, Ordering::Relaxed);
-        let (account, faults) = (Account::new("$G"), Faults::none());
+        let account = Account::new("$G");
         let (inbox, log) = (Arc::<Inbox>::default(), Arc::<Log>::default());
         let sink = Sink::Local(Arc::clone(&inbox) as _);
         account.subscribe(Arc::new(Subscription::new(b"_INBOX.>", None, b"", sink)));
@@ -132,22 +144,24 @@ impl Rig {
         };
         change(&mut config);
         let seams = Seams {
-            clock: Arc::<Wall>::default(),
+            clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SeededEntropy::new(seed)),
             disk: Arc::new(FaultyDisk(Arc::clone(&faults))),
             report: Arc::clone(&log) as _,
         };
-        let jetstream = JetStream::start(config, seams, &account).unwrap();
-        Self {
+        let jetstream =
+            JetStream::start(config, seams, &account).map_err(|error| error.to_string())?;
+        Ok(Self {
             account,
             faults,
             inbox,
             log,
+            clock,
             jetstream: Some(jetstream),
             folder,
             turn: Turn::new(seed),
             asked: 0,
-        }
+        })
     }
 
     /// The store directory.
@@ -172,6 +186,13 @@ impl Rig {
     pub(crate) fn started_again(self) -> Self {
         assert!(self.jetstream.is_none(), "stopped before");
         Self::start(Arc::clone(&self.folder), SyncPolicy::Always)
+    }
+
+    /// As [`Rig::started_again`], with a clock that is so many seconds ahead of what it was, or behind.
+    pub(crate) fn started_later(self, seconds: i64) -> Self {
+        assert!(self.jetstream.is_none(), "stopped before");
+        let world = (Faults::none(), Arc::new(Wall::ahead(seconds)));
+        Self::try_start(Arc::clone(&self.folder), SyncPolicy::Always, |_| {}, world).unwrap()
     }
 
     /// Stops; fails when that takes long.
@@ -210,6 +231,22 @@ impl Rig {
         let reply = self.send(subject, payload);
         let what = format!("an answer to {subject:.40}");
         eventually(&what, || self.inbox.first(&reply))
+    }
+
+    /// As [`Rig::ask`], with the message id that finds duplicates.
+    pub(crate) fn ask_once(&mut self, subject: &str, id: &str, payload: &str) -> Value {
+        self.asked += 1;
+        let reply = format!("_INBOX.{}", self.asked);
+        let headers = format!("NATS/1.0\r\nNats-Msg-Id: {id}\r\n\r\n");
+        let message = Message {
+            subject: subject.as_bytes(),
+            reply: reply.as_bytes(),
+            headers: headers.as_bytes(),
+            payload: payload.as_bytes(),
+        };
+        self.turn.publish(&self.account, Origin::SERVER, &message);
+        self.turn.flush();
+        self.answer(&reply)
     }
 
     /// Publishes a message that must be acknowledged, and returns its sequence.

@@ -10,15 +10,33 @@ use everjet_routing::{LocalReceiver, MessageBatch, Turn};
 use everjet_values::{Clock, Timestamp};
 use serde_json::{Value, json};
 
-/// Time that never goes back.
+/// Time that never goes back, and can be set forward. What of it is back is for the server's own clock.
 #[derive(Default)]
-pub(crate) struct Wall(AtomicI64);
+pub(crate) struct Wall {
+    last: AtomicI64,
+    ahead: AtomicI64,
+}
+
+impl Wall {
+    /// A clock that is so many seconds ahead of this machine's, or behind.
+    pub(crate) fn ahead(seconds: i64) -> Self {
+        let wall = Self::default();
+        wall.step(seconds);
+        wall
+    }
+
+    /// Sets the clock forward.
+    pub(crate) fn step(&self, seconds: i64) {
+        self.ahead
+            .fetch_add(seconds * 1_000_000_000, Ordering::Relaxed);
+    }
+}
 
 impl Clock for Wall {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let now = i64::try_from(since.as_nanos()).unwrap();
-        Timestamp::from_nanos(self.0.fetch_max(now, Ordering::Relaxed).max(now))
+        let now = i64::try_from(since.as_nanos()).unwrap() + self.ahead.load(Ordering::Relaxed);
+        Timestamp::from_nanos(self.last.fetch_max(now, Ordering::Relaxed).max(now))
     }
 }
 
