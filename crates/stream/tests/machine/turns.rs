@@ -105,6 +105,41 @@ fn what_left_memory_waits_for_somebody_who_may_read() {
 }
 
 #[test]
+fn the_stream_goes_on_while_somebody_reads_for_it() {
+    let mut driver = driver_with(100, &[b'x'; 300], &["old"]);
+    driver.stream.on_durable(StreamSequence(100));
+    driver.checkpoint();
+    let Driver { stream, output, .. } = &mut driver;
+    let beating = br#"{"batch":10,"expires":60000000000,"idle_heartbeat":1000000000}"#;
+    assert!(stream.on_pull(NOW, "old", b"old", beating, output));
+    let (polled, _) = poll(&mut driver, 10, Reads::Resident);
+    assert_eq!(polled, Polled::NeedsDisk);
+    // A timer of the same consumer must not make it forget what it waits for.
+    let Driver { stream, output, .. } = &mut driver;
+    stream.on_timer(
+        NOW.plus(std::time::Duration::from_secs(60)),
+        &mut |_| true,
+        output,
+    );
+    let reads = stream.take_reads();
+    assert_eq!(reads.len(), 1);
+    assert!(!stream.wants_reads());
+    let (polled, shown) = poll(&mut driver, 10, Reads::Resident);
+    assert_eq!((polled, shown.as_str()), (Polled::Idle, ""));
+    let fetched = reads.iter().map(everjet_store::ColdRead::run).collect();
+    assert!(!driver.stream.admit(fetched), "no timer waits");
+    let (polled, shown) = poll(&mut driver, 10, Reads::Resident);
+    driver.stream.release_reads();
+    // The first message by itself: nobody knew yet that the others would follow.
+    assert_eq!((polled, shown.as_str()), (Polled::NeedsDisk, "old:1"));
+    let fetched = driver.stream.take_reads();
+    let fetched = fetched.iter().map(everjet_store::ColdRead::run).collect();
+    driver.stream.admit(fetched);
+    let (_, shown) = poll(&mut driver, 5, Reads::Resident);
+    assert_eq!(shown, "old:5");
+}
+
+#[test]
 fn a_damaged_message_is_left_out_and_the_others_are_delivered() {
     let mut driver = driver_with(100, &[b'x'; 300], &["old"]);
     driver.stream.on_durable(StreamSequence(100));
