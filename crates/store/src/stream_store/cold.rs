@@ -80,6 +80,12 @@ impl ColdRead {
         }
     }
 
+    /// How many bytes are read.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        (self.to - self.from) as usize
+    }
+
     /// As [`ColdRead::run`], but only if the device need not be waited for: the operating system has the bytes in memory.
     #[must_use]
     pub fn run_now(&self) -> Option<Fetched> {
@@ -87,7 +93,7 @@ impl ColdRead {
             return Some(self.fetched(self.key.place, Outcome::Block(block)));
         }
         let file = self.memory.open_file(self.key.file)?;
-        let mut bytes = vec![0; (self.to - self.from) as usize];
+        let mut bytes = vec![0; self.bytes()];
         let count = file.read_now_at(&mut bytes, u64::from(self.from)).ok()?;
         // Less may mean that the rest is on the device, or that there is none: whoever may wait finds out.
         if count < bytes.len() {

@@ -140,6 +140,33 @@ fn the_stream_goes_on_while_somebody_reads_for_it() {
 }
 
 #[test]
+fn many_who_wait_for_the_disk_are_served_a_few_at_a_time() {
+    let names: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut driver = driver_with(30, &[b'x'; 300], &names);
+    driver.stream.on_durable(StreamSequence(30));
+    driver.checkpoint();
+    let mut delivered = 0;
+    for _ in 0..1000 {
+        let (_, shown) = poll(&mut driver, 100, Reads::Resident);
+        driver.stream.release_reads();
+        let counts = shown.split(' ').filter_map(|item| item.split_once(':'));
+        delivered += counts
+            .map(|(_, count)| count.parse::<usize>().expect("a number"))
+            .sum::<usize>();
+        let reads = driver.stream.take_reads();
+        assert!(reads.len() <= 16);
+        driver
+            .stream
+            .admit(reads.iter().map(everjet_store::ColdRead::run).collect());
+        if delivered == 40 * 30 {
+            return;
+        }
+    }
+    panic!("{delivered} of 1,200 messages came");
+}
+
+#[test]
 fn a_damaged_message_is_left_out_and_the_others_are_delivered() {
     let mut driver = driver_with(100, &[b'x'; 300], &["old"]);
     driver.stream.on_durable(StreamSequence(100));
