@@ -79,6 +79,23 @@ struct State {
     gone: bool,
 }
 
+/// Whether a thread may wait for the device to give old messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It reads what the operating system has in memory, and leaves the rest to others.
+    No,
+    Yes,
+}
+
+impl Wait {
+    fn read(self, read: &ColdRead) -> Option<Fetched> {
+        match self {
+            Self::No => read.run_now(),
+            Self::Yes => Some(read.run()),
+        }
+    }
+}
+
 /// One stream and the way to it.
 pub(crate) struct StreamActor {
     pub(crate) id: StreamId,
@@ -229,22 +246,68 @@ impl StreamActor {
         result
     }
 
+    /// Runs `work`, which only looks, on the machine, waiting for it when needed. Whatever else there is to do is left to others.
+    fn look<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        work: impl FnOnce(&mut Stream) -> T,
+    ) -> Option<T> {
+        let mut state = self.state.lock();
+        let result = (!state.gone).then(|| work(&mut state.stream));
+        state.stream.release_reads();
+        if state.stream.store().has_new_damage() {
+            self.mailbox.lock().push(Post::Look);
+        }
+        drop(state);
+        // Who came meanwhile found the machine taken and left.
+        self.run(turn);
+        result
+    }
+
+    /// As [`StreamActor::look`], for work that may need what is on disk: it is read while the stream goes on, and then `work` runs
+    /// again. Cold where the device would have to be waited for and that is not allowed.
+    pub(crate) fn look_back<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        wait: Wait,
+        mut work: impl FnMut(&mut Stream) -> Lookup<T>,
+    ) -> Option<Lookup<T>> {
+        let mut fetched: Vec<Fetched> = Vec::new();
+        loop {
+            let looked = self.look(turn, |stream| {
+                stream.store().admit(fetched.iter().cloned());
+                work(stream)
+            })?;
+            let Lookup::Cold(read) = looked else {
+                return Some(looked);
+            };
+            match wait.read(&read) {
+                Some(found) => fetched.push(found),
+                None => return Some(Lookup::Cold(read)),
+            }
+        }
+    }
+
     /// As [`StreamActor::with`], for work that may need what is on disk: it is read while the stream goes on, and then `work` runs
-    /// again.
+    /// again. Cold where the device would have to be waited for and that is not allowed.
     pub(crate) fn with_reads<T>(
         self: &Arc<Self>,
         turn: &mut Turn,
+        wait: Wait,
         mut work: impl FnMut(&mut Stream, Timestamp, &mut Output) -> Lookup<T>,
-    ) -> Option<T> {
+    ) -> Option<Lookup<T>> {
         let mut fetched: Vec<Fetched> = Vec::new();
         loop {
             let looked = self.with(turn, |stream, now, output| {
                 stream.store().admit(fetched.iter().cloned());
                 work(stream, now, output)
             })?;
-            match looked {
-                Lookup::Ready(result) => return Some(result),
-                Lookup::Cold(read) => fetched.push(read.run()),
+            let Lookup::Cold(read) = looked else {
+                return Some(looked);
+            };
+            match wait.read(&read) {
+                Some(found) => fetched.push(found),
+                None => return Some(Lookup::Cold(read)),
             }
         }
     }

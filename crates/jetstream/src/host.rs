@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
 use everjet_routing::{Account, Sink, Subscription, Turn};
-use everjet_store::{Disk, JournalBatch, StoreMemory, StreamId, StreamStore};
+use everjet_store::{Disk, JournalBatch, MemoryUse, StoreMemory, StreamId, StreamStore};
 use everjet_stream::Stream;
 use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
@@ -264,6 +264,12 @@ impl JetStream {
     #[must_use]
     pub fn scrub(&self) -> ScrubProgress {
         self.scrubber.progress()
+    }
+
+    /// What the streams keep in memory of what is on disk.
+    #[must_use]
+    pub fn memory_use(&self) -> MemoryUse {
+        self.host.memory.usage()
     }
 
     /// Stops taking messages, makes everything durable, writes a last checkpoint and ends the threads.

@@ -130,6 +130,18 @@ impl DiskFile for OsFile {
         Ok(done)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_now_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let mut buffers = [io::IoSliceMut::new(buffer)];
+        Ok(preadv2(
+            &self.0,
+            &mut buffers,
+            offset,
+            ReadWriteFlags::NOWAIT,
+        )?)
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
@@ -176,6 +188,22 @@ mod tests {
     use everjet_values::EntryIndex;
 
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_just_written_is_read_without_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = OsDisk
+            .open(&dir.path().join("a"), OpenMode::CreateNew)
+            .unwrap();
+        file.write_all_at(b"0123456789", 0).unwrap();
+        let mut buffer = [0; 20];
+        match file.read_now_at(&mut buffer, 3) {
+            Ok(count) => assert_eq!(buffer[..count], *b"3456789"),
+            // Not every file system can tell.
+            Err(error) => assert_ne!(error.kind(), io::ErrorKind::InvalidInput, "{error}"),
+        }
+    }
 
     #[test]
     fn files_and_directories_are_private() {

@@ -98,6 +98,16 @@ pub trait DiskFile: Send + Sync {
     /// What the file system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`DiskFile::read_at`], but only what the operating system has in memory: this call never waits for the device. The
+    /// default has nothing.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the device had to be waited for, or what the file system says.
+    fn read_now_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let _ = (buffer, offset);
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Writes all of `bytes` at `offset`, growing the file when needed. Survives a crash of the process when it returns, power loss
     /// only after [`DiskFile::sync`].
     ///

@@ -7,6 +7,11 @@ use everjet_values::Timestamp;
 use crate::Output;
 use crate::machine::Stream;
 
+/// Reads that are under way together for one stream, and the bytes after which no further one is added: what was read is held until
+/// it was delivered.
+const READS_MAX: usize = 16;
+const READ_BYTES_MAX: usize = 4 << 20;
+
 /// What waits for the disk, and what for. At most one read for each consumer and one for expiry.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
@@ -49,12 +54,22 @@ impl Stream {
         !self.wanted.consumers.is_empty() || self.wanted.expiry.is_some()
     }
 
-    /// What somebody waits for that is on disk: to be [run](ColdRead::run) away from the stream and [admitted](Self::admit)
+    /// What somebody waits for that is on disk, as much of it as goes together: to be [run](ColdRead::run) away from the stream and [admitted](Self::admit)
     /// together, before this is called again. Everything else goes on meanwhile.
     pub fn take_reads(&mut self) -> Vec<ColdRead> {
         let wanted = &mut self.wanted;
-        let mut reads = Vec::with_capacity(wanted.consumers.len() + 1);
-        for (id, read) in wanted.consumers.drain(..) {
+        let mut bytes = 0;
+        let all = wanted.consumers.iter().take(READS_MAX);
+        let count = all
+            .take_while(|(_, read)| {
+                // The first one is read however large it is.
+                let fits = bytes < READ_BYTES_MAX;
+                bytes += read.bytes();
+                fits
+            })
+            .count();
+        let mut reads = Vec::with_capacity(count + 1);
+        for (id, read) in wanted.consumers.drain(..count) {
             wanted.taken.push(id);
             reads.push(read);
         }

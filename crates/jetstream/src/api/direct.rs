@@ -9,6 +9,7 @@ use everjet_wire::HeaderBuilder;
 
 use super::worker::no_responders;
 use super::{Answer, Request};
+use crate::actor::Wait;
 use crate::host::Host;
 
 /// What every header block begins with when it has no status.
@@ -21,7 +22,7 @@ pub(super) fn get(
     request: &Request,
     (stream, subject): (&str, Option<&str>),
     turn: &mut Turn,
-    may_wait: bool,
+    wait: Wait,
 ) -> Answer {
     let allowed = host
         .registry
@@ -35,25 +36,26 @@ pub(super) fn get(
         Ok(wanted) => wanted,
         Err(status) => return answer(host, request, &status_block(408, status), b"", turn),
     };
-    let found = actor.with_reads(turn, |stream, _, _| match stream.message(&wanted) {
-        Ok(Lookup::Cold(read)) if may_wait => Lookup::Cold(read),
-        Ok(Lookup::Cold(_)) => Lookup::Ready(Ok(None)),
-        Ok(Lookup::Ready(message)) => {
-            Lookup::Ready(Ok(Some((message.sequence > stream.durable(), message))))
-        }
+    let found = actor.look_back(turn, wait, |stream| match stream.message(&wanted) {
+        Ok(found) => found.map(|message| Ok((message.sequence > stream.durable(), message))),
         Err(error) => Lookup::Ready(Err(error)),
     });
-    let found = found.unwrap_or_else(|| Err(ErrorCode::NoMessageFound.error()));
+    let found = match found {
+        Some(Lookup::Ready(found)) => found,
+        Some(Lookup::Cold(_)) => return Answer::Later,
+        None => Err(ErrorCode::NoMessageFound.error()),
+    };
     let message = match found {
         // What a power cut could still take back is not shown before it is durable.
-        Ok(None) => return Answer::Later,
-        Ok(Some((true, message))) => {
+        Ok((true, message)) => {
+            // Answers from before need not wait with this one.
+            turn.flush();
             match host.commit.commit_and_wait(&mut JournalBatch::default()) {
                 Ok(()) => message,
                 Err(why) => return answer(host, request, &status_block(500, &why), b"", turn),
             }
         }
-        Ok(Some((false, message))) => message,
+        Ok((false, message)) => message,
         Err(error) if error.is(ErrorCode::NoMessageFound) => {
             return answer(
                 host,

@@ -23,7 +23,7 @@ use everjet_stream::{Output, Stream};
 use everjet_values::Timestamp;
 use serde::Serialize;
 
-use crate::actor::StreamActor;
+use crate::actor::{StreamActor, Wait};
 use crate::host::Host;
 
 /// A request, owned: it outlives the turn it came with.
@@ -59,8 +59,8 @@ struct Call<'a> {
     request: &'a Request,
     kind: ResponseType,
     turn: &'a mut Turn,
-    /// Whether this thread may wait for the disk to give old messages.
-    may_wait: bool,
+    /// Whether this thread may wait for old messages.
+    wait: Wait,
 }
 
 impl Call<'_> {
@@ -96,7 +96,8 @@ impl Call<'_> {
         }
         let (kind, reply) = (self.kind, &self.request.reply);
         let mut work = Some(work);
-        let worked = actor.with_reads(self.turn, |stream, now, output| {
+        // What changes a stream keeps its place among the requests.
+        let worked = actor.with_reads(self.turn, Wait::Yes, |stream, now, output| {
             if let Some(read) = needed(stream) {
                 return Lookup::Cold(read);
             }
@@ -109,7 +110,7 @@ impl Call<'_> {
                 Answer::WithEffects
             }))
         });
-        worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
+        answer_of(worked)
     }
 
     /// The journal failed or a write to it does not return: who waits for it waits in vain.
@@ -132,12 +133,11 @@ impl Call<'_> {
         actor: &Arc<StreamActor>,
         mut work: impl FnMut(&mut Stream, Timestamp) -> Result<Lookup<T>, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let (kind, reply, may_wait) = (self.kind, &self.request.reply, self.may_wait);
+        let (kind, reply) = (self.kind, &self.request.reply);
         let waits_in_vain = self.nothing_becomes_durable();
-        let worked = actor.with_reads(self.turn, |stream, now, output| {
+        let worked = actor.with_reads(self.turn, self.wait, |stream, now, output| {
             let result = match work(stream, now) {
-                Ok(Lookup::Cold(read)) if may_wait => return Lookup::Cold(read),
-                Ok(Lookup::Cold(_)) => return Lookup::Ready(Ok(Answer::Later)),
+                Ok(Lookup::Cold(read)) => return Lookup::Cold(read),
                 Ok(Lookup::Ready(answer)) => Ok(answer),
                 Err(error) => Err(error),
             };
@@ -151,7 +151,7 @@ impl Call<'_> {
             output.effects.respond(reply, body);
             Lookup::Ready(Ok(Answer::WithEffects))
         });
-        worked.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))
+        answer_of(worked)
     }
 
     /// An answer that needs no stream.
@@ -190,5 +190,14 @@ impl Call<'_> {
         };
         self.turn
             .publish(self.host.registry.account(), Origin::SERVER, &message);
+    }
+}
+
+/// What came of working on a stream that may be gone by now.
+fn answer_of(worked: Option<Lookup<Result<Answer, ApiError>>>) -> Result<Answer, ApiError> {
+    match worked {
+        Some(Lookup::Ready(answer)) => answer,
+        Some(Lookup::Cold(_)) => Ok(Answer::Later),
+        None => Err(ErrorCode::StreamNotFound.error()),
     }
 }

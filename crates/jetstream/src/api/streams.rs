@@ -167,12 +167,8 @@ impl Call<'_> {
     /// What a stream says about itself; cold when that has to be read and this thread must not wait.
     fn info_of(&mut self, name: &str) -> Option<Lookup<StreamInfo>> {
         let actor = self.host.registry.find(name)?;
-        let may_wait = self.may_wait;
-        actor.with_reads(self.turn, |stream, now, _| {
-            match exact_info(stream, now, &StreamInfoRequest::default()) {
-                Lookup::Cold(read) if may_wait => Lookup::Cold(read),
-                info => Lookup::Ready(info),
-            }
+        actor.with_reads(self.turn, self.wait, |stream, now, _| {
+            exact_info(stream, now, &StreamInfoRequest::default())
         })
     }
 

@@ -15,6 +15,7 @@ use everjet_wire::Headers;
 use parking_lot::{Condvar, Mutex};
 
 use super::{Answer, Call, Request};
+use crate::actor::Wait;
 use crate::host::Host;
 use crate::report::Level;
 
@@ -23,6 +24,8 @@ const QUEUE_MAX: usize = 10_000;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Requests that may wait for the disk at once, while others are answered; with more, all wait.
 const COLD_MAX: usize = 1024;
+/// Answers of direct gets that leave together.
+const ANSWERS_PER_FLUSH: usize = 32;
 
 #[derive(Default)]
 struct Queue {
@@ -96,6 +99,7 @@ impl ApiWorker {
     }
 
     fn work(self: &Arc<Self>, turn: &mut Turn) {
+        let mut answered = 0;
         loop {
             let mut queue = self.queue.lock();
             let request = loop {
@@ -109,12 +113,32 @@ impl ApiWorker {
                 self.ready.wait(&mut queue);
             };
             drop(queue);
-            let may_wait = self.cold.load(Ordering::Acquire) >= COLD_MAX;
-            if matches!(self.answer(&request, turn, may_wait), Answer::Later) {
+            let wait = if self.cold.load(Ordering::Acquire) < COLD_MAX {
+                Wait::No
+            } else {
+                Wait::Yes
+            };
+            if matches!(self.answer(&request, turn, wait), Answer::Later) {
                 self.answer_later(request);
             }
-            turn.flush();
+            answered += 1;
+            if answered >= ANSWERS_PER_FLUSH || !self.is_next_quick() {
+                turn.flush();
+                answered = 0;
+            }
         }
+    }
+
+    /// Whether the next request is there and answered at once, so that its answer can leave with those before.
+    fn is_next_quick(&self) -> bool {
+        let queue = self.queue.lock();
+        let next = queue.waiting.front();
+        next.is_some_and(|request| {
+            matches!(
+                parse_api_subject(&request.subject),
+                Some(ApiCall::DirectGet { .. })
+            )
+        })
     }
 
     /// Has a request answered by a thread that may wait for the disk.
@@ -122,18 +146,18 @@ impl ApiWorker {
         self.cold.fetch_add(1, Ordering::AcqRel);
         let own = Arc::clone(self);
         self.host.readers().run(Box::new(move |turn| {
-            own.answer(&request, turn, true);
+            own.answer(&request, turn, Wait::Yes);
             own.cold.fetch_sub(1, Ordering::AcqRel);
         }));
     }
 
-    /// Answers a request. [`Answer::Later`] only where `may_wait` is false: nothing was done then.
-    fn answer(&self, request: &Request, turn: &mut Turn, may_wait: bool) -> Answer {
+    /// Answers a request. [`Answer::Later`] only with [`Wait::No`]: nothing was done then.
+    fn answer(&self, request: &Request, turn: &mut Turn, wait: Wait) -> Answer {
         let Some(api_call) = parse_api_subject(&request.subject) else {
             return Answer::Silence;
         };
         if let ApiCall::DirectGet { stream, subject } = api_call {
-            return super::direct::get(&self.host, request, (stream, subject), turn, may_wait);
+            return super::direct::get(&self.host, request, (stream, subject), turn, wait);
         }
         let Some(kind) = api_call.response_type() else {
             return Answer::Silence;
@@ -144,7 +168,7 @@ impl ApiWorker {
             request,
             kind,
             turn,
-            may_wait,
+            wait,
         };
         let answer = match check_level(request) {
             Ok(()) => self.dispatch(&mut call, &api_call),

@@ -14,6 +14,7 @@ mod disk;
 mod failed_sync;
 mod full_disk;
 mod limits;
+mod memory;
 mod passing_errors;
 mod rig;
 mod seams;

@@ -10,6 +10,7 @@ use everjet_jetstream::{
     SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
+use everjet_store::{MemoryOptions, MemoryUse};
 use everjet_values::SeededEntropy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -84,6 +85,20 @@ impl Rig {
         Self::start_with(folder, sync, |config| {
             config.storage.checkpoint_bytes = checkpoint_bytes;
         })
+    }
+
+    /// As [`Rig::new`], with so much memory for what is on disk, taken and given in pieces of 4 KiB.
+    pub(crate) fn with_memory(memory: MemoryOptions) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.chunk_bytes = 4 << 10;
+            config.storage.memory = memory;
+        })
+    }
+
+    /// What is in memory of what is on disk.
+    pub(crate) fn memory_use(&self) -> MemoryUse {
+        self.jetstream.as_ref().expect("running").memory_use()
     }
 
     /// As [`Rig::with_stream`], with segments of 4 KiB that are verified all the time.

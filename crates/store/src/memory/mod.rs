@@ -115,6 +115,11 @@ impl StoreMemory {
         lock(&self.blocks).remove(key);
     }
 
+    /// The file, when it is open.
+    pub(crate) fn open_file(&self, key: FileKey) -> Option<Arc<dyn DiskFile>> {
+        lock(&self.files).get(key)
+    }
+
     /// The open file, opened by `open` when it is not yet.
     pub(crate) fn file(
         &self,

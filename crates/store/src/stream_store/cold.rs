@@ -80,6 +80,29 @@ impl ColdRead {
         }
     }
 
+    /// How many bytes are read.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        (self.to - self.from) as usize
+    }
+
+    /// As [`ColdRead::run`], but only if the device need not be waited for: the operating system has the bytes in memory.
+    #[must_use]
+    pub fn run_now(&self) -> Option<Fetched> {
+        if let Some(block) = self.memory.block(&self.key, self.wanted) {
+            return Some(self.fetched(self.key.place, Outcome::Block(block)));
+        }
+        let file = self.memory.open_file(self.key.file)?;
+        let mut bytes = vec![0; self.bytes()];
+        let count = file.read_now_at(&mut bytes, u64::from(self.from)).ok()?;
+        // Less may mean that the rest is on the device, or that there is none: whoever may wait finds out.
+        if count < bytes.len() {
+            return None;
+        }
+        let block = Outcome::Block(self.block((self.from, self.to), bytes));
+        Some(self.keep(self.key.place, Ok(block)))
+    }
+
     fn keep(&self, place: Place, outcome: Result<Outcome, Fault>) -> Fetched {
         let outcome = outcome.unwrap_or_else(Outcome::Fault);
         let fetched = self.fetched(place, outcome);
@@ -124,14 +147,18 @@ impl ColdRead {
             }
         }
         bytes.truncate(done);
-        let is_sound = done == (to - from) as usize && are_sound(&bytes, self.salt, from);
-        let bytes = Arc::new(bytes);
-        Ok(Outcome::Block(Arc::new(Block {
+        Ok(Outcome::Block(self.block((from, to), bytes)))
+    }
+
+    fn block(&self, (from, to): (u32, u32), bytes: Vec<u8>) -> Arc<Block> {
+        let is_whole = bytes.len() == (to - from) as usize;
+        let is_sound = is_whole && are_sound(&bytes, self.salt, from);
+        Arc::new(Block {
             from,
             to,
-            bytes,
+            bytes: Arc::new(bytes),
             is_sound,
-        })))
+        })
     }
 }
 

@@ -105,6 +105,68 @@ fn what_left_memory_waits_for_somebody_who_may_read() {
 }
 
 #[test]
+fn the_stream_goes_on_while_somebody_reads_for_it() {
+    let mut driver = driver_with(100, &[b'x'; 300], &["old"]);
+    driver.stream.on_durable(StreamSequence(100));
+    driver.checkpoint();
+    let Driver { stream, output, .. } = &mut driver;
+    let beating = br#"{"batch":10,"expires":60000000000,"idle_heartbeat":1000000000}"#;
+    assert!(stream.on_pull(NOW, "old", b"old", beating, output));
+    let (polled, _) = poll(&mut driver, 10, Reads::Resident);
+    assert_eq!(polled, Polled::NeedsDisk);
+    // A timer of the same consumer must not make it forget what it waits for.
+    let Driver { stream, output, .. } = &mut driver;
+    stream.on_timer(
+        NOW.plus(std::time::Duration::from_secs(60)),
+        &mut |_| true,
+        output,
+    );
+    let reads = stream.take_reads();
+    assert_eq!(reads.len(), 1);
+    assert!(!stream.wants_reads());
+    let (polled, shown) = poll(&mut driver, 10, Reads::Resident);
+    assert_eq!((polled, shown.as_str()), (Polled::Idle, ""));
+    let fetched = reads.iter().map(everjet_store::ColdRead::run).collect();
+    assert!(!driver.stream.admit(fetched), "no timer waits");
+    let (polled, shown) = poll(&mut driver, 10, Reads::Resident);
+    driver.stream.release_reads();
+    // The first message by itself: nobody knew yet that the others would follow.
+    assert_eq!((polled, shown.as_str()), (Polled::NeedsDisk, "old:1"));
+    let fetched = driver.stream.take_reads();
+    let fetched = fetched.iter().map(everjet_store::ColdRead::run).collect();
+    driver.stream.admit(fetched);
+    let (_, shown) = poll(&mut driver, 5, Reads::Resident);
+    assert_eq!(shown, "old:5");
+}
+
+#[test]
+fn many_who_wait_for_the_disk_are_served_a_few_at_a_time() {
+    let names: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut driver = driver_with(30, &[b'x'; 300], &names);
+    driver.stream.on_durable(StreamSequence(30));
+    driver.checkpoint();
+    let mut delivered = 0;
+    for _ in 0..1000 {
+        let (_, shown) = poll(&mut driver, 100, Reads::Resident);
+        driver.stream.release_reads();
+        let counts = shown.split(' ').filter_map(|item| item.split_once(':'));
+        delivered += counts
+            .map(|(_, count)| count.parse::<usize>().expect("a number"))
+            .sum::<usize>();
+        let reads = driver.stream.take_reads();
+        assert!(reads.len() <= 16);
+        driver
+            .stream
+            .admit(reads.iter().map(everjet_store::ColdRead::run).collect());
+        if delivered == 40 * 30 {
+            return;
+        }
+    }
+    panic!("{delivered} of 1,200 messages came");
+}
+
+#[test]
 fn a_damaged_message_is_left_out_and_the_others_are_delivered() {
     let mut driver = driver_with(100, &[b'x'; 300], &["old"]);
     driver.stream.on_durable(StreamSequence(100));
