@@ -215,7 +215,7 @@ impl StreamStore {
         let slot = segment.slot(sequence.0);
         let (subject, bytes) = segment.remove(slot)?;
         let is_spent = segment.messages == 0 && segment.is_spent();
-        self.totals.subtract(subject);
+        self.totals.subtract(subject, sequence.0);
         self.messages -= 1;
         self.bytes -= bytes;
         self.last_entry = entry;
@@ -403,9 +403,9 @@ impl StreamStore {
         let Some(segment) = self.segments.front_mut() else {
             return;
         };
-        for &subject in segment.columns.subjects() {
+        for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
             if subject < DAMAGED {
-                self.totals.subtract(subject);
+                self.totals.subtract(subject, segment.sequence(slot));
             }
         }
         self.messages -= std::mem::take(&mut segment.messages);
@@ -424,7 +424,7 @@ impl StreamStore {
         let mut changed = false;
         for slot in start..slots {
             if let Some((subject, _)) = segment.remove(slot) {
-                self.totals.subtract(subject);
+                self.totals.subtract(subject, segment.sequence(slot));
                 changed = true;
             } else if segment.columns.subjects().get(slot) == Some(&DAMAGED) {
                 segment.columns.replace(slot, REMOVED);
@@ -474,7 +474,12 @@ impl StreamStore {
             "only empty segments are dropped"
         );
         self.dropped = true;
-        self.pending.extend(segment.foreign_runs());
+        if let Some(front) = self.segments.front().filter(|_| at > 0) {
+            // Of those that are gone nothing has to be said again.
+            let stays = |run: &Run| run.last >= front.first;
+            self.pending
+                .extend(segment.foreign_runs().into_iter().filter(stays));
+        }
         if segment.taken > 0 {
             self.obsolete.insert(segment.id());
         }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::segment::{Run, merge_runs};
+use std::sync::Arc;
+
+use crate::segment::Run;
 
 use super::super::StreamStore;
 use super::super::file_id::FileId;
@@ -108,23 +110,25 @@ impl StreamStore {
             sources: Vec::new(),
             messages: Vec::new(),
             holes: Vec::new(),
-            foreign: Vec::new(),
+            earlier: Vec::new(),
             entry: self.last_entry,
             last: (self.last, self.last_time),
         };
+        let span = |segment: &Segment| Run {
+            first: segment.first,
+            last: segment.last(),
+        };
+        taken.earlier = self.segments.range(..chosen.start).map(span).collect();
         for segment in self.segments.range(chosen) {
-            let id = segment.id();
-            taken.add(id, segment, front.first);
+            taken.add(segment);
         }
-        merge_runs(&mut taken.foreign);
-        taken.foreign.retain(|run| self.concerns(run));
         taken.find_holes(until);
         Some(taken)
     }
 }
 
 impl Compaction {
-    fn add(&mut self, id: FileId, segment: &Segment, first: u64) {
+    fn add(&mut self, segment: &Segment) {
         let source = u32::try_from(self.sources.len()).expect("there are few");
         for slot in 0..segment.columns.len() {
             let Some(subject) = segment.subject(slot) else {
@@ -141,17 +145,11 @@ impl Compaction {
             });
         }
         self.sources.push(Source {
-            id,
+            id: segment.id(),
+            foreign: Arc::clone(&segment.foreign),
             salt: segment.salt().expect("a segment with a file has a salt"),
             messages: segment.messages,
         });
-        // What they say about each other is done with: the messages are left out.
-        let earlier = segment.foreign_runs().into_iter();
-        self.foreign
-            .extend(earlier.filter(|run| run.first < first).map(|run| Run {
-                first: run.first,
-                last: run.last.min(first - 1),
-            }));
     }
 
     /// Notes which sequences before `until` hold nothing.
