@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
 use everjet_routing::{Account, Sink, Subscription, Turn};
-use everjet_store::{Disk, JournalBatch, StreamId, StreamStore};
+use everjet_store::{Disk, Fault, JournalBatch, StreamId, StreamStore};
 use everjet_stream::Stream;
 use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
@@ -382,11 +382,7 @@ impl Host {
         let _nothing_is_rewritten = self.compacting.lock();
         let account = self.registry.account().name();
         if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
-            let text = format!(
-                "stream {} is deleted, its folder is not: {fault}",
-                actor.name
-            );
-            self.seams.report.report(Level::Error, &text);
+            self.keep_deletion(&actor.name, &fault);
         }
         Ok(())
     }
@@ -408,13 +404,19 @@ impl Host {
             &stream.account,
             &stream.name,
         ) {
-            let text = format!(
-                "stream {} is deleted, its folder is not: {fault}",
-                stream.name
-            );
-            self.seams.report.report(Level::Error, &text);
+            self.keep_deletion(&stream.name, &fault);
         }
         Ok(())
+    }
+
+    /// A deleted stream's folder is still there. The journal keeps the record of the deletion, which makes the next start
+    /// remove it.
+    fn keep_deletion(&self, name: &str, fault: &Fault) {
+        self.holds_journal.store(true, Ordering::Release);
+        let text = format!(
+            "stream {name} is deleted, its folder is not: {fault}; it goes with the next start, and the journal is kept until then"
+        );
+        self.seams.report.report(Level::Error, &text);
     }
 
     /// Whether checkpoints may give journal files back.

@@ -30,6 +30,7 @@ mod writes;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use everjet_subject::{SubjectId, SubjectTable};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -51,6 +52,9 @@ pub use subject_set::SubjectSet;
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
+
+/// A smaller segment is not sealed for its age.
+const AGED_BYTES_MIN: u64 = 256 << 10;
 
 /// The messages of one stream.
 pub struct StreamStore {
@@ -82,6 +86,10 @@ pub struct StreamStore {
     dropped: bool,
     /// Something changed since the last time that there was nothing to compact.
     may_compact: bool,
+    /// The first message when that was looked at last.
+    first_at_look: u64,
+    /// An open segment whose first message is older than this is sealed by the next one.
+    segment_age_max: Option<Duration>,
 }
 
 /// Where the segments of a store live.
@@ -144,7 +152,16 @@ impl StreamStore {
             saved: SavedSegments::default(),
             dropped: false,
             may_compact: false,
+            first_at_look: 0,
+            segment_age_max: None,
         }
+    }
+
+    /// Seals segments also by age from now on: no message is in one segment with another that is this much older, unless
+    /// both are in its first 256 KiB. For streams whose messages expire: whole files go then. Memory and files stay the
+    /// same for readers.
+    pub fn set_segment_age(&mut self, age_max: Option<Duration>) {
+        self.segment_age_max = age_max;
     }
 
     /// Stores a message under the next sequence and returns it. Times must not decrease; entries must not either.
@@ -153,9 +170,9 @@ impl StreamStore {
     /// When the subject is longer than 65,535 bytes, or the message larger than 1 GiB: refuse such before.
     pub fn append(&mut self, entry: EntryIndex, message: &NewMessage<'_>) -> StreamSequence {
         let length = record_length(message);
-        if self
-            .active()
-            .is_full_for(length, self.options.segment_bytes_max)
+        let active = self.active();
+        if active.is_full_for(length, self.options.segment_bytes_max)
+            || self.is_old(active, message.time)
         {
             self.roll(self.last + 1);
         }
@@ -357,6 +374,16 @@ impl StreamStore {
         self.segments
             .back()
             .expect("a store always has an open segment")
+    }
+
+    /// Whether a segment is to be sealed for its age, and large enough to be worth a file.
+    fn is_old(&self, segment: &Segment, now: Timestamp) -> bool {
+        self.segment_age_max.is_some_and(|age_max| {
+            let bytes_min = AGED_BYTES_MIN.min(self.options.segment_bytes_max / 4);
+            let first = segment.columns.times().first();
+            u64::from(segment.end) >= bytes_min
+                && first.is_some_and(|&first| now.since(Timestamp::from_nanos(first)) >= age_max)
+        })
     }
 
     fn push_segment(&mut self, first: u64) {
