@@ -94,10 +94,14 @@ impl Compactor {
             }
             // Whoever deletes the stream waits for this before the folder goes.
             let _folder_stays = self.host.compacting.lock();
-            let (taken, is_changed) = actor.with(turn, |stream, _, _| {
+            let (taken, is_changed, later) = actor.with(turn, |stream, _, _| {
                 let store = stream.store_mut();
-                (store.take_compaction(), store.has_new_list())
+                let taken = store.take_compaction();
+                (taken, store.has_new_list(), store.may_compact_later())
             })?;
+            if later {
+                actor.set_compactable();
+            }
             if is_changed {
                 // A segment was sealed to be rewritten; the next checkpoint gives it its footer.
                 actor.set_dirty();

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
 use everjet_routing::{Account, Sink, Subscription, Turn};
-use everjet_store::{Disk, JournalBatch, MemoryUse, StoreMemory, StreamId, StreamStore};
+use everjet_store::{Disk, Fault, JournalBatch, MemoryUse, StoreMemory, StreamId, StreamStore};
 use everjet_stream::Stream;
 use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
@@ -87,6 +87,8 @@ pub(crate) struct Host {
     pub(crate) memory: Arc<StoreMemory>,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
+    /// The folder of a deleted stream could not be removed: the journal is not given back before the next start.
+    holds_journal: AtomicBool,
     /// Keeps other servers away; given back by a stop, whoever still remembers parts of this.
     lock: Mutex<Option<Box<dyn std::any::Any + Send + Sync>>>,
 }
@@ -220,6 +222,7 @@ impl JetStream {
             findings,
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
+            holds_journal: AtomicBool::new(false),
             lock: Mutex::new(Some(storage.lock)),
             seams,
         });
@@ -430,11 +433,7 @@ impl Host {
         let account = self.registry.account().name();
         self.findings.forget_stream(account, &actor.name);
         if let Err(fault) = remove_folder(&*self.seams.disk, &self.paths, account, &actor.name) {
-            let text = format!(
-                "stream {} is deleted, its folder is not: {fault}",
-                actor.name
-            );
-            self.seams.report.report(Level::Error, &text);
+            self.keep_deletion(&actor.name, &fault);
         }
         Ok(())
     }
@@ -457,18 +456,24 @@ impl Host {
             &stream.account,
             &stream.name,
         ) {
-            let text = format!(
-                "stream {} is deleted, its folder is not: {fault}",
-                stream.name
-            );
-            self.seams.report.report(Level::Error, &text);
+            self.keep_deletion(&stream.name, &fault);
         }
         Ok(())
     }
 
+    /// A deleted stream's folder is still there. The journal keeps the record of the deletion, which makes the next start
+    /// remove it.
+    fn keep_deletion(&self, name: &str, fault: &Fault) {
+        self.holds_journal.store(true, Ordering::Release);
+        let text = format!(
+            "stream {name} is deleted, its folder is not: {fault}; it goes with the next start, and the journal is kept until then"
+        );
+        self.seams.report.report(Level::Error, &text);
+    }
+
     /// Whether checkpoints may give journal files back.
     pub(crate) fn may_release_journal(&self) -> bool {
-        !self.registry.has_offline()
+        !self.holds_journal.load(Ordering::Acquire) && !self.registry.has_offline()
     }
 
     pub(crate) fn next_stream_id(&self) -> StreamId {

@@ -93,6 +93,7 @@ impl StreamState {
             }
             Command::ConfigUpdated { config } => {
                 self.config = serde_json::from_slice(config).map_err(|_| Malformed)?;
+                self.set_segment_age();
                 limits::enforce_all(self, entry, removals);
             }
             Command::Expired { through } => {

@@ -13,6 +13,9 @@ use everjet_wire::Headers;
 use crate::checks::MESSAGE_ID;
 use crate::dedupe::Dedupe;
 
+/// Into how many segments the messages of a stream with `max_age` are split by age, at the least.
+const AGE_PARTS: u32 = 8;
+
 /// Everything of a stream that survives. Only [`apply`](Self::apply) changes it.
 pub(crate) struct StreamState {
     pub(crate) id: StreamId,
@@ -52,7 +55,16 @@ impl StreamState {
             names: BTreeMap::new(),
         };
         state.read_message_ids();
+        state.set_segment_age();
         state
+    }
+
+    /// Tells the store how long a segment may gather messages, so that those that expire go with whole files: about an
+    /// eighth more than what may be read lies on the disk.
+    pub(crate) fn set_segment_age(&mut self) {
+        let age = self.config.max_age.as_duration();
+        let part = age.filter(|age| !age.is_zero()).map(|age| age / AGE_PARTS);
+        self.store.set_segment_age(part);
     }
 
     /// Puts a consumer in.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use crate::disk::Op;
-use crate::rig::{Rig, name_of, wait_until};
+use crate::rig::{Rig, name_of, stream_config, wait_until};
 
 /// Messages of each of the two subjects, a few hundred bytes each.
 const ROUNDS: u64 = 200;
@@ -132,4 +132,54 @@ fn deleting_messages_one_by_one_gives_the_space_back_too() {
     check(&mut rig, "running");
     let mut again = rig.killed();
     check(&mut again, "killed");
+}
+
+#[test]
+fn what_expires_goes_with_its_files() {
+    let mut rig = Rig::with_small_segments();
+    let config = json!({
+        "name": "S", "subjects": ["s.>"], "storage": "file", "max_msgs": -1,
+        "max_age": 300_000_000, "duplicate_window": 300_000_000,
+    });
+    let answer = rig.ask("$JS.API.STREAM.CREATE.S", config.to_string());
+    assert!(answer["error"].is_null(), "{answer}");
+    for _ in 0..2000 {
+        rig.publish("s.x", &[b'x'; 400]);
+    }
+    let last = rig.store("s.x", "last");
+    wait_until("segments", || {
+        segments(rig.folder()).0 > 500_000 || rig.state()["messages"] == 0
+    });
+    wait_until("an empty stream", || rig.state()["messages"] == 0);
+    wait_until("the space", || segments(rig.folder()).0 < 64 << 10);
+    assert_eq!(rig.state()["last_seq"], last);
+    assert_eq!(rig.store("s.x", "goes on"), last + 1);
+}
+
+#[test]
+fn a_folder_that_a_crash_leaves_behind_goes_with_the_next_start() {
+    let mut rig = filled();
+    let folder = "jetstream/$G/streams/S";
+    rig.faults.set(|op, path| {
+        if op == Op::Remove && name_of(path) == "S" {
+            return Err(io::Error::other("planted"));
+        }
+        Ok(())
+    });
+    let answer = rig.ask("$JS.API.STREAM.DELETE.S", "");
+    assert_eq!(answer["success"], true, "{answer}");
+    assert!(
+        rig.folder().join(folder).exists(),
+        "it could not be removed"
+    );
+    // A checkpoint in between does not let the deletion be forgotten.
+    let other = rig.ask("$JS.API.STREAM.CREATE.T", stream_config("T", "t.>", "file"));
+    assert!(other["error"].is_null(), "{other}");
+    rig.store("t.x", "m");
+    let segment = "jetstream/$G/streams/T/00000000000000000001.seg";
+    let segment = rig.folder().join(segment);
+    wait_until("a checkpoint", || segment.exists());
+    let again = rig.killed();
+    assert_eq!(again.stream_count(), 1);
+    assert!(!again.folder().join(folder).exists());
 }

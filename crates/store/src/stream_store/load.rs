@@ -342,7 +342,7 @@ impl OpenReport {
 fn use_frame(frame: Frame<'_>, loaded: &mut Loaded, subjects: &mut SubjectTable) {
     let segment = &mut loaded.segment;
     segment.end = frame.head.covered;
-    segment.foreign = frame.runs.to_vec();
+    segment.foreign = frame.runs.to_vec().into();
     loaded.last_time = loaded.last_time.max(frame.head.last_time);
     segment.columns = frame.into_columns(subjects);
     segment.indexed = segment.columns.len();

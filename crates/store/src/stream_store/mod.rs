@@ -36,6 +36,7 @@ mod writes;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use everjet_subject::{SubjectId, SubjectTable};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -61,6 +62,9 @@ pub use verify::{CheckedSegment, SegmentCheck, index_problem};
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
+
+/// A smaller segment is not sealed for its age.
+const AGED_BYTES_MIN: u64 = 256 << 10;
 
 /// The messages of one stream.
 pub struct StreamStore {
@@ -93,6 +97,10 @@ pub struct StreamStore {
     dropped: bool,
     /// Something changed since the last time that there was nothing to compact.
     may_compact: bool,
+    /// The first message when that was looked at last.
+    first_at_look: u64,
+    /// An open segment whose first message is older than this is sealed by the next one.
+    segment_age_max: Option<Duration>,
 }
 
 /// A piece of a segment that is on disk and still in memory.
@@ -165,7 +173,16 @@ impl StreamStore {
             saved: SavedSegments::default(),
             dropped: false,
             may_compact: false,
+            first_at_look: 0,
+            segment_age_max: None,
         }
+    }
+
+    /// Seals segments also by age from now on: no message is in one segment with another that is this much older, unless
+    /// both are in its first 256 KiB. For streams whose messages expire: whole files go then. Memory and files stay the
+    /// same for readers.
+    pub fn set_segment_age(&mut self, age_max: Option<Duration>) {
+        self.segment_age_max = age_max;
     }
 
     /// Stores a message under the next sequence and returns it. Times must not decrease; entries must not either.
@@ -174,9 +191,9 @@ impl StreamStore {
     /// When the subject is longer than 65,535 bytes, or the message larger than 1 GiB: refuse such before.
     pub fn append(&mut self, entry: EntryIndex, message: &NewMessage<'_>) -> StreamSequence {
         let length = record_length(message);
-        if self
-            .active()
-            .is_full_for(length, self.options.segment_bytes_max)
+        let active = self.active();
+        if active.is_full_for(length, self.options.segment_bytes_max)
+            || self.is_old(active, message.time)
         {
             self.roll(self.last + 1);
         }
@@ -236,7 +253,7 @@ impl StreamStore {
         let slot = segment.slot(sequence.0);
         let (subject, bytes) = segment.remove(slot)?;
         let is_spent = segment.messages == 0 && segment.is_spent();
-        self.totals.subtract(subject);
+        self.totals.subtract(subject, sequence.0);
         self.messages -= 1;
         self.bytes -= bytes;
         self.last_entry = entry;
@@ -386,6 +403,16 @@ impl StreamStore {
             .expect("a store always has an open segment")
     }
 
+    /// Whether a segment is to be sealed for its age, and large enough to be worth a file.
+    fn is_old(&self, segment: &Segment, now: Timestamp) -> bool {
+        self.segment_age_max.is_some_and(|age_max| {
+            let bytes_min = AGED_BYTES_MIN.min(self.options.segment_bytes_max / 4);
+            let first = segment.columns.times().first();
+            u64::from(segment.end) >= bytes_min
+                && first.is_some_and(|&first| now.since(Timestamp::from_nanos(first)) >= age_max)
+        })
+    }
+
     fn push_segment(&mut self, first: u64) {
         let stream = self.files.as_ref().map(|files| files.id);
         self.segments
@@ -430,9 +457,9 @@ impl StreamStore {
         let Some(segment) = self.segments.front_mut() else {
             return;
         };
-        for &subject in segment.columns.subjects() {
+        for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
             if subject < DAMAGED {
-                self.totals.subtract(subject);
+                self.totals.subtract(subject, segment.sequence(slot));
             }
         }
         self.messages -= std::mem::take(&mut segment.messages);
@@ -451,7 +478,7 @@ impl StreamStore {
         let mut changed = false;
         for slot in start..slots {
             if let Some((subject, _)) = segment.remove(slot) {
-                self.totals.subtract(subject);
+                self.totals.subtract(subject, segment.sequence(slot));
                 changed = true;
             } else if segment.columns.subjects().get(slot) == Some(&DAMAGED) {
                 segment.columns.replace(slot, REMOVED);
@@ -494,7 +521,12 @@ impl StreamStore {
             "only empty segments are dropped"
         );
         self.dropped = true;
-        self.pending.extend(segment.foreign_runs());
+        if let Some(front) = self.segments.front().filter(|_| at > 0) {
+            // Of those that are gone nothing has to be said again.
+            let stays = |run: &Run| run.last >= front.first;
+            self.pending
+                .extend(segment.foreign_runs().into_iter().filter(stays));
+        }
         if segment.taken > 0 {
             self.obsolete.insert(segment.id());
         }

@@ -1,5 +1,7 @@
 //! One segment of a stream store: its columns, its bytes in memory, and how far it is written.
 
+use std::sync::Arc;
+
 use everjet_values::{EntryIndex, Timestamp};
 
 use crate::StreamId;
@@ -44,7 +46,7 @@ pub(super) struct Segment {
     pub(super) lost_to: u64,
     /// Blocks of runs: what the removal records in this segment say about earlier segments. When this segment is dropped,
     /// they have to be said again, or the removed messages would come back.
-    pub(super) foreign: Vec<u8>,
+    pub(super) foreign: Arc<Vec<u8>>,
     /// Checksums of the records; `None` in memory.
     salt: Option<RecordSalt>,
     /// Bytes of the file that the manifest may name: what was taken for writing.
@@ -79,7 +81,7 @@ impl Segment {
             sealed: false,
             emptied: 0,
             lost_to: 0,
-            foreign: Vec::new(),
+            foreign: Arc::default(),
             salt: stream.map(|stream| RecordSalt::new(stream, first).revised(revision)),
             saved: 0,
             taken: 0,
@@ -172,19 +174,13 @@ impl Segment {
             })
             .collect();
         if !earlier.is_empty() {
-            encode_runs(&earlier, &mut self.foreign);
+            encode_runs(&earlier, Arc::make_mut(&mut self.foreign));
         }
     }
 
     /// What the removal records of this segment say about earlier ones.
     pub(super) fn foreign_runs(&self) -> Vec<Run> {
-        let mut runs = Vec::new();
-        let mut rest = self.foreign.as_slice();
-        while let Some((block, after)) = decode_runs(rest).filter(|_| !rest.is_empty()) {
-            runs.extend(block);
-            rest = after;
-        }
-        runs
+        runs_of(&self.foreign)
     }
 
     /// Takes the message out of a slot; returns its subject and what it counted for.
@@ -295,6 +291,17 @@ impl Segment {
     pub(super) fn salt(&self) -> Option<RecordSalt> {
         self.salt
     }
+}
+
+/// The runs of some blocks.
+pub(super) fn runs_of(blocks: &[u8]) -> Vec<Run> {
+    let mut runs = Vec::new();
+    let mut rest = blocks;
+    while let Some((block, after)) = decode_runs(rest).filter(|_| !rest.is_empty()) {
+        runs.extend(block);
+        rest = after;
+    }
+    runs
 }
 
 fn offset(value: usize) -> u32 {

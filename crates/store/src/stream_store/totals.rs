@@ -19,6 +19,9 @@ pub(super) struct Total {
     count: u64,
 }
 
+/// In [`Total::count`]: the message at `last` was removed, and the hint is no more than a bound.
+const LAST_IS_GONE: u64 = 1 << 63;
+
 impl Totals {
     /// Counts a message that comes after all others of its subject.
     #[inline]
@@ -30,21 +33,30 @@ impl Totals {
         let Some(total) = self.by_id.get_mut(at) else {
             return;
         };
-        if total.count == 0 {
-            self.subjects += 1;
-            *total.first.get_mut() = sequence;
+        match total.count() {
+            0 => {
+                self.subjects += 1;
+                *total.first.get_mut() = sequence;
+            }
+            1 => total.first_is_last(),
+            _ => {}
         }
         *total.last.get_mut() = sequence;
-        total.count += 1;
+        total.count = total.count() + 1;
     }
 
-    /// Takes a message of a subject out.
+    /// Takes the message with this sequence out of its subject.
     #[inline]
-    pub(super) fn subtract(&mut self, subject: u32) {
+    pub(super) fn subtract(&mut self, subject: u32, sequence: u64) {
         if let Some(total) = self.by_id.get_mut(subject as usize) {
             total.count -= 1;
-            if total.count == 0 {
-                self.subjects -= 1;
+            if sequence == *total.last.get_mut() {
+                total.count |= LAST_IS_GONE;
+            }
+            match total.count() {
+                0 => self.subjects -= 1,
+                1 => total.first_is_last(),
+                _ => {}
             }
         }
     }
@@ -59,14 +71,24 @@ impl Totals {
     pub(super) fn of(&self, subject: u32) -> Option<&Total> {
         self.by_id
             .get(subject as usize)
-            .filter(|total| total.count > 0)
+            .filter(|total| total.count() > 0)
     }
 }
 
 impl Total {
     /// How many messages there are.
+    #[inline]
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.count & !LAST_IS_GONE
+    }
+
+    /// There is one message: the first one is the last one, as far as that is known. Without this, overwriting the value of
+    /// a key would look for its old value from where the value before that was.
+    #[inline]
+    fn first_is_last(&mut self) {
+        if self.count & LAST_IS_GONE == 0 {
+            *self.first.get_mut() = *self.last.get_mut();
+        }
     }
 
     /// No message of the subject comes before this.
@@ -87,5 +109,43 @@ impl Total {
     /// The last message was found.
     pub(super) fn found_last(&self, sequence: u64) {
         self.last.store(sequence, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overwriting_the_only_message_leaves_nothing_to_look_for() {
+        let mut totals = Totals::default();
+        totals.add(0, 5);
+        for sequence in [70, 900, 12_000] {
+            let before = totals.of(0).expect("there is one").last_hint();
+            totals.add(0, sequence);
+            assert_eq!(totals.of(0).map(Total::first_hint), Some(before));
+            totals.subtract(0, before);
+            assert_eq!(totals.of(0).map(Total::first_hint), Some(sequence));
+        }
+    }
+
+    #[test]
+    fn a_last_message_that_was_removed_is_no_first_one() {
+        let mut totals = Totals::default();
+        for sequence in [3, 7, 9] {
+            totals.add(0, sequence);
+        }
+        totals.subtract(0, 9);
+        totals.subtract(0, 7);
+        let total = totals.of(0).expect("3 is there");
+        assert_eq!((total.first_hint(), total.count()), (3, 1));
+        // The next one does not make the gone one the first.
+        totals.add(0, 20);
+        assert_eq!(totals.of(0).map(Total::first_hint), Some(3));
+        totals.subtract(0, 3);
+        assert_eq!(totals.of(0).map(Total::first_hint), Some(20));
+        totals.subtract(0, 20);
+        assert!(totals.of(0).is_none());
+        assert_eq!(totals.subjects(), 0);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::segment::{Run, merge_runs};
+use std::sync::Arc;
+
+use crate::segment::Run;
 
 use super::super::StreamStore;
 use super::super::file_id::FileId;
@@ -23,15 +25,25 @@ impl StreamStore {
     /// counting for a 32nd of a full segment. Costs a look at each segment and a copy of where the messages that stay
     /// lie. `None` in memory, and at once when nothing was removed or written since it was `None` the last time.
     ///
+    /// While the first message moves on, as limits and work queues make it, the first segment is left to be emptied: its
+    /// file goes as a whole soon. [`StreamStore::may_compact_later`] says when to look again.
+    ///
     /// An open segment that is mostly dead is sealed here; it can be rewritten after the next checkpoint.
     pub fn take_compaction(&mut self) -> Option<Compaction> {
         self.files.as_ref().filter(|_| self.may_compact)?;
         self.seal_dead();
-        let Some(chosen) = self.choose() else {
-            self.may_compact = false;
+        let is_moving = self.first != std::mem::replace(&mut self.first_at_look, self.first);
+        let Some(chosen) = self.choose(is_moving) else {
+            self.may_compact = is_moving;
             return None;
         };
         self.take(chosen)
+    }
+
+    /// Whether [`StreamStore::take_compaction`] has to be asked again in a while, even when nothing changes.
+    #[must_use]
+    pub fn may_compact_later(&self) -> bool {
+        self.files.is_some() && self.may_compact
     }
 
     /// Seals the open segment when it is large and hardly anything of it is alive, so that it can be rewritten.
@@ -47,7 +59,7 @@ impl StreamStore {
     }
 
     /// The neighbours whose rewriting gives back most for what it costs.
-    fn choose(&self) -> Option<Range<usize>> {
+    fn choose(&self, is_moving: bool) -> Option<Range<usize>> {
         let full = self.options.segment_bytes_max;
         let worth = full / FILE_WORTH;
         let sealed = self.segments.len() - 1;
@@ -60,11 +72,17 @@ impl StreamStore {
                     .segments
                     .get(start)
                     .is_some_and(|front| self.end_of(start + more) - front.first < 1 << 32);
-                if !is_shrunk(segment) || !is_near {
+                // What goes on its own is nothing to gain.
+                let going = match start + more {
+                    0 if is_moving => self.bytes_before_first(segment),
+                    _ => 0,
+                };
+                let gain = dead_bytes(segment).saturating_sub(going);
+                if !is_shrunk(segment, gain) || !is_near {
                     break;
                 }
                 cost += live(segment);
-                dead += dead_bytes(segment);
+                dead += gain;
                 if more > 0 && cost > full / 2 {
                     break;
                 }
@@ -77,6 +95,13 @@ impl StreamStore {
             }
         }
         best.map(|(_, chosen)| chosen)
+    }
+
+    /// Bytes of a segment that lie before the stream's first message.
+    fn bytes_before_first(&self, segment: &Segment) -> u64 {
+        let slot = segment.slot_from(self.first);
+        let range = segment.columns.range(slot, segment.end);
+        u64::from(range.map_or(segment.end, |(start, _)| start))
     }
 
     /// The first sequence that a segment and the gap behind it do not cover.
@@ -108,23 +133,25 @@ impl StreamStore {
             sources: Vec::new(),
             messages: Vec::new(),
             holes: Vec::new(),
-            foreign: Vec::new(),
+            earlier: Vec::new(),
             entry: self.last_entry,
             last: (self.last, self.last_time),
         };
+        let span = |segment: &Segment| Run {
+            first: segment.first,
+            last: segment.last(),
+        };
+        taken.earlier = self.segments.range(..chosen.start).map(span).collect();
         for segment in self.segments.range(chosen) {
-            let id = segment.id();
-            taken.add(id, segment, front.first);
+            taken.add(segment);
         }
-        merge_runs(&mut taken.foreign);
-        taken.foreign.retain(|run| self.concerns(run));
         taken.find_holes(until);
         Some(taken)
     }
 }
 
 impl Compaction {
-    fn add(&mut self, id: FileId, segment: &Segment, first: u64) {
+    fn add(&mut self, segment: &Segment) {
         let source = u32::try_from(self.sources.len()).expect("there are few");
         for slot in 0..segment.columns.len() {
             let Some(subject) = segment.subject(slot) else {
@@ -141,17 +168,11 @@ impl Compaction {
             });
         }
         self.sources.push(Source {
-            id,
+            id: segment.id(),
+            foreign: Arc::clone(&segment.foreign),
             salt: segment.salt().expect("a segment with a file has a salt"),
             messages: segment.messages,
         });
-        // What they say about each other is done with: the messages are left out.
-        let earlier = segment.foreign_runs().into_iter();
-        self.foreign
-            .extend(earlier.filter(|run| run.first < first).map(|run| Run {
-                first: run.first,
-                last: run.last.min(first - 1),
-            }));
     }
 
     /// Notes which sequences before `until` hold nothing.
@@ -176,12 +197,12 @@ impl Compaction {
 
 /// Whether a segment may be rewritten, and has been or is worth it on account of what was removed. One that is whole is not
 /// touched, however small: it may be as small as its age wants it.
-fn is_shrunk(segment: &Segment) -> bool {
+fn is_shrunk(segment: &Segment, gain: u64) -> bool {
     let is_written = segment.sealed && segment.finished && segment.written == segment.end;
     is_written
         && !segment.is_evidence
         && segment.lost_to == 0
-        && (segment.revision > 0 || dead_bytes(segment) >= live(segment))
+        && (segment.revision > 0 || gain >= live(segment))
 }
 
 /// About how much of the file its messages need.

@@ -39,8 +39,8 @@ pub struct Compaction {
     messages: Vec<Kept>,
     /// Which sequences from the target's first up to the next segment hold no message.
     holes: Vec<Run>,
-    /// What the removal records of the sources say about segments before them.
-    foreign: Vec<Run>,
+    /// First and last sequence of each segment before the sources: what is said about them is said again.
+    earlier: Vec<Run>,
     /// As of when this was taken.
     entry: EntryIndex,
     last: (u64, Timestamp),
@@ -50,6 +50,8 @@ pub struct Compaction {
 struct Source {
     id: FileId,
     salt: RecordSalt,
+    /// What its removal records say about segments before it.
+    foreign: Arc<Vec<u8>>,
     /// Messages it had when this was taken.
     messages: u64,
 }
@@ -71,7 +73,7 @@ pub struct Compacted {
     created: i64,
     sources: Vec<(FileId, u64)>,
     columns: Columns,
-    foreign: Vec<u8>,
+    foreign: Arc<Vec<u8>>,
     /// Where the records end, and the file.
     end: u32,
     length: u64,

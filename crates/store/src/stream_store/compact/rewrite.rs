@@ -15,6 +15,7 @@ use crate::{DiskFile, Fault, OpenMode, read_exact_at};
 
 use super::super::file_id::segment_path;
 use super::super::reader::open_segment;
+use super::super::segment::runs_of;
 use super::super::writes::remove_if_there;
 use super::{Compacted, Compaction, CompactionError, Kept};
 
@@ -50,7 +51,8 @@ impl Compaction {
             .disk
             .open(path, OpenMode::CreateNew)
             .map_err(Fault::create(path))?;
-        let mut output = Output::begin(self, path.to_owned(), Arc::clone(&file));
+        let foreign = self.foreign();
+        let mut output = Output::begin(self, &foreign, path.to_owned(), Arc::clone(&file));
         let mut rest = self.messages.as_slice();
         let mut open: Option<(u32, PathBuf, Arc<dyn DiskFile>)> = None;
         while let Some(first) = rest.first() {
@@ -70,7 +72,7 @@ impl Compaction {
                 return Err(CompactionError::Stopped);
             }
         }
-        let compacted = self.finish(output)?;
+        let compacted = self.finish(output, &foreign)?;
         file.sync().map_err(Fault::sync(path))?;
         let dir = &self.dir;
         self.disk.sync_dir(dir).map_err(Fault::sync(dir))?;
@@ -115,11 +117,34 @@ impl Compaction {
         Ok(bytes.len() as u64 + output.flush()?)
     }
 
-    fn finish(&self, mut output: Output) -> Result<Compacted, CompactionError> {
+    /// What has to be said again: what the sources say about segments before them that are still there. What they say
+    /// about each other is done with, as the messages are left out.
+    fn foreign(&self) -> Vec<Run> {
+        let concerns = |run: &Run| {
+            let at = self.earlier.partition_point(|span| span.last < run.first);
+            let span = self.earlier.get(at);
+            span.is_some_and(|span| span.first <= run.last)
+        };
+        let said = self
+            .sources
+            .iter()
+            .flat_map(|source| runs_of(&source.foreign));
+        let mut runs: Vec<Run> = said
+            .filter(|run| run.first < self.target.first && concerns(run))
+            .map(|run| Run {
+                first: run.first,
+                last: run.last.min(self.target.first - 1),
+            })
+            .collect();
+        merge_runs(&mut runs);
+        runs
+    }
+
+    fn finish(&self, mut output: Output, runs: &[Run]) -> Result<Compacted, CompactionError> {
         let end = output.end;
         let mut foreign = Vec::new();
-        if !self.foreign.is_empty() {
-            encode_runs(&self.foreign, &mut foreign);
+        if !runs.is_empty() {
+            encode_runs(runs, &mut foreign);
         }
         let head = FrameHead {
             stream: self.stream,
@@ -146,7 +171,7 @@ impl Compaction {
                 .map(|source| (source.id, source.messages))
                 .collect(),
             columns,
-            foreign,
+            foreign: foreign.into(),
             end,
             length,
         })
@@ -180,7 +205,7 @@ struct Output {
 }
 
 impl Output {
-    fn begin(taken: &Compaction, path: PathBuf, file: Arc<dyn DiskFile>) -> Self {
+    fn begin(taken: &Compaction, foreign: &[Run], path: PathBuf, file: Arc<dyn DiskFile>) -> Self {
         let target = taken.target;
         let salt = RecordSalt::new(taken.stream, target.first).revised(target.revision);
         let mut bytes = Vec::new();
@@ -192,7 +217,7 @@ impl Output {
             name: taken.name.as_bytes(),
         };
         header.put(&mut bytes);
-        let mut runs: Vec<Run> = taken.foreign.iter().chain(&taken.holes).copied().collect();
+        let mut runs: Vec<Run> = foreign.iter().chain(&taken.holes).copied().collect();
         merge_runs(&mut runs);
         let mut columns = Columns::sparse();
         let offset = offset_of(bytes.len());

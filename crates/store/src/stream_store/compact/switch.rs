@@ -64,7 +64,7 @@ impl StreamStore {
         segment.sealed = true;
         segment.finished = true;
         segment.indexed = done.columns.len();
-        segment.foreign.clone_from(&done.foreign);
+        segment.foreign = std::sync::Arc::clone(&done.foreign);
         segment
     }
 

@@ -39,7 +39,9 @@ impl World {
                 self.rewritten += u32::from(self.store.finish_compaction(done));
             }
             None => {
+                // The second look is one at a store that stands still.
                 let taken = self.store.take_compaction();
+                let taken = taken.or_else(|| self.store.take_compaction());
                 let done = taken.and_then(|taken| taken.rewrite(&mut |_| true).ok());
                 self.compacted = done;
             }

@@ -1,5 +1,6 @@
 //! The stream store against a naive model, in memory and on the simulated disk, through damage and power cuts.
 
+mod age;
 mod cold;
 mod compact;
 mod crash;
