@@ -15,7 +15,7 @@ use crate::rig::{Rig, consumer_config, eventually, stream_config, wait_until};
 use crate::seams::error_of;
 
 /// The files below `folder` whose names end like this.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -95,7 +95,7 @@ impl Client {
 }
 
 /// Has a message delivered and its acknowledgement confirmed.
-fn consume(rig: &mut Rig) {
+pub(crate) fn consume(rig: &mut Rig) {
     let client = Arc::new(Client::default());
     let sink = Sink::Connection(Arc::clone(&client) as _);
     let inbox = Arc::new(Subscription::new(b"_PULL", None, b"1", sink));
@@ -237,7 +237,7 @@ fn a_damaged_record_takes_its_stream_offline_until_it_is_deleted() {
 }
 
 /// Flips a bit of the only place below `folder` where files that end in `ending` hold `text`.
-fn rot(folder: &Path, ending: &str, text: &str) {
+pub(crate) fn rot(folder: &Path, ending: &str, text: &str) {
     let mut hits = 0;
     for path in files(folder, ending) {
         let mut bytes = fs::read(&path).unwrap();
