@@ -11,6 +11,7 @@ mod creation;
 mod damage;
 mod disk;
 mod failed_sync;
+mod fixtures;
 mod full_disk;
 mod limits;
 mod passing_errors;
