@@ -4,6 +4,7 @@
 //! fixed time: what must happen is waited for, and what must not happen has had its chance once something later has happened.
 
 mod answers;
+mod check;
 mod checkpoints;
 mod client;
 mod clock;
@@ -12,6 +13,7 @@ mod creation;
 mod damage;
 mod disk;
 mod failed_sync;
+mod fixtures;
 mod full_disk;
 mod limits;
 mod memory;
