@@ -181,7 +181,7 @@ pub fn usage() -> String {
         text.push_str(&format!("    {left:<36} {}\n", row.help));
     }
     text.push_str(
-        "\nCommands:\n    import-store <dir>                   Bring streams of nats-server over (import-store -h)\n",
+        "\nCommands:\n    check <dir>                          Verify a store directory, repair it into a copy (check -h)\n    import-store <dir>                   Bring streams of nats-server over (import-store -h)\n",
     );
     text
 }

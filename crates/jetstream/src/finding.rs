@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use everjet_store::{Damage, Fault, JournalDamage};
+use everjet_store::{Damage, Fault, JournalDamage, TornTail};
 use everjet_values::StreamSequence;
 use serde::Serialize;
 
@@ -130,7 +130,7 @@ impl Finding {
             },
         );
         let kept = if kept {
-            "; the bytes are kept in quarantine"
+            "; a start copies the bytes to the quarantine folder"
         } else {
             ""
         };
@@ -150,6 +150,20 @@ impl Finding {
             ..Self::new(severity, &damage.path, "the journal is damaged")
         }
         .with_effect(format!("{lost}{kept}"), advice)
+    }
+
+    /// The end of the journal, whose last write a crash cut short.
+    pub(crate) fn of_torn_tail(torn: &TornTail) -> Self {
+        let effect = format!(
+            "nothing of it had been acknowledged ({} records given up)",
+            torn.records
+        );
+        let what = "the last write before the crash was cut short";
+        Self {
+            offset: torn.offset,
+            ..Self::new(Severity::Note, &torn.path, what)
+        }
+        .with_effect(effect, "nothing has to be done")
     }
 
     /// A manifest slot that cannot be used, while the other one can.
@@ -230,8 +244,10 @@ impl fmt::Display for Finding {
                     write!(f, "stream {stream}: ")?;
                 }
                 write!(f, "{file}")?;
-                if self.length > 0 {
-                    write!(f, " at byte {} ({} bytes)", self.offset, self.length)?;
+                match (self.offset, self.length) {
+                    (0, 0) => {}
+                    (at, 0) => write!(f, " at byte {at}")?,
+                    (at, length) => write!(f, " at byte {at} ({length} bytes)")?,
                 }
                 write!(f, ": {what}")?;
             }

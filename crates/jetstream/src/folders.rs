@@ -1,6 +1,8 @@
 //! The folders of streams.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use everjet_api::StreamConfig;
@@ -62,6 +64,37 @@ pub(crate) fn make_folder(disk: &dyn Disk, paths: &Paths, meta: &StreamMeta) -> 
         directory = parent;
     }
     Ok(())
+}
+
+/// What the `meta.json` of all streams say, by id; those that cannot be read are left out.
+pub(crate) fn all_metas(disk: &dyn Disk, paths: &Paths) -> BTreeMap<StreamId, StreamMeta> {
+    let mut metas = BTreeMap::new();
+    for (account, stream) in stream_folders(disk, paths) {
+        let path = paths.stream_meta(&account, &stream);
+        let Ok(Some(bytes)) = read_checked_file(disk, &path, META_MAGIC) else {
+            continue;
+        };
+        if let Ok(meta) = serde_json::from_slice::<StreamMeta>(&bytes) {
+            metas.insert(meta.id, meta);
+        }
+    }
+    metas
+}
+
+/// Account and name of every folder of a stream, whether the stream exists or not.
+pub(crate) fn stream_folders(disk: &dyn Disk, paths: &Paths) -> Vec<(String, String)> {
+    let folders = |dir: &Path| -> Vec<String> {
+        let entries = disk.list(dir).unwrap_or_default().into_iter();
+        let folders = entries.filter(|entry| entry.is_dir);
+        folders.map(|entry| entry.name).collect()
+    };
+    let mut found = Vec::new();
+    for account in folders(paths.root()) {
+        for stream in folders(&paths.streams(&account)) {
+            found.push((account.clone(), stream));
+        }
+    }
+    found
 }
 
 /// Removes a stream's folder for good.

@@ -5,6 +5,7 @@
 
 mod actor;
 mod api;
+mod check;
 mod checkpoint;
 mod commit;
 mod compactor;
@@ -29,6 +30,10 @@ mod scrub;
 mod timers;
 mod usage;
 
+pub use check::{
+    CheckError, CheckReport, CheckedStream, RepairError, RepairReport, RepairedStream, check_store,
+    repair_store,
+};
 pub use checkpoint::{Captured, Checkpointer};
 pub use commit::SyncPolicy;
 pub use finding::{Finding, Severity};

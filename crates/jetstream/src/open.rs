@@ -13,7 +13,7 @@ use everjet_stream::Stream;
 
 use crate::finding::Finding;
 use crate::paths::Paths;
-use crate::replay::Replay;
+use crate::replay::{Gaps, Replay};
 use crate::report::Level;
 
 /// First word of `meta.json` and consumer states.
@@ -133,7 +133,7 @@ pub struct OpenStore {
     pub offline: Vec<OfflineStream>,
     /// What was noticed, for the log; findings are among it.
     pub notes: Vec<(Level, String)>,
-    /// What is damaged.
+    /// What is damaged, and what a crash has left.
     pub findings: Vec<Finding>,
     /// Keeps other servers away until it is dropped.
     pub(crate) lock: Box<dyn std::any::Any + Send + Sync>,
@@ -148,6 +148,16 @@ impl OpenStore {
         disk: &Arc<dyn Disk>,
         paths: &Paths,
         options: &StorageOptions,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(disk, paths, options, Gaps::Offline)
+    }
+
+    /// As [`OpenStore::open`], and says what becomes of streams of which a record is missing.
+    pub(crate) fn open_with(
+        disk: &Arc<dyn Disk>,
+        paths: &Paths,
+        options: &StorageOptions,
+        gaps: Gaps,
     ) -> Result<Self, OpenError> {
         if let Some(path) = foreign_store(&**disk, paths.root())? {
             return Err(OpenError::Foreign(path));
@@ -176,7 +186,7 @@ impl OpenStore {
             .map(Finding::in_manifest)
             .collect();
         let mut notes = Vec::new();
-        let mut replay = Replay::new(disk, paths, options);
+        let mut replay = Replay::new(disk, paths, options, gaps);
         for saved in &manifest.streams {
             replay.load(saved);
         }
@@ -197,6 +207,7 @@ impl OpenStore {
             return Err(error);
         }
         note_journal(&report, &mut notes);
+        findings.extend(report.torn.as_ref().map(Finding::of_torn_tail));
         findings.extend(keep_damaged_journal(disk, paths, &report)?);
         let replayed = replay.finish()?;
         findings.extend(replayed.findings);
@@ -237,15 +248,6 @@ fn note_journal(report: &JournalReport, notes: &mut Vec<(Level, String)>) {
             report.records, report.bytes, report.files
         ),
     ));
-    if let Some(torn) = &report.torn {
-        let text = format!(
-            "journal: the last write before the crash was cut short in {} at byte {}; nothing of it had been acknowledged ({} records given up)",
-            torn.path.display(),
-            torn.offset,
-            torn.records
-        );
-        notes.push((Level::Info, text));
-    }
 }
 
 /// Says what of the journal is damaged, and keeps a copy of it: the files are used again.

@@ -26,6 +26,15 @@ struct Opening {
     findings: Vec<Finding>,
 }
 
+/// What becomes of a stream of which a record is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gaps {
+    /// It is offline: nothing wrong is ever served.
+    Offline,
+    /// What can be read is brought back, see [`Stream::salvage`]. Only for a copy.
+    Salvage,
+}
+
 /// The streams while the journal is read.
 pub(crate) struct Replay<'a> {
     disk: &'a Arc<dyn Disk>,
@@ -34,6 +43,9 @@ pub(crate) struct Replay<'a> {
     streams: BTreeMap<StreamId, Opening>,
     deleted: Vec<(String, String)>,
     highest_id: StreamId,
+    gaps: Gaps,
+    /// By id, the streams whose folders are there; looked for when a record's stream is not known and gaps are salvaged.
+    folders: Option<BTreeMap<StreamId, StreamMeta>>,
 }
 
 /// What came of it.
@@ -49,6 +61,7 @@ impl<'a> Replay<'a> {
         disk: &'a Arc<dyn Disk>,
         paths: &'a Paths,
         options: &'a StorageOptions,
+        gaps: Gaps,
     ) -> Self {
         Self {
             disk,
@@ -57,6 +70,8 @@ impl<'a> Replay<'a> {
             streams: BTreeMap::new(),
             deleted: Vec::new(),
             highest_id: StreamId::SERVER,
+            gaps,
+            folders: None,
         }
     }
 
@@ -140,7 +155,7 @@ impl<'a> Replay<'a> {
                 Ok(None) => format!("{} is missing", path.display()),
                 Err(fault) => {
                     match quarantine_file(&**self.disk, &self.paths.quarantine(), &path) {
-                        Ok(kept) => format!("{fault}; the file is kept as {}", kept.display()),
+                        Ok(kept) => format!("{fault}; a start moves it to {}", kept.display()),
                         Err(second) => format!("{fault}; and it cannot be kept aside: {second}"),
                     }
                 }
@@ -161,6 +176,10 @@ impl<'a> Replay<'a> {
         if record.stream == StreamId::SERVER {
             return self.server_record(record.kind, record.body);
         }
+        if self.gaps == Gaps::Salvage {
+            self.salvage(record);
+            return Ok(());
+        }
         // Records of a stream that was deleted before the checkpoint concern nobody.
         let Some(opening) = self.streams.get_mut(&record.stream) else {
             return Ok(());
@@ -172,6 +191,39 @@ impl<'a> Replay<'a> {
             opening.stream = Err(format!("journal record {}: {error}", record.lsn));
         }
         Ok(())
+    }
+
+    /// Takes of a record what can be had.
+    fn salvage(&mut self, record: &JournalRecord<'_>) {
+        if !self.streams.contains_key(&record.stream) {
+            let (disk, paths) = (&**self.disk, self.paths);
+            let folders = self
+                .folders
+                .get_or_insert_with(|| crate::folders::all_metas(disk, paths));
+            let Some(meta) = folders.remove(&record.stream) else {
+                return;
+            };
+            // The record of its creation is among what is missing.
+            let StreamMeta {
+                id,
+                account,
+                name,
+                created,
+                config,
+            } = meta;
+            self.create(StreamCreated {
+                id,
+                account,
+                name,
+                created,
+                config,
+            });
+        }
+        let opening = self.streams.get_mut(&record.stream);
+        let Some(stream) = opening.and_then(|opening| opening.stream.as_mut().ok()) else {
+            return;
+        };
+        let _left_out_behind_a_gap = stream.salvage(record.entry, record.kind, record.body);
     }
 
     fn server_record(&mut self, kind: u8, body: &[u8]) -> Result<(), OpenError> {

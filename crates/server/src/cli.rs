@@ -13,15 +13,15 @@ use signal_hook::iterator::Signals;
 use crate::options::builder_of;
 use crate::reload::reload;
 use crate::signals;
-use crate::{Log, LogLevel, LogOptions, Server, ServerError, import};
+use crate::{Log, LogLevel, LogOptions, Server, ServerError, check, import};
 
 /// Runs the server as its binary does, until a signal ends it.
 #[must_use]
 pub fn run(args: &[String]) -> ExitCode {
-    if let Some((command, rest)) = args.split_first()
-        && command == "import-store"
-    {
-        return import::run(rest);
+    match args.split_first() {
+        Some((command, rest)) if command == "import-store" => return import::run(rest),
+        Some((command, rest)) if command == "check" => return check::run(rest),
+        _ => {}
     }
     match parse_args(args) {
         Invocation::Version => {

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod check;
 mod connections;
 mod error;
 mod import;

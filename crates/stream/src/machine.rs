@@ -70,6 +70,8 @@ pub struct Stream {
     pub(crate) wanted: Wanted,
     /// The entry of the checkpoint this stream came from.
     pub(crate) recovered_at: EntryIndex,
+    /// Records before the last one were missing, see [`Stream::salvage`].
+    pub(crate) has_gap: bool,
     /// Records that were made when no [`Output`] was at hand.
     pub(crate) carried: JournalBatch,
     pub(crate) removals: Vec<Removal>,
@@ -333,6 +335,7 @@ impl Stream {
             expiry_not_before: Timestamp::UNSET,
             wanted: Wanted::default(),
             recovered_at: EntryIndex::ZERO,
+            has_gap: false,
             carried: JournalBatch::default(),
             removals: Vec::new(),
         }

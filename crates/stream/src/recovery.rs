@@ -149,6 +149,35 @@ impl Stream {
         Ok(())
     }
 
+    /// Applies a record although records before it are missing: for bringing back what is readable, never for serving.
+    ///
+    /// How many of the missing records stored a message is not known. Each is taken for one, so that no sequence is used twice:
+    /// messages behind the gap may have higher sequences than they had. Of records behind a gap only messages and configurations
+    /// count; acknowledgements and removals name sequences, and might concern other messages. Returns whether the record counts.
+    pub fn salvage(&mut self, entry: EntryIndex, kind: u8, body: &[u8]) -> bool {
+        if entry <= self.state.entry {
+            return true;
+        }
+        let missing = entry.0 - self.state.entry.0 - 1;
+        if missing > 0 {
+            let next = self.state.store.last_sequence().0 + 1 + missing;
+            self.state.store.skip_to(entry, StreamSequence(next));
+            self.has_gap = true;
+        }
+        let counts = Command::decode(kind, body).is_ok_and(|command| {
+            matches!(
+                command,
+                Command::Publish { .. } | Command::ConfigUpdated { .. }
+            )
+        });
+        if self.has_gap && !counts {
+            self.state.entry = entry;
+            return false;
+        }
+        self.state.entry = EntryIndex(entry.0 - 1);
+        self.replay(entry, kind, body).is_ok()
+    }
+
     /// Whether a record concerns a consumer that was there at the checkpoint and has no snapshot any more.
     fn is_about_a_lost_consumer(&self, command: &Command<'_>) -> bool {
         match command {

@@ -15,7 +15,7 @@ use crate::rig::{Rig, consumer_config, eventually, stream_config, wait_until};
 use crate::seams::error_of;
 
 /// The files below `folder` whose names end like this.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -60,7 +60,7 @@ fn with_checkpoint() -> Rig {
 }
 
 /// Has a message delivered and its acknowledgement confirmed.
-fn consume(rig: &mut Rig) {
+pub(crate) fn consume(rig: &mut Rig) {
     let client = Client::of(rig);
     rig.request_for("$JS.API.CONSUMER.MSG.NEXT.S.c", PULL);
     let ack = eventually("a delivery", || client.acks().pop());
@@ -199,7 +199,7 @@ fn a_damaged_record_takes_its_stream_offline_until_it_is_deleted() {
 }
 
 /// Flips a bit of the only place below `folder` where files that end in `ending` hold `text`.
-fn rot(folder: &Path, ending: &str, text: &str) {
+pub(crate) fn rot(folder: &Path, ending: &str, text: &str) {
     let mut hits = 0;
     for path in files(folder, ending) {
         let mut bytes = fs::read(&path).unwrap();

@@ -4,6 +4,7 @@
 //! fixed time: what must happen is waited for, and what must not happen has had its chance once something later has happened.
 
 mod answers;
+mod check;
 mod checkpoints;
 mod client;
 mod clock;

@@ -120,6 +120,21 @@ impl Rig {
         self.jetstream.as_ref().expect("running").scrub()
     }
 
+    /// What is served from a store directory.
+    pub(crate) fn on(folder: TempDir) -> Self {
+        Self::start(Arc::new(folder), SyncPolicy::Always)
+    }
+
+    /// As [`Rig::with_stream`], with segments of 4 KiB.
+    pub(crate) fn with_tiny_segments() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut rig = Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.segment_bytes_max = 4096;
+        });
+        rig.create_stream();
+        rig
+    }
+
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
         Self::start_with(folder, sync, |_| {})
     }

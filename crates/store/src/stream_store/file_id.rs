@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::StreamId;
+use everjet_values::StreamSequence;
+
 use crate::memory::FileKey;
+use crate::{ManifestSegment, StreamId};
 
 /// Which file of a stream's folder: the segment that begins with `first`, rewritten `revision` times. The order is that of
 /// the names.
@@ -59,6 +61,27 @@ impl From<u64> for FileId {
     /// The file that a segment is first written to.
     fn from(first: u64) -> Self {
         Self { first, revision: 0 }
+    }
+}
+
+impl ManifestSegment {
+    /// The segment whose file, or whose index, has this name; what only its content tells is as of an open segment of that length.
+    #[must_use]
+    pub fn of_file(name: &str, length: u64) -> Option<Self> {
+        let stem = name.strip_suffix(".seg").or(name.strip_suffix(".idx"))?;
+        let FileId { first, revision } = FileId::of_stem(stem)?;
+        Some(Self {
+            first_sequence: StreamSequence(first),
+            revision,
+            length,
+            sealed: false,
+        })
+    }
+
+    /// Whether both are about the same file.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.first_sequence, self.revision) == (other.first_sequence, other.revision)
     }
 }
 

@@ -61,6 +61,10 @@ pub struct CheckedSegment {
     pub messages: u64,
     /// Bytes that were verified.
     pub bytes: u64,
+    /// The last sequence that a message has; zero when there is none.
+    pub last_sequence: StreamSequence,
+    /// The last entry that a record is of.
+    pub last_entry: EntryIndex,
 }
 
 impl SegmentCheck {
@@ -134,13 +138,17 @@ impl SegmentCheck {
                 self.fill(&*file, announced)?;
             }
             let record = self.record_at(0);
-            let record =
-                record.map(|fields| (fields.kind, fields.length, fields.message.sequence.0));
+            let record = record.map(|fields| {
+                let sequence = fields.message.sequence.0;
+                (fields.kind, fields.length, sequence, fields.entry)
+            });
             match record {
-                Some((kind, length, sequence)) => {
+                Some((kind, length, sequence, entry)) => {
+                    self.counted.last_entry = self.counted.last_entry.max(entry);
                     if kind == RecordKind::Message {
                         self.blame(sequence - 1, found);
                         self.counted.messages += 1;
+                        self.counted.last_sequence = StreamSequence(sequence);
                         self.expected = sequence + 1;
                     }
                     self.counted.bytes += length as u64;

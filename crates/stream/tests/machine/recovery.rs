@@ -231,6 +231,28 @@ fn records_of_the_past_are_left_out_and_gaps_are_refused() {
 }
 
 #[test]
+fn behind_a_gap_messages_are_salvaged_and_no_sequence_is_used_twice() {
+    let mut work = Work::new(1, "{}");
+    for _ in 0..50 {
+        work.step();
+    }
+    // Time, subject, no headers, payload: the body of kind 1.
+    let body = [&work.now.to_le_bytes()[..], b"\x03s.x\x00payload"].concat();
+    let published = (1, body);
+    let stream = &mut work.driver.stream;
+    let (entry, last) = (stream.entry(), stream.store().last_sequence());
+    let behind = EntryIndex(entry.0 + 4);
+    assert!(stream.salvage(behind, published.0, &published.1));
+    assert_eq!(stream.store().last_sequence().0, last.0 + 4);
+    assert!(stream.store().get(StreamSequence(last.0 + 4)).is_ok());
+    assert!(stream.store().get(StreamSequence(last.0 + 1)).is_err());
+    // Removals name sequences, and nobody knows any more whose.
+    assert!(!stream.salvage(behind.next(), 7, b"\x01"));
+    assert!(stream.salvage(behind.next().next(), published.0, &published.1));
+    assert_eq!(stream.store().last_sequence().0, last.0 + 5);
+}
+
+#[test]
 fn records_that_are_not_ours_never_panic() {
     let entropy = SeededEntropy::new(9);
     let mut refused = 0;

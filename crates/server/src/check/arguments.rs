@@ -1,0 +1,117 @@
+//! The command line of `nats-server check`.
+
+use std::path::PathBuf;
+
+/// What `check` is to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// The store directory.
+    pub(crate) dir: PathBuf,
+    /// Where what is readable is brought to; nowhere when `None`.
+    pub(crate) repair: Option<PathBuf>,
+    /// Whether the report is a JSON document.
+    pub(crate) json: bool,
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To check.
+    Check(Arguments),
+    /// For help.
+    Help,
+}
+
+pub(crate) const USAGE: &str = "
+Usage: nats-server check [options] DIR
+
+Reads DIR, a store directory of Everjet that no server uses, down to the last record, and explains what is wrong with it.
+DIR is only read.
+
+Options:
+    --repair <copy>             Bring everything that can be read into a new store directory
+    --json                      Report as a JSON document
+    -h, --help                  Show this message
+
+Exit status: 0 the store is sound, 1 damage was found, 2 it could not be checked, or not be repaired.
+";
+
+/// Reads what follows `check`. Options are written with one dash or two, the value after a blank or after `=`.
+///
+/// # Errors
+/// What is wrong, for a person.
+pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
+    let mut asked = Arguments::default();
+    let mut dir = None;
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        let Some(option) = arg.strip_prefix('-').filter(|option| !option.is_empty()) else {
+            if dir.replace(PathBuf::from(arg)).is_some() {
+                return Err("only one directory can be checked at a time".to_owned());
+            }
+            continue;
+        };
+        let option = option.strip_prefix('-').unwrap_or(option);
+        let (name, attached) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (option, None),
+        };
+        match (name, &attached) {
+            ("h" | "help", None) => return Ok(Asked::Help),
+            ("json", None) => asked.json = true,
+            ("repair", _) => {
+                let value = attached
+                    .or_else(|| rest.next().cloned())
+                    .filter(|value| !value.is_empty())
+                    .ok_or_else(|| format!("{arg} needs a value"))?;
+                asked.repair = Some(value.into());
+            }
+            _ => return Err(format!("option {arg} is not known to check")),
+        }
+    }
+    asked.dir = dir.ok_or("the directory to check is missing")?;
+    Ok(Asked::Check(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Asked, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args)
+    }
+
+    #[test]
+    fn options_are_read_in_every_form() {
+        let check = |line: &str, repair: Option<&str>, json: bool| {
+            let expected = Arguments {
+                dir: "/store".into(),
+                repair: repair.map(PathBuf::from),
+                json,
+            };
+            assert_eq!(parsed(line), Ok(Asked::Check(expected)), "{line}");
+        };
+        check("/store", None, false);
+        check("--json /store", None, true);
+        check("/store -repair /copy", Some("/copy"), false);
+        check("--repair=/copy /store -json", Some("/copy"), true);
+        assert_eq!(parsed("-h"), Ok(Asked::Help));
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_said() {
+        let check = |line: &str, text: &str| {
+            assert!(
+                parsed(line).is_err_and(|error| error.contains(text)),
+                "{line}"
+            );
+        };
+        check("", "directory to check is missing");
+        check("/a /b", "only one directory");
+        check("/a --repair", "needs a value");
+        check("/a --repair=", "needs a value");
+        check("/a --json=yes", "not known");
+        check("/a --fix", "option --fix is not known");
+    }
+}
