@@ -13,9 +13,10 @@ use everjet_store::Disk;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::compaction;
 use crate::damage::{consume, files, rot};
 use crate::disk::Op;
-use crate::rig::{JOURNAL_FILE_BYTES, Rig, consumer_config, stream_config};
+use crate::rig::{JOURNAL_FILE_BYTES, Rig, consumer_config, stream_config, wait_until};
 use crate::seams::error_of;
 
 fn disk() -> Arc<dyn Disk> {
@@ -324,4 +325,35 @@ fn files_that_nobody_knows_are_notes() {
         .collect();
     named.sort();
     assert_eq!(named, ["00000000000000000999.seg", "OLD", "notes.txt"]);
+}
+
+#[test]
+fn a_store_whose_segments_were_rewritten_is_sound_and_comes_over_without_a_manifest() {
+    let mut rig = compaction::filled();
+    wait_until("segments", || {
+        compaction::segments(rig.folder()).0 > 700_000
+    });
+    compaction::purge(&mut rig);
+    wait_until("the space", || {
+        compaction::segments(rig.folder()).0 < 150_000
+    });
+    let (messages, last) = (
+        rig.state()["messages"].clone(),
+        rig.state()["last_seq"].clone(),
+    );
+    rig.stop();
+    assert!(
+        compaction::segments(rig.folder()).1,
+        "a segment was rewritten"
+    );
+    let report = check(rig.folder());
+    assert_eq!(report.findings, Vec::<Finding>::new());
+    assert_eq!(json!(report.streams[0].messages), messages);
+    for ending in ["manifest.a", "manifest.b"] {
+        fs::write(&files(rig.folder(), ending)[0], "nonsense").unwrap();
+    }
+    let (repaired, mut copy) = repair(rig.folder());
+    assert_eq!(json!(repaired.streams[0].messages), messages);
+    assert_eq!(copy.state()["messages"], messages);
+    assert_eq!(copy.state()["last_seq"], last);
 }

@@ -15,7 +15,7 @@ const ROUNDS: u64 = 200;
 const DROPPED_PER_ROUND: u64 = 9;
 
 /// A stream with a message that stays among many that are to go, on disk.
-fn filled() -> Rig {
+pub(crate) fn filled() -> Rig {
     let mut rig = Rig::with_small_segments();
     rig.create_stream();
     for round in 0..ROUNDS {
@@ -29,7 +29,7 @@ fn filled() -> Rig {
     rig
 }
 
-fn purge(rig: &mut Rig) {
+pub(crate) fn purge(rig: &mut Rig) {
     let answer = rig.ask(
         "$JS.API.STREAM.PURGE.S",
         json!({ "filter": "s.drop" }).to_string(),
@@ -38,7 +38,7 @@ fn purge(rig: &mut Rig) {
 }
 
 /// Bytes in the segment files of the stream, and whether one of them was rewritten.
-fn segments(folder: &Path) -> (u64, bool) {
+pub(crate) fn segments(folder: &Path) -> (u64, bool) {
     let streams = folder.join("jetstream/$G/streams/S");
     let files = std::fs::read_dir(streams).map_or_else(|_| Vec::new(), |files| files.collect());
     let mut found = (0, false);
