@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   clients                     installs the official clients of Python and Node under target/clients
   instructions [--record]     counts the instructions of the hot paths under valgrind and compares them with
                               bench/instructions.txt (--record: writes them there)
+  fixture                     writes crates/jetstream/tests/fixtures/unreleased, a small store in the format of this version
   conformance PATH [ARGS]     runs the black-box suites that nats-server must pass too against the nats-server at PATH
   power [--cuts N] [--seconds MAX] [--seed N] [--server PATH]
                               cuts the power under load and compares what is served then with what was acknowledged; needs root
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["clients"] => clients::install(&root, clients::Platform::ALL),
         ["instructions"] => count_instructions(&root, instructions::Mode::Compare),
         ["instructions", "--record"] => count_instructions(&root, instructions::Mode::Record),
+        ["fixture"] => write_fixture(&root),
         ["conformance", reference, rest @ ..] => {
             test::conformance(&root, Path::new(reference), rest)
         }
@@ -55,6 +57,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A test writes it: it needs what the tests have.
+fn write_fixture(root: &Path) -> Result<(), String> {
+    const TEST: &str = "fixtures::write_the_fixture_of_this_version";
+    let mut command = process::cargo(root);
+    command.args(["test", "-q", "-p", "everjet-jetstream", "--test", "faults"]);
+    command.args(["--", "--ignored", "--exact", TEST]);
+    process::output(&mut command).map(|_| ())
 }
 
 fn count_instructions(root: &Path, mode: instructions::Mode) -> Result<(), String> {

@@ -23,7 +23,7 @@ fn disk() -> Arc<dyn Disk> {
     Arc::new(OsDisk)
 }
 
-fn options() -> StorageOptions {
+pub(crate) fn options() -> StorageOptions {
     let mut options = StorageOptions::default();
     options.journal.file_bytes = JOURNAL_FILE_BYTES;
     options.journal.hurried_file_bytes = JOURNAL_FILE_BYTES;
@@ -81,7 +81,8 @@ fn stopped() -> Rig {
     rig
 }
 
-fn copied(folder: &Path) -> TempDir {
+/// A copy of a folder.
+pub(crate) fn copied(folder: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for (path, bytes) in contents(folder) {
         let target = copy.path().join(path.strip_prefix(folder).unwrap());

@@ -13,6 +13,7 @@ mod creation;
 mod damage;
 mod disk;
 mod failed_sync;
+mod fixtures;
 mod full_disk;
 mod limits;
 mod memory;
