@@ -87,7 +87,8 @@ impl StreamStore {
         )
     }
 
-    /// What to read and admit so that [`StreamStore::state`] knows the time of the first message exactly; `None` when it does.
+    /// What to read and admit so that [`StreamStore::state`] knows the time of the first message exactly; `None` when it does. To be
+    /// asked again after that.
     #[must_use]
     pub fn first_time_read(&self) -> Option<ColdRead> {
         match self.lookup_time(StreamSequence(self.first)) {
@@ -99,7 +100,7 @@ impl StreamStore {
     /// The time of the first message; as long as it has not been read, a time not after it.
     #[must_use]
     pub fn first_time(&self) -> Timestamp {
-        if let Ok(Lookup::Ready(time)) = self.lookup_time(StreamSequence(self.first)) {
+        if let Some(time) = self.time_at_hand(StreamSequence(self.first)) {
             return time;
         }
         let at = self
@@ -112,19 +113,26 @@ impl StreamStore {
         Timestamp::from_nanos(at.map_or(i64::MIN, near))
     }
 
+    /// The time of a message as far as it takes no look at anything that was read back: this is asked after every turn.
+    fn time_at_hand(&self, sequence: StreamSequence) -> Option<Timestamp> {
+        if let Some(message) = self.view(sequence) {
+            return Some(message.time);
+        }
+        let (segment, slot) = self.locate(sequence).ok()?;
+        match segment.columns.time_near(slot) {
+            Some((time, true)) => Some(Timestamp::from_nanos(time)),
+            _ => self.reader.known_time(sequence.0).flatten(),
+        }
+    }
+
     /// The time of a message without waiting for the disk.
     fn lookup_time(&self, sequence: StreamSequence) -> Result<Lookup<Timestamp>, ReadError> {
-        if let Some(message) = self.view(sequence) {
-            return Ok(Lookup::Ready(message.time));
+        if let Some(time) = self.time_at_hand(sequence) {
+            return Ok(Lookup::Ready(time));
         }
-        let (segment, slot) = self.locate(sequence)?;
-        if let Some((time, true)) = segment.columns.time_near(slot) {
-            return Ok(Lookup::Ready(Timestamp::from_nanos(time)));
-        }
-        match self.reader.known_time(sequence.0) {
-            Some(Some(time)) => return Ok(Lookup::Ready(time)),
-            Some(None) => return Err(ReadError::NotFound),
-            None => {}
+        if self.reader.known_time(sequence.0).is_some() {
+            // It is known that it cannot be read.
+            return Err(ReadError::NotFound);
         }
         // Times are asked for in order: expiry goes through all messages.
         let looked = self.lookup(sequence, Some(sequence.previous()));

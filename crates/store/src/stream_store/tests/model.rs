@@ -118,6 +118,7 @@ impl Model {
         if let Some(read) = store.first_time_read() {
             let bound = store.state().first_time;
             store.admit([read.run()]);
+            assert!(store.first_time_read().is_none(), "{context}: it was read");
             let exact = store.state().first_time;
             assert!(bound <= exact, "{context}: {bound} is after {exact}");
         }
