@@ -1,11 +1,13 @@
 //! Giving back the space of removed messages: segments that are mostly dead are rewritten without them, and small ones that
 //! are left become one.
 //!
-//! Three steps, as with writes: [`StreamStore::take_compaction`] under the stream's lock says what to rewrite,
-//! [`Compaction::rewrite`] does it away from the lock, [`StreamStore::finish_compaction`] puts the new segment in place of
-//! the old ones. The old files stay until a manifest that names the new one is durable; a crash before leaves a file that
-//! no manifest names. What was removed in between is removed in the new segment, too: every removal is also said by a
-//! record in a later segment or by the journal.
+//! Three steps, as with writes: [`take_compaction`] under the stream's lock says what to rewrite, [`Compaction::rewrite`] does it
+//! away from the lock, [`finish_compaction`] puts the new segment in place of the old ones. The old files stay until a manifest
+//! that names the new one is durable; a crash before leaves a file that no manifest names. What was removed in between is removed
+//! in the new segment, too: every removal is also said by a record in a later segment or by the journal.
+//!
+//! [`take_compaction`]: crate::StreamStore::take_compaction
+//! [`finish_compaction`]: crate::StreamStore::finish_compaction
 
 mod choose;
 mod rewrite;
