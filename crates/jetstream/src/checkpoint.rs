@@ -57,6 +57,12 @@ impl Captured {
         }
     }
 
+    /// Whether messages are overwritten: what removed them has to be durable before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.writes.as_ref().is_some_and(SegmentWrites::erases)
+    }
+
     /// What the manifest says about the segments once this checkpoint counts.
     #[must_use]
     pub fn segments(&self) -> &SavedSegments {

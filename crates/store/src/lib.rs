@@ -32,7 +32,7 @@ pub use foreign::foreign_store;
 pub use identity::{Lsn, StreamId};
 pub use journal::{
     Durable, Journal, JournalBatch, JournalDamage, JournalOptions, JournalRecord, JournalReport,
-    LostRecords, Spare, SpareJob, TornTail,
+    LostRecords, Scrub, Spare, SpareJob, TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};

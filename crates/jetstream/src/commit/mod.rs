@@ -355,6 +355,43 @@ impl Commit {
         self.writer.lock().journal.release(through)
     }
 
+    /// Makes everything that was queued so far durable, in files of the journal that are not written any more. Returns the
+    /// last position in those.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn close_files(&self) -> Result<Lsn, String> {
+        self.commit_and_wait(&mut JournalBatch::default())?;
+        let mut writer = self.writer.lock();
+        let rolled = writer.journal.roll();
+        if let Err(fault) = &rolled
+            && writer.journal.latched().is_some()
+        {
+            self.fail(fault);
+        }
+        rolled.map_err(|fault| fault.to_string())
+    }
+
+    /// As [`Commit::release_journal`], and overwrites what the files given back held. Slow; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// Why something up to `closed` may still be readable.
+    pub(crate) fn scrub_journal(&self, through: Lsn, closed: Lsn) -> Result<(), String> {
+        let mut writer = self.writer.lock();
+        let scrub = writer.journal.release_to_scrub(through, closed);
+        drop(writer);
+        let mut scrub = scrub.map_err(|fault| fault.to_string())?;
+        let scrubbed = scrub.run();
+        let is_complete = scrub.is_complete();
+        let finished = self.writer.lock().journal.finish_scrub(scrub);
+        scrubbed.and(finished).map_err(|fault| fault.to_string())?;
+        if is_complete {
+            Ok(())
+        } else {
+            Err("files of the journal that hold it are still needed".to_owned())
+        }
+    }
+
     /// Marks the end of an orderly run in the journal. Costs nothing but a better diagnosis when it fails.
     pub(crate) fn seal(&self) {
         if let Err(fault) = self.writer.lock().journal.seal() {

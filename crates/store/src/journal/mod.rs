@@ -18,6 +18,9 @@ mod recovery;
 mod report;
 #[cfg(test)]
 mod ruin_tests;
+mod scrub;
+#[cfg(test)]
+mod scrub_tests;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -34,6 +37,7 @@ pub use durable::Durable;
 pub use options::JournalOptions;
 pub use record::JournalRecord;
 pub use report::{JournalDamage, JournalReport, LostRecords, TornTail};
+pub use scrub::Scrub;
 pub use spare::{Spare, SpareJob};
 
 use crate::disk::{Disk, DiskFile, OpenMode};
@@ -56,6 +60,8 @@ pub struct Journal {
     left_unsynced: Vec<Current>,
     /// Files ready to be begun.
     ready: VecDeque<Spare>,
+    /// Files that wait to be overwritten before they are ready again.
+    stale: Vec<Spare>,
     last_generation: u64,
     next: Lsn,
     synced: Lsn,
@@ -116,6 +122,7 @@ impl Journal {
             current: None,
             left_unsynced: Vec::new(),
             ready: found.spares,
+            stale: Vec::new(),
             last_generation: found.last_generation,
             next,
             synced: next.previous(),
@@ -189,22 +196,23 @@ impl Journal {
     /// # Errors
     /// What the disk says. Harmless: the files are tried again with the next release.
     pub fn release(&mut self, through: Lsn) -> Result<(), Fault> {
-        while let Some(oldest) = self.files.front().cloned() {
-            let is_replaced =
-                |file: &WalFile| file.first.is_some_and(|first| first <= through.next());
-            let is_needed = !self.files.iter().skip(1).any(is_replaced);
-            if is_needed
-                || self
-                    .left_unsynced
-                    .iter()
-                    .any(|left| left.path == oldest.path)
-            {
-                break;
-            }
+        while let Some(oldest) = self.releasable(through) {
             self.give_up(&oldest)?;
             self.files.pop_front();
         }
         Ok(())
+    }
+
+    /// The oldest file, when all its records are at or before `through`.
+    fn releasable(&self, through: Lsn) -> Option<WalFile> {
+        let oldest = self.files.front()?;
+        let is_replaced = |file: &WalFile| file.first.is_some_and(|first| first <= through.next());
+        let is_needed = !self.files.iter().skip(1).any(is_replaced);
+        let is_unsynced = self
+            .left_unsynced
+            .iter()
+            .any(|left| left.path == oldest.path);
+        (!is_needed && !is_unsynced).then(|| oldest.clone())
     }
 
     /// The preparation of a file, when none is ready. It is slow: run it on another thread, one at a time, and hand the result
@@ -414,6 +422,7 @@ impl Journal {
             file,
             path: spare,
             length: oldest.length,
+            is_clean: false,
         });
         Ok(())
     }

@@ -45,8 +45,11 @@ impl StreamStore {
                 taken.push(take_segment(segment, index));
             }
         }
-        if taken.is_empty() && !self.dropped {
+        if taken.is_empty() && !self.dropped && self.erasures.is_empty() {
             return None;
+        }
+        for erasure in &mut self.erasures {
+            erasure.is_taken = true;
         }
         self.dropped = false;
         self.saved = SavedSegments {
@@ -62,6 +65,7 @@ impl StreamStore {
         Some(SegmentWrites {
             dir: files.dir.clone(),
             files: taken,
+            erasures: self.erasures.clone(),
             saved: self.saved.clone(),
         })
     }
@@ -71,6 +75,7 @@ impl StreamStore {
     /// [`StoreOptions::tail_bytes_max`]: crate::StoreOptions::tail_bytes_max
     pub fn finish_writes(&mut self, done: &WrittenSegments) {
         self.may_compact = true;
+        self.erasures.retain(|erasure| !erasure.is_taken);
         let Some(files) = &self.files else { return };
         for file in &done.files {
             let at = self.segments.binary_search_by_key(&file.id, Segment::id);
@@ -129,6 +134,7 @@ impl StreamStore {
                 .iter()
                 .copied()
                 .filter(|&file| !is_named(file))
+                .filter(|&file| self.erasures.iter().all(|erasure| erasure.file != file))
                 .collect(),
         }
     }

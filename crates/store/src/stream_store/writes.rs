@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
 
+use super::erase::Erasure;
 use super::file_id::{FileId, index_path, segment_path};
 
 /// All segment files of a store at one entry: what the manifest keeps and [`StreamStore::open`] reads.
@@ -34,6 +35,8 @@ pub struct SavedSegments {
 pub struct SegmentWrites {
     pub(super) dir: PathBuf,
     pub(super) files: Vec<SegmentWrite>,
+    /// What is overwritten after that.
+    pub(super) erasures: Vec<Erasure>,
     pub(super) saved: SavedSegments,
 }
 
@@ -56,6 +59,12 @@ impl SegmentWrites {
         &self.saved
     }
 
+    /// Whether messages are overwritten: what removed them has to be durable before [`SegmentWrites::write`].
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        !self.erasures.is_empty()
+    }
+
     /// How many bytes of records and footers this holds.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -73,9 +82,16 @@ impl SegmentWrites {
         let mut written = WrittenSegments {
             dir: self.dir.clone(),
             files: Vec::with_capacity(self.files.len()),
+            erased: Vec::new(),
         };
         for file in &self.files {
             written.files.push(file.write(disk, &self.dir)?);
+        }
+        for erasure in &self.erasures {
+            if let Some(file) = erasure.write(disk, &self.dir)? {
+                let path = segment_path(&self.dir, erasure.file);
+                written.erased.push((path, file));
+            }
         }
         Ok(written)
     }
@@ -125,6 +141,8 @@ impl SegmentWrite {
 pub struct WrittenSegments {
     dir: PathBuf,
     pub(super) files: Vec<WrittenSegment>,
+    /// Files in which messages were overwritten.
+    erased: Vec<(PathBuf, Arc<dyn DiskFile>)>,
 }
 
 pub(super) struct WrittenSegment {
@@ -144,6 +162,9 @@ impl WrittenSegments {
     pub fn sync(&self, disk: &dyn Disk) -> Result<(), Fault> {
         for file in &self.files {
             file.file.sync().map_err(Fault::sync(&file.path))?;
+        }
+        for (path, file) in &self.erased {
+            file.sync().map_err(Fault::sync(path))?;
         }
         disk.sync_dir(&self.dir).map_err(Fault::sync(&self.dir))
     }

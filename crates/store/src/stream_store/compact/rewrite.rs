@@ -107,10 +107,13 @@ impl Compaction {
             let to = (kept.end - first.start) as usize;
             let record = bytes.get(from..to).unwrap_or_default();
             let fields = parse_record(record, salt, kept.start).filter(|fields| {
-                fields.kind == RecordKind::Message
-                    && fields.length == record.len()
-                    && fields.message.sequence.0 == kept.sequence
+                fields.length == record.len() && fields.message.sequence.0 == kept.sequence
             });
+            if fields.is_some_and(|fields| fields.kind == RecordKind::Erased) {
+                // It was erased since it was taken. The next attempt does not know of it.
+                return Err(CompactionError::Stopped);
+            }
+            let fields = fields.filter(|fields| fields.kind == RecordKind::Message);
             let message = fields.ok_or_else(|| damaged(kept))?.message;
             output.add(kept, record, salt, &message, self.target.first)?;
         }

@@ -38,6 +38,7 @@ impl StreamStore {
         let slot = self.segments.get_mut(at).expect("it was found above");
         let old = std::mem::replace(slot, segment);
         self.forget_rewritten(old.id());
+        self.erase_in(at);
         if self.segments.get(at).is_some_and(Segment::is_spent) {
             self.drop_segment(at);
         }

@@ -5,6 +5,7 @@ mod cold;
 mod compact;
 mod crash;
 mod damage;
+mod erase;
 mod model;
 mod random;
 mod verify;
