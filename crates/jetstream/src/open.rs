@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use everjet_store::{
     Disk, Fault, Journal, JournalOptions, JournalReport, Lsn, Manifest, ManifestStore,
-    MemoryOptions, StoreOptions, StreamId, foreign_store, quarantine_bytes,
+    MemoryOptions, PlantedBug, StoreOptions, StreamId, foreign_store, is_planted, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -221,6 +221,7 @@ impl OpenStore {
         manifest.streams.retain(|listed| {
             replayed.streams.iter().any(|stream| stream.id == listed.id)
                 || replayed.offline.iter().any(|stream| stream.id == listed.id)
+                || is_planted(PlantedBug::DeletedStreamComesBack)
         });
         manifest.next_stream_id = manifest
             .next_stream_id

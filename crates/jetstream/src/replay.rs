@@ -176,6 +176,8 @@ impl<'a> Replay<'a> {
         if record.stream == StreamId::SERVER {
             return self.server_record(record.kind, record.body);
         }
+        // Where the record of a creation is lost, these tell that its number was given: it must not be given again.
+        self.highest_id = self.highest_id.max(record.stream);
         if self.gaps == Gaps::Salvage {
             self.salvage(record);
             return Ok(());
@@ -263,6 +265,24 @@ impl<'a> Replay<'a> {
             created,
             config,
         } = created;
+        let mut findings = Vec::new();
+        let mut others = self.streams.iter();
+        let other = others.find_map(|(other, opening)| {
+            (opening.account == account && opening.name == name).then_some(*other)
+        });
+        // A name is given again only after its stream was deleted for good, and numbers only grow: of two the later one lives.
+        match other {
+            Some(later) if later > id => {
+                self.highest_id = self.highest_id.max(id);
+                return;
+            }
+            Some(former) => {
+                self.streams.remove(&former);
+                let folder = self.paths.stream(&account, &name);
+                findings.push(Finding::of_former(&folder, &account, &name));
+            }
+            None => {}
+        }
         let stream = new_store(self.disk, self.paths, self.options, id, &account, &name)
             .map(|store| Stream::create(id, config, created, store))
             .map_err(|fault| fault.to_string());
@@ -272,7 +292,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
-                findings: Vec::new(),
+                findings,
             },
         );
     }

@@ -17,6 +17,7 @@ mod manifest;
 mod memory;
 mod overlay_disk;
 mod quarantine;
+mod sabotage;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
 mod sim_disk;
@@ -38,6 +39,9 @@ pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, M
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};
 pub use overlay_disk::OverlayDisk;
 pub use quarantine::{quarantine_bytes, quarantine_file};
+#[cfg(all(any(test, feature = "sim"), debug_assertions))]
+pub use sabotage::plant;
+pub use sabotage::{PlantedBug, is_planted};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{

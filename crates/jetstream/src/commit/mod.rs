@@ -270,6 +270,10 @@ impl Commit {
     pub(crate) fn run(self: &Arc<Self>, turn: &mut Turn) {
         while self.wait_for_work() {
             let mut writer = self.writer.lock();
+            if self.has_to_wait(&self.queue.lock()) {
+                // The batch that the other thread wrote meanwhile reached the bound.
+                continue;
+            }
             self.take_queue(&mut writer, Taking::Everything);
             if writer.waiters.is_empty() && !self.sync_is_due(&writer) {
                 self.left_with_writer.store(false, Ordering::Release);
@@ -406,7 +410,7 @@ impl Commit {
     fn wait_for_work(&self) -> bool {
         let mut queue = self.queue.lock();
         loop {
-            if self.is_behind() && !queue.thread_waits && !queue.stopping {
+            if self.has_to_wait(&queue) {
                 self.ready.wait_for(&mut queue, LAZY_COMMIT);
                 continue;
             }
@@ -430,6 +434,11 @@ impl Commit {
                 return true;
             }
         }
+    }
+
+    /// Whether nothing is written before a checkpoint has caught up.
+    fn has_to_wait(&self, queue: &Queue) -> bool {
+        self.is_behind() && !queue.thread_waits && !queue.stopping
     }
 
     /// Moves the queue to the writer; `false` when there was nothing to move.

@@ -43,6 +43,7 @@ pub use spare::{Spare, SpareJob};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
 use crate::identity::{Lsn, StreamId};
+use crate::sabotage::{PlantedBug, is_planted};
 use file::{HEADER_BYTES, Header, WalFile, generation_after, path_of};
 use found::Found;
 
@@ -161,8 +162,14 @@ impl Journal {
         self.check_latch()?;
         if self.synced < self.last_written() {
             for current in self.left_unsynced.iter().chain(&self.current) {
+                if is_planted(PlantedBug::AckBeforeSync) {
+                    continue;
+                }
                 if let Err(error) = current.file.sync() {
                     let fault = Fault::sync(&current.path)(error);
+                    if is_planted(PlantedBug::FailedSyncRetried) {
+                        return Err(fault);
+                    }
                     return Err(self.latch(fault));
                 }
             }
@@ -196,6 +203,11 @@ impl Journal {
     /// # Errors
     /// What the disk says. Harmless: the files are tried again with the next release.
     pub fn release(&mut self, through: Lsn) -> Result<(), Fault> {
+        let through = if is_planted(PlantedBug::JournalReleasedEarly) {
+            self.last_written()
+        } else {
+            through
+        };
         while let Some(oldest) = self.releasable(through) {
             self.give_up(&oldest)?;
             self.files.pop_front();
@@ -362,7 +374,9 @@ impl Journal {
             .file
             .write_all_at(&header.encode(), 0)
             .map_err(Fault::write(&spare.path))?;
-        spare.file.sync().map_err(Fault::sync(&spare.path))?;
+        if !is_planted(PlantedBug::JournalHeaderNotSynced) {
+            spare.file.sync().map_err(Fault::sync(&spare.path))?;
+        }
         self.disk
             .rename(&spare.path, &path)
             .map_err(Fault::rename(&path))?;
@@ -380,6 +394,9 @@ impl Journal {
             at: HEADER_BYTES,
             length: spare.length,
         });
+        if is_planted(PlantedBug::JournalDirectoryNotSynced) {
+            return Ok(());
+        }
         self.disk
             .sync_dir(&self.dir)
             .map_err(Fault::sync(&self.dir))

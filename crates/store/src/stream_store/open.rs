@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::index::{DAMAGED, REMOVED};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
@@ -68,6 +69,11 @@ impl StreamStore {
         store.count_all(&runs);
         store.open_active(is_last_sound);
         store.drop_empty();
+        if is_planted(PlantedBug::SequenceReused) && store.messages == 0 {
+            store.segments.clear();
+            store.last = 0;
+            store.push_segment(1);
+        }
         store.first = store.next_live(0);
         store.may_compact = true;
         store.saved = saved.clone();
@@ -102,6 +108,7 @@ impl StreamStore {
                     self.obsolete.insert(file);
                     report.leftovers.push(segment_path(&files.dir, file));
                 }
+                "idx" if is_planted(PlantedBug::LeftoverIndexKept) => {}
                 "idx" => remove_if_there(&*files.disk, &index_path(&files.dir, file))?,
                 _ => {}
             }
@@ -174,6 +181,7 @@ impl StreamStore {
                 }
                 return;
             }
+            let is_last_sound = is_last_sound || is_planted(PlantedBug::WrittenBehindDamage);
             if !last.sealed && is_last_sound && last.last() == self.last {
                 return;
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use everjet_values::{EntryIndex, StreamSequence};
 use serde::{Deserialize, Serialize};
 
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
 
 use super::erase::Erasure;
@@ -161,7 +162,12 @@ impl WrittenSegments {
     /// [`Fault`]; final, the state of the files is unknown then and no manifest may name them.
     pub fn sync(&self, disk: &dyn Disk) -> Result<(), Fault> {
         for file in &self.files {
-            file.file.sync().map_err(Fault::sync(&file.path))?;
+            if !is_planted(PlantedBug::SegmentsNotSynced) {
+                file.file.sync().map_err(Fault::sync(&file.path))?;
+            }
+        }
+        if is_planted(PlantedBug::SegmentDirectoryNotSynced) {
+            return Ok(());
         }
         for (path, file) in &self.erased {
             file.sync().map_err(Fault::sync(path))?;

@@ -7,6 +7,7 @@ use everjet_subject::SubjectTable;
 use everjet_values::{StreamSequence, Timestamp};
 
 use crate::index::{Columns, FrameHead};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{
     RecordKind, RecordSalt, Run, SegmentHeader, encode_runs, merge_runs, move_record, parse_record,
     put_removals,
@@ -73,7 +74,9 @@ impl Compaction {
             }
         }
         let compacted = self.finish(output, &foreign)?;
-        file.sync().map_err(Fault::sync(path))?;
+        if !is_planted(PlantedBug::CompactedNotSynced) {
+            file.sync().map_err(Fault::sync(path))?;
+        }
         let dir = &self.dir;
         self.disk.sync_dir(dir).map_err(Fault::sync(dir))?;
         Ok(compacted)

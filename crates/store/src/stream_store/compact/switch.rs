@@ -1,6 +1,7 @@
 //! Putting a rewritten segment in place of the old ones: under the stream's lock, without the disk.
 
 use crate::index::REMOVED;
+use crate::sabotage::{PlantedBug, is_planted};
 
 use super::super::StreamStore;
 use super::super::segment::Segment;
@@ -29,7 +30,7 @@ impl StreamStore {
             (messages + source.messages, bytes + source.bytes)
         });
         segment.columns = done.columns;
-        if !is_as_taken {
+        if !is_as_taken && !is_planted(PlantedBug::RemovalsWhileCompactedForgotten) {
             remove_removed(&mut segment, old());
         }
         for old in self.segments.drain(at + 1..at + count).collect::<Vec<_>>() {
