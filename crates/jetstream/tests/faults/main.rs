@@ -21,5 +21,8 @@ mod passing_errors;
 mod rig;
 mod seams;
 mod slow_reads;
+mod starting;
 mod stopping;
 mod threads;
+mod vanished;
+mod writing;
