@@ -178,3 +178,39 @@ fn on_a_read_only_file_system_there_is_no_start() {
         &Expected::Refused("mount the file system writable, then restart the server"),
     );
 }
+
+#[test]
+fn an_unreadable_consumer_state_costs_the_consumer_and_is_kept() {
+    let rig = stopped();
+    let faults = Faults::none();
+    unreadable(".state")(&faults);
+    let mut rig = rig.started_with(faults).unwrap();
+    assert!(
+        rig.log.contains("consumer c of stream S is lost"),
+        "{:#?}",
+        rig.log.since(0)
+    );
+    let consumer = rig.ask("$JS.API.CONSUMER.INFO.S.c", "");
+    assert_eq!(error_of(&consumer), Some(10_014), "{consumer}");
+    assert_eq!(rig.subject_of(1).as_deref(), Ok("s.x"));
+    expect_other_served(&mut rig);
+}
+
+#[test]
+fn an_unreadable_segment_costs_its_messages_until_it_can_be_read() {
+    let rig = stopped();
+    let faults = Faults::none();
+    unreadable("streams/S/00000000000000000001.seg")(&faults);
+    let mut rig = rig.started_with(faults).unwrap();
+    assert_eq!(rig.subject_of(1), Err(10_051));
+    assert!(
+        rig.log.contains("00000000000000000001.seg"),
+        "{:#?}",
+        rig.log.since(0)
+    );
+    expect_other_served(&mut rig);
+    assert_eq!(rig.store("s.x", "m"), 2);
+    rig.faults.clear();
+    rig.stop();
+    expect_served(&mut rig.started_again());
+}

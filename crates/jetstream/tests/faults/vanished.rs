@@ -135,3 +135,23 @@ fn files_removed_under_a_running_server_stop_nothing() {
         check_running(part);
     }
 }
+
+#[test]
+fn a_journal_missing_after_a_kill_is_named_and_what_a_checkpoint_took_is_served() {
+    let mut rig = Rig::with_stream();
+    rig.store("s.x", "m");
+    rig.stop();
+    let mut rig = rig.started_again();
+    rig.store("s.x", "only in the journal");
+    let mut killed = rig.killed_with(|folder| {
+        assert!(remove(folder, ".wal") > 0);
+    });
+    assert!(
+        killed.log.contains("records from 3 on are lost"),
+        "{:#?}",
+        killed.log.since(0)
+    );
+    assert_eq!(killed.subject_of(1).as_deref(), Ok("s.x"));
+    // Nothing on the disk tells that there was a second message.
+    assert_eq!(killed.store("s.x", "m"), 2);
+}
