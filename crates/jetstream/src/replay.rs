@@ -124,7 +124,7 @@ impl<'a> Replay<'a> {
         let (account, name) = (&saved.account, &saved.name);
         let found = report.damaged.iter();
         findings.extend(found.map(|damage| Finding::in_segment(account, name, damage)));
-        let consumers = self.load_consumers(saved, findings);
+        let consumers = self.load_consumers(saved, findings)?;
         let (id, created, entry) = (saved.id, saved.created, saved.entry);
         let (stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
         for consumer in lost {
@@ -135,12 +135,15 @@ impl<'a> Replay<'a> {
         Ok(stream)
     }
 
-    /// The snapshots of a stream's consumers; one that cannot be read costs its consumer and nothing else.
+    /// The snapshots of a stream's consumers; one that is damaged or missing costs its consumer and nothing else.
+    ///
+    /// # Errors
+    /// One may not be opened. That is no damage, so nothing may be given up for it: the stream is offline until it may.
     fn load_consumers(
         &self,
         saved: &ManifestStream,
         findings: &mut Vec<Finding>,
-    ) -> Vec<ConsumerSnapshot> {
+    ) -> Result<Vec<ConsumerSnapshot>, String> {
         let mut consumers = Vec::with_capacity(saved.consumers.len());
         for consumer in &saved.consumers {
             let name = consumer.name.clone();
@@ -153,6 +156,7 @@ impl<'a> Replay<'a> {
                     continue;
                 }
                 Ok(None) => format!("{} is missing", path.display()),
+                Err(fault) if fault.is_denied() => return Err(fault.to_string()),
                 Err(fault) => {
                     match quarantine_file(&**self.disk, &self.paths.quarantine(), &path) {
                         Ok(kept) => format!("{fault}; a start moves it to {}", kept.display()),
@@ -169,7 +173,7 @@ impl<'a> Replay<'a> {
                 &why,
             ));
         }
-        consumers
+        Ok(consumers)
     }
 
     pub(crate) fn record(&mut self, record: &JournalRecord<'_>) -> Result<(), OpenError> {
@@ -330,16 +334,21 @@ impl<'a> Replay<'a> {
                     let is_explained = |(first, last)| first == last && explained.contains(&first);
                     !finding.sequences.is_some_and(is_explained)
                 }));
-            match stream {
+            // A folder that cannot be used is the misfortune of one stream, not of the server.
+            let usable = stream.and_then(|stream| {
+                let meta = StreamMeta {
+                    id,
+                    account: account.clone(),
+                    name: name.clone(),
+                    created: stream.created(),
+                    config: stream.config().clone(),
+                };
+                make_folder(&**self.disk, self.paths, &meta)
+                    .map(|()| stream)
+                    .map_err(|fault| fault.to_string())
+            });
+            match usable {
                 Ok(stream) => {
-                    let meta = StreamMeta {
-                        id,
-                        account: account.clone(),
-                        name: name.clone(),
-                        created: stream.created(),
-                        config: stream.config().clone(),
-                    };
-                    make_folder(&**self.disk, self.paths, &meta)?;
                     replayed.streams.push(OpenedStream {
                         id,
                         account,

@@ -22,5 +22,8 @@ mod passing_errors;
 mod rig;
 mod seams;
 mod slow_reads;
+mod starting;
 mod stopping;
 mod threads;
+mod vanished;
+mod writing;
