@@ -1,11 +1,15 @@
 //! Many subjects, match one filter.
 
+mod names;
+
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::filter::{has_wildcards, matches};
+
+pub use names::SubjectNames;
 
 /// A subject of one [`SubjectTable`]: its position in order of first appearance, from 0. Ids of different tables have
 /// nothing to do with each other.
@@ -14,14 +18,11 @@ pub struct SubjectId(pub u32);
 
 /// A dictionary of literal subjects. Subjects get dense ids and stay for as long as the table does.
 ///
-/// The bytes of all subjects lie one after the other in one allocation; beside them a subject costs 12 bytes and its
-/// share of the hash table, 6 to 12 bytes.
+/// The bytes of the subjects lie one after the other, in a few thousand a piece; beside them a subject costs 8 bytes and
+/// its share of the hash table, 6 to 12 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct SubjectTable {
-    /// The subjects, one after the other.
-    bytes: Vec<u8>,
-    /// Where each subject ends in `bytes`, by id.
-    ends: Vec<usize>,
+    names: SubjectNames,
     /// Half of each subject's hash, by id, so that the hash table grows without reading the subjects again.
     hashes: Vec<u32>,
     ids: HashTable<u32>,
@@ -35,23 +36,35 @@ impl SubjectTable {
         Self::default()
     }
 
+    /// An empty table with room for `count` subjects.
+    #[must_use]
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            hashes: Vec::with_capacity(count),
+            ids: HashTable::with_capacity(count),
+            ..Self::default()
+        }
+    }
+
     /// The id of `subject`, which is added when it is new. The caller has checked that it is a valid literal.
     ///
     /// # Panics
     /// When the table already holds 2^32 subjects.
     pub fn intern(&mut self, subject: &[u8]) -> SubjectId {
         let hash = self.hash(subject);
-        if let Some(id) = self.find(hash, subject) {
-            return id;
+        match self.find(hash, subject) {
+            Some(id) => id,
+            None => self.insert(hash, subject),
         }
-        let id = u32::try_from(self.ends.len()).expect("fewer than 2^32 subjects");
-        self.bytes.extend_from_slice(subject);
-        self.ends.push(self.bytes.len());
-        self.hashes.push(hash);
-        let hashes = &self.hashes;
-        self.ids
-            .insert_unique(spread(hash), id, |id| spread(hashes[*id as usize]));
-        SubjectId(id)
+    }
+
+    /// Adds a subject that the table does not hold, without looking for it: for tables that are read back from where
+    /// they were written. One that it does hold gets a second id, which [`SubjectTable::lookup`] may or may not find.
+    ///
+    /// # Panics
+    /// When the table already holds 2^32 subjects.
+    pub fn push_new(&mut self, subject: &[u8]) -> SubjectId {
+        self.insert(self.hash(subject), subject)
     }
 
     /// The id of `subject` if the table has it.
@@ -66,24 +79,25 @@ impl SubjectTable {
     /// When the id is not of this table.
     #[must_use]
     pub fn name(&self, id: SubjectId) -> &[u8] {
-        let position = id.0 as usize;
-        let start = match position.checked_sub(1) {
-            Some(previous) => self.ends[previous],
-            None => 0,
-        };
-        &self.bytes[start..self.ends[position]]
+        self.names.name(id)
+    }
+
+    /// The subjects as of now. Costs a pointer for some thousand subjects: the bytes are shared.
+    #[must_use]
+    pub fn names(&self) -> SubjectNames {
+        self.names.clone()
     }
 
     /// How many subjects the table holds; their ids are below.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.hashes.len()
     }
 
     /// Whether the table holds no subject.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.hashes.is_empty()
     }
 
     /// Calls `visit` with the id of every subject that `filter`, a valid filter, matches, in ascending order.
@@ -92,7 +106,9 @@ impl SubjectTable {
     /// are read; `>` reads none.
     pub fn for_each_match(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
         if filter == b">" {
-            self.ids().for_each(visit);
+            (0..=u32::MAX)
+                .take(self.len())
+                .for_each(|id| visit(SubjectId(id)));
         } else if !has_wildcards(filter) {
             if let Some(id) = self.lookup(filter) {
                 visit(id);
@@ -106,21 +122,23 @@ impl SubjectTable {
     /// share them or differ in them, and the rest is looked at only where they agree.
     fn scan(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
         let (literal, wild) = filter.split_at(literal_prefix(filter));
-        let mut rest = self.bytes.as_slice();
-        let mut start = 0;
-        for (id, end) in self.ids().zip(&self.ends) {
-            let (subject, after) = rest.split_at(end - start);
-            (rest, start) = (after, *end);
+        self.names.for_each(|id, subject| {
             if let Some(tail) = subject.strip_prefix(literal)
                 && matches(wild, tail)
             {
                 visit(id);
             }
-        }
+        });
     }
 
-    fn ids(&self) -> impl Iterator<Item = SubjectId> {
-        (0..=u32::MAX).map(SubjectId).take(self.ends.len())
+    fn insert(&mut self, hash: u32, subject: &[u8]) -> SubjectId {
+        let id = u32::try_from(self.hashes.len()).expect("fewer than 2^32 subjects");
+        self.names.push(subject);
+        self.hashes.push(hash);
+        let hashes = &self.hashes;
+        self.ids
+            .insert_unique(spread(hash), id, |id| spread(hashes[*id as usize]));
+        SubjectId(id)
     }
 
     fn find(&self, hash: u32, subject: &[u8]) -> Option<SubjectId> {
@@ -143,7 +161,6 @@ impl SubjectTable {
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
-
 /// How many bytes open the filter before its first wildcard token, their dot included.
 fn literal_prefix(filter: &[u8]) -> usize {
     let mut start = 0;
