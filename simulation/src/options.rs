@@ -81,6 +81,7 @@ impl WorldOptions {
             store: StoreOptions {
                 segment_bytes_max: 4096,
                 tail_bytes_max: self.tail_bytes_max,
+                checkpoint_messages_min: 1,
                 chunk_bytes: 1024,
             },
             journal: JournalOptions {

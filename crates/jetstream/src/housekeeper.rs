@@ -84,8 +84,25 @@ impl Housekeeper {
         if let Some(thread) = self.thread.lock().take() {
             drop(thread.join());
         }
-        self.checkpoint(Scope::Everything, &mut Turn::new(0));
+        let mut turn = Turn::new(0);
+        self.checkpoint(Scope::Everything, &mut turn);
+        self.write_indexes(&mut turn);
         self.host.commit.seal();
+    }
+
+    /// Writes the checkpoint files that make the next start fast. Nothing depends on them.
+    fn write_indexes(&self, turn: &mut Turn) {
+        for actor in self.host.registry.all() {
+            let write = actor.with(turn, |stream, _, _| {
+                stream.store_mut().take_last_checkpoint()
+            });
+            if let Some(Err(fault)) = write
+                .flatten()
+                .map(|write| write.write(&*self.host.seams.disk))
+            {
+                self.note(&actor, &fault);
+            }
+        }
     }
 
     fn work(&self, turn: &mut Turn) {

@@ -6,7 +6,9 @@ use everjet_values::EntryIndex;
 
 use crate::checksum::crc32c;
 use crate::identity::StreamId;
-use crate::index::{Columns, Frame};
+use crate::index::{
+    CheckpointHead, CheckpointSegment, Columns, FileNumbers, Frame, REMOVED, read_subjects,
+};
 use crate::journal::JournalBatch;
 use crate::journal::fuzzing as journal;
 use crate::segment::{
@@ -141,15 +143,59 @@ pub fn check_index(data: &[u8]) {
     let mut table_again = SubjectTable::new();
     let columns_again = read.into_columns(&mut table_again);
     let names = |columns: &Columns, table: &SubjectTable| -> Vec<Vec<u8>> {
-        let name = |id: &u32| match usize::try_from(*id) {
-            Ok(at) if at < table.len() => table.name(everjet_subject::SubjectId(*id)).to_vec(),
+        let name = |id: u32| match usize::try_from(id) {
+            Ok(at) if at < table.len() => table.name(everjet_subject::SubjectId(id)).to_vec(),
             _ => id.to_le_bytes().to_vec(),
         };
-        columns.subjects().iter().map(name).collect()
+        let mut names = Vec::new();
+        columns.subjects().for_each(|_, id| names.push(name(id)));
+        names
     };
     assert_eq!(names(&columns_again, &table_again), names(&columns, &table));
     let _ = decode_runs(runs);
 }
+
+/// The checkpoint file: its head, a section of subjects, the section of a segment.
+pub fn check_checkpoint(data: &[u8]) {
+    let length = data.len() as u64;
+    let _ = CheckpointHead::parse(data, length);
+    let mut fitting = data.to_vec();
+    put(&mut fitting, 0, b"EVJCKP\r\n");
+    put(&mut fitting, 8, &1_u32.to_le_bytes());
+    put(&mut fitting, 16, &length.to_le_bytes());
+    let checksum = crc32c(fitting.get(16..).unwrap_or_default());
+    put(&mut fitting, 12, &checksum.to_le_bytes());
+    if let Some((head, sections)) = CheckpointHead::parse(&fitting, length) {
+        assert_eq!(head.encode(&sections), fitting);
+        assert!(sections.subjects_max() as u64 <= length);
+    }
+    let mut table = SubjectTable::new();
+    let _ = read_subjects(data, &mut table);
+    assert!(table.len() <= data.len());
+    let Some(segment) = CheckpointSegment::parse(data, KNOWN) else {
+        return;
+    };
+    check_columns(&segment.columns, segment.end);
+    segment.columns.subjects().for_each(|_, subject| {
+        assert!(subject == REMOVED || (subject as usize) < KNOWN);
+    });
+    let segments = [segment];
+    let numbers = FileNumbers::new(&segments, KNOWN);
+    let mut bytes = Vec::new();
+    for segment in &segments {
+        segment.put(&numbers, &mut bytes);
+        let again = CheckpointSegment::parse(&bytes, KNOWN).expect("it was written here");
+        assert_eq!(again.columns.len(), segment.columns.len());
+        assert_eq!((again.first, again.end), (segment.first, segment.end));
+        for slot in 0..=segment.columns.len() {
+            let place = |segment: &CheckpointSegment| segment.columns.range(slot, segment.end);
+            assert_eq!(place(&again), place(segment));
+        }
+    }
+}
+
+/// Subjects that a segment of a checkpoint may speak of.
+const KNOWN: usize = 300;
 
 fn check_columns(columns: &Columns, end: u32) {
     for slot in 0..=columns.len() {

@@ -45,8 +45,8 @@ pub use sabotage::{PlantedBug, is_planted};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
-    CheckedSegment, ColdRead, Compacted, Compaction, CompactionError, Damage, Fetched, Lookup,
-    LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed,
-    SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
+    CheckedSegment, CheckpointWrite, ColdRead, Compacted, Compaction, CompactionError, Damage,
+    Fetched, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError,
+    Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
     StreamStore, SubjectSet, WrittenSegments, index_problem,
 };

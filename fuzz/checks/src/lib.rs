@@ -29,8 +29,8 @@ pub use decode::check_decode;
 pub use headers::check_headers;
 pub use proxy::check_proxy;
 pub use storage::{
-    check_consumer, check_index, check_journal_record, check_manifest, check_segment_header,
-    check_segment_record,
+    check_checkpoint, check_consumer, check_index, check_journal_record, check_manifest,
+    check_segment_header, check_segment_record,
 };
 pub use stream::{check_replay_records, check_stream};
 pub use subjects::check_subjects;
@@ -65,5 +65,6 @@ pub const TARGETS: [(&str, Check); 22] = [
     ("segment_record", check_segment_record),
     ("segment_header", check_segment_header),
     ("index", check_index),
+    ("checkpoint", check_checkpoint),
     ("manifest", check_manifest),
 ];

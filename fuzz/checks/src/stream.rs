@@ -279,6 +279,7 @@ fn store(config: &everjet_api::StreamConfig) -> StreamStore {
     let options = StoreOptions {
         segment_bytes_max: 4096,
         tail_bytes_max: 2048,
+        checkpoint_messages_min: 1,
         chunk_bytes: 1024,
     };
     if config.storage == everjet_api::Storage::Memory {

@@ -50,6 +50,7 @@ replay!(
     segment_record,
     segment_header,
     index,
+    checkpoint,
     manifest,
 );
 

@@ -1,37 +1,53 @@
-//! The columns of a segment: eight bytes a message, twelve in one that was rewritten without what was removed.
+//! The columns of a segment: eight bytes a message while it grows, a fraction of that afterwards.
+
+use std::sync::Arc;
+
+use super::input::{Input, put_numbers};
+use super::offsets::{Offsets, PackedOffsets};
+use super::subject_column::SubjectColumn;
 
 /// Instead of a subject id: the slot's message was removed.
 pub(crate) const REMOVED: u32 = u32::MAX;
 /// Instead of a subject id: the slot's message cannot be read.
 pub(crate) const DAMAGED: u32 = u32::MAX - 1;
 
-/// Top bit of an offset: the message has headers. Segments stay below 2 GiB.
-const HAS_HEADERS: u32 = 1 << 31;
 /// Every how many slots the time is kept.
 const TIME_STEP: usize = 64;
 
 /// One slot for each sequence of a segment: slot 0 is the segment's first sequence. In a segment that was rewritten, one for
-/// each message that was left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// each message that was left. A clone of packed columns is cheap.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
-    /// Where the record begins; the top bit says whether the message has headers. Never decreasing without that bit.
-    pub(super) offsets: Vec<u32>,
-    /// Subject id, [`REMOVED`] or [`DAMAGED`].
-    pub(super) subjects: Vec<u32>,
+    /// Where the record begins, and whether the message has headers. Never decreasing.
+    pub(super) offsets: Offsets,
+    pub(super) subjects: SubjectColumn,
     /// Where something begins that is not a message: a removal or skip record, damage. Ascending.
     pub(super) gaps: Vec<u32>,
     /// The time of every 64th slot.
-    pub(super) times: Vec<i64>,
+    pub(super) times: Arc<Vec<i64>>,
     /// Of a rewritten segment: how far each slot's sequence is from the segment's first. Ascending. Otherwise slot n is n
     /// sequences away.
-    pub(super) sequences: Option<Vec<u32>>,
+    pub(super) sequences: Option<Arc<Vec<u32>>>,
 }
+
+impl PartialEq for Columns {
+    fn eq(&self, other: &Self) -> bool {
+        let offsets = self.offsets.to_numbers() == other.offsets.to_numbers();
+        offsets
+            && self.subjects == other.subjects
+            && self.gaps == other.gaps
+            && self.times == other.times
+            && self.sequences == other.sequences
+    }
+}
+
+impl Eq for Columns {}
 
 impl Columns {
     /// Columns for a segment in which sequences have no slot when their message was removed.
     pub(crate) fn sparse() -> Self {
         Self {
-            sequences: Some(Vec::new()),
+            sequences: Some(Arc::default()),
             ..Self::default()
         }
     }
@@ -48,7 +64,7 @@ impl Columns {
         time: i64,
     ) {
         match &mut self.sequences {
-            Some(sequences) => sequences.push(distance),
+            Some(sequences) => Arc::<Vec<u32>>::make_mut(sequences).push(distance),
             None => assert_eq!(distance as usize, self.offsets.len(), "no slot is left out"),
         }
         self.push(offset, has_headers, subject, time);
@@ -90,13 +106,9 @@ impl Columns {
     #[inline]
     pub(crate) fn push(&mut self, offset: u32, has_headers: bool, subject: u32, time: i64) {
         if self.offsets.len().is_multiple_of(TIME_STEP) {
-            self.times.push(time);
+            Arc::make_mut(&mut self.times).push(time);
         }
-        self.offsets.push(if has_headers {
-            offset | HAS_HEADERS
-        } else {
-            offset
-        });
+        self.offsets.push(offset, has_headers);
         self.subjects.push(subject);
     }
 
@@ -105,11 +117,23 @@ impl Columns {
         self.gaps.push(offset);
     }
 
-    /// Changes what a slot holds and returns what it held; `None` when there is no such slot.
-    pub(crate) fn replace(&mut self, slot: usize, subject: u32) -> Option<u32> {
-        self.subjects
-            .get_mut(slot)
-            .map(|held| std::mem::replace(held, subject))
+    /// Makes the columns small. Nothing is added afterwards.
+    pub(crate) fn pack(&mut self) {
+        self.offsets.pack();
+        self.subjects.pack();
+        self.gaps.shrink_to_fit();
+        if let Some(times) = Arc::get_mut(&mut self.times) {
+            times.shrink_to_fit();
+        }
+        if let Some(sequences) = self.sequences.as_mut().and_then(Arc::get_mut) {
+            sequences.shrink_to_fit();
+        }
+    }
+
+    /// Changes what a slot holds and returns what it held; `None` when there is no such slot. Packed columns take only
+    /// [`REMOVED`] and [`DAMAGED`].
+    pub(crate) fn replace(&mut self, slot: usize, value: u32) -> Option<u32> {
+        self.subjects.replace(slot, value)
     }
 
     /// How many slots there are.
@@ -120,7 +144,7 @@ impl Columns {
 
     /// Subject id, [`REMOVED`] or [`DAMAGED`] of each slot.
     #[inline]
-    pub(crate) fn subjects(&self) -> &[u32] {
+    pub(crate) fn subjects(&self) -> &SubjectColumn {
         &self.subjects
     }
 
@@ -143,11 +167,8 @@ impl Columns {
     /// Where the record of a slot begins and ends, in a segment whose records end at `end`.
     #[inline]
     pub(crate) fn range(&self, slot: usize, end: u32) -> Option<(u32, u32)> {
-        let start = self.offsets.get(slot)? & !HAS_HEADERS;
-        let next = self
-            .offsets
-            .get(slot + 1)
-            .map_or(end, |next| next & !HAS_HEADERS);
+        let start = self.offsets.get(slot)?.min(end);
+        let next = self.offsets.get(slot + 1).unwrap_or(end).clamp(start, end);
         if self.gaps.last().is_none_or(|&last| last < start) {
             return Some((start, next));
         }
@@ -158,23 +179,69 @@ impl Columns {
     /// Whether the message of a slot has headers.
     #[inline]
     pub(crate) fn has_headers(&self, slot: usize) -> bool {
-        self.offsets
-            .get(slot)
-            .is_some_and(|offset| offset & HAS_HEADERS != 0)
+        self.offsets.has_headers(slot)
+    }
+
+    /// The first slot from `from` on whose message has headers, removed ones included.
+    pub(crate) fn next_with_headers(&self, from: usize) -> Option<usize> {
+        self.offsets.next_with_headers(from)
     }
 
     /// Whether the columns fit together and lie below `end`: asked of what was read from disk.
     pub(super) fn is_sound(&self, end: u32) -> bool {
-        let offsets = self.offsets.iter().map(|offset| offset & !HAS_HEADERS);
         self.offsets.len() == self.subjects.len()
-            && self.times.len() == self.offsets.len().div_ceil(TIME_STEP)
-            && offsets.clone().is_sorted()
-            && offsets.max().is_none_or(|last| last < end)
+            && self.times.len() == Self::times_for(self.offsets.len())
+            && self.offsets.is_sound(end)
             && self.gaps.is_sorted()
             && self.gaps.last().is_none_or(|&last| last < end)
             && self.sequences.as_ref().is_none_or(|sequences| {
                 sequences.len() == self.offsets.len() && sequences.is_sorted_by(|a, b| a < b)
             })
+    }
+
+    /// Appends packed columns as [`Columns::parse`] reads them; `numbers` gives each subject id its number in the file.
+    ///
+    /// ```text
+    /// u32  slots    u32  gaps    u32  1 if the slots have sequences of their own, else 0
+    ///      offsets
+    ///      subject column
+    ///      gaps, u32 each
+    ///      times, i64 for every 64th slot
+    ///      sequences of their own: distance from the segment's first, u32 a slot
+    /// ```
+    pub(super) fn put(&self, numbers: &[u32], out: &mut Vec<u8>) {
+        let count = |count: usize| u32::try_from(count).expect("a segment stays below 2 GiB");
+        let is_sparse = u32::from(self.is_sparse());
+        put_numbers(&[count(self.len()), count(self.gaps.len()), is_sparse], out);
+        match &self.offsets {
+            Offsets::Packed(packed) => packed.put(out),
+            Offsets::Growing(_) => unreachable!("only sealed segments are written like this"),
+        }
+        self.subjects.put(numbers, out);
+        put_numbers(&self.gaps, out);
+        for time in self.times.iter() {
+            out.extend_from_slice(&time.to_le_bytes());
+        }
+        put_numbers(self.sequences.as_deref().map_or(&[], Vec::as_slice), out);
+    }
+
+    /// Reads columns of a segment whose records end at `end`, with subjects below `known`; `None` when they do not fit
+    /// together.
+    pub(super) fn parse(input: &mut Input<'_>, end: u32, known: usize) -> Option<Self> {
+        let slots = input.count()?;
+        let gaps = input.count()?;
+        let is_sparse = input.number().filter(|&flag| flag <= 1)? == 1;
+        let columns = Self {
+            offsets: Offsets::Packed(Arc::new(PackedOffsets::parse(input, slots)?)),
+            subjects: SubjectColumn::parse(input, slots, known)?,
+            gaps: input.numbers(gaps)?,
+            times: Arc::new(input.wides(Self::times_for(slots))?),
+            sequences: match is_sparse {
+                true => Some(Arc::new(input.numbers(slots)?)),
+                false => None,
+            },
+        };
+        columns.is_sound(end).then_some(columns)
     }
 
     /// How many times `slots` slots keep.
@@ -226,5 +293,11 @@ mod tests {
         check(3, None);
         assert!(columns.has_headers(0) && !columns.has_headers(1));
         assert!(columns.is_sound(220) && !columns.is_sound(170));
+        let mut packed = columns.clone();
+        packed.pack();
+        assert_eq!(packed, columns);
+        for slot in 0..4 {
+            assert_eq!(packed.range(slot, 220), columns.range(slot, 220));
+        }
     }
 }

@@ -22,6 +22,8 @@
 //!      u64  length of the frame again, so that a footer is found from the end of its file
 //! ```
 
+use std::sync::Arc;
+
 use everjet_subject::{SubjectId, SubjectTable};
 use everjet_values::{EntryIndex, Timestamp};
 
@@ -30,6 +32,9 @@ use crate::checksum::crc32c;
 use crate::sabotage::{PlantedBug, is_planted};
 
 use super::columns::{Columns, DAMAGED};
+use super::input::{Input, put_numbers};
+use super::offsets::Offsets;
+use super::subject_column::SubjectColumn;
 
 const MAGIC: &[u8; 8] = b"EVJIDX\r\n";
 const VERSION: u32 = 1;
@@ -68,10 +73,11 @@ pub(crate) struct Frame<'a> {
 impl FrameHead {
     /// The bytes of the frame with this head.
     pub(crate) fn encode(&self, columns: &Columns, runs: &[u8], table: &SubjectTable) -> Vec<u8> {
-        let (local, ids) = renumber(columns.subjects(), table.len());
+        let (local, ids) = columns.subjects().numbered();
+        let offsets = columns.offsets.to_numbers();
         let names = ids.iter().map(|&id| table.name(SubjectId(id)));
         let names_length: usize = names.clone().map(|name| 2 + name.len()).sum();
-        let sequences = columns.sequences.as_deref().unwrap_or_default();
+        let sequences = columns.sequences.as_deref().map_or(&[][..], Vec::as_slice);
         let numbers = 8 * columns.len()
             + 4 * (columns.gaps.len() + sequences.len())
             + 8 * columns.times.len();
@@ -93,10 +99,10 @@ impl FrameHead {
         let counts = [columns.len(), ids.len(), columns.gaps.len(), runs.len()].map(count);
         let flags = u32::from(self.whole) * WHOLE + u32::from(columns.is_sparse()) * SPARSE;
         put_numbers(&[self.covered, flags], &mut out);
-        for numbers in [&counts, columns.offsets.as_slice(), &local, &columns.gaps] {
+        for numbers in [counts.as_slice(), &offsets, &local, &columns.gaps] {
             put_numbers(numbers, &mut out);
         }
-        for time in &columns.times {
+        for time in columns.times.iter() {
             out.extend_from_slice(&time.to_le_bytes());
         }
         put_numbers(sequences, &mut out);
@@ -146,13 +152,13 @@ impl<'a> Frame<'a> {
             input.count()?,
         ];
         let columns = Columns {
-            offsets: input.numbers(slots)?,
-            subjects: input.numbers(slots)?,
+            offsets: Offsets::Growing(input.numbers(slots)?),
+            subjects: SubjectColumn::Growing(input.numbers(slots)?),
             gaps: input.numbers(gap_count)?,
-            times: input.wides(Columns::times_for(slots))?,
+            times: Arc::new(input.wides(Columns::times_for(slots))?),
             sequences: (flags & SPARSE != 0)
                 .then(|| input.numbers(slots))
-                .map_or(Some(None), |sequences| sequences.map(Some))?,
+                .map_or(Some(None), |sequences| sequences.map(Arc::new).map(Some))?,
         };
         let runs = input.take(runs_length)?;
         // A subject takes two bytes at least: the count cannot make us reserve more than there is.
@@ -161,12 +167,14 @@ impl<'a> Frame<'a> {
             let length = usize::from(u16::from_le_bytes(*input.take(2)?.first_chunk()?));
             subjects.push(input.take(length)?);
         }
-        let is_sound = input.0.len() == TRAILER
-            && columns.is_sound(head.covered)
-            && columns
-                .subjects
-                .iter()
-                .all(|&subject| subject >= DAMAGED || (subject as usize) < subjects.len());
+        let SubjectColumn::Growing(numbers) = &columns.subjects else {
+            unreachable!("it was made above");
+        };
+        // One loop without a way out, which the compiler makes wide.
+        let are_known = numbers.iter().fold(true, |are_known, &number| {
+            are_known & (number >= DAMAGED || (number as usize) < subjects.len())
+        });
+        let is_sound = input.0.len() == TRAILER && columns.is_sound(head.covered) && are_known;
         is_sound.then_some(Self {
             head,
             columns,
@@ -183,9 +191,11 @@ impl<'a> Frame<'a> {
             .map(|name| table.intern(name).0)
             .collect();
         let mut columns = self.columns;
-        for subject in &mut columns.subjects {
-            // What is no number of a subject says removed or damaged, and stays.
-            *subject = ids.get(*subject as usize).copied().unwrap_or(*subject);
+        if let SubjectColumn::Growing(subjects) = &mut columns.subjects {
+            for subject in subjects {
+                // What is no number of a subject says removed or damaged, and stays.
+                *subject = ids.get(*subject as usize).copied().unwrap_or(*subject);
+            }
         }
         columns
     }
@@ -199,81 +209,6 @@ pub(crate) fn starts_frame(bytes: &[u8]) -> bool {
 /// The length of the frame that ends with these bytes, as far as its trailer can be trusted.
 pub(crate) fn trailing_frame_length(trailer: [u8; TRAILER]) -> u64 {
     u64::from_le_bytes(trailer)
-}
-
-/// Numbers the subjects of a segment from 0 by first appearance: the column with these numbers, and the ids by number.
-/// All ids are below `subjects_known`.
-fn renumber(subjects: &[u32], subjects_known: usize) -> (Vec<u32>, Vec<u32>) {
-    // By id: the number plus one. Memory that was never touched costs next to nothing, and hashing would cost milliseconds.
-    let mut numbers = vec![0_u32; subjects_known];
-    let mut ids = Vec::new();
-    let column = subjects.iter().map(|&id| {
-        // Removed and damaged are no ids and stay as they are.
-        let Some(number) = numbers.get_mut(id as usize) else {
-            return id;
-        };
-        if *number == 0 {
-            ids.push(id);
-            *number = u32::try_from(ids.len()).expect("ids are 32 bits");
-        }
-        *number - 1
-    });
-    (column.collect(), ids)
-}
-
-fn put_numbers(numbers: &[u32], out: &mut Vec<u8>) {
-    let start = out.len();
-    out.resize(start + 4 * numbers.len(), 0);
-    let (places, _) = out
-        .get_mut(start..)
-        .expect("it was made above")
-        .as_chunks_mut::<4>();
-    for (place, number) in places.iter_mut().zip(numbers) {
-        *place = number.to_le_bytes();
-    }
-}
-
-/// What is left to read.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn number(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(*self.take(4)?.first_chunk()?))
-    }
-
-    fn wide(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(*self.take(8)?.first_chunk()?))
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        usize::try_from(self.number()?).ok()
-    }
-
-    fn numbers(&mut self, count: usize) -> Option<Vec<u32>> {
-        let (chunks, _) = self.take(count.checked_mul(4)?)?.as_chunks::<4>();
-        Some(
-            chunks
-                .iter()
-                .map(|chunk| u32::from_le_bytes(*chunk))
-                .collect(),
-        )
-    }
-
-    fn wides(&mut self, count: usize) -> Option<Vec<i64>> {
-        let (chunks, _) = self.take(count.checked_mul(8)?)?.as_chunks::<8>();
-        Some(
-            chunks
-                .iter()
-                .map(|chunk| i64::from_le_bytes(*chunk))
-                .collect(),
-        )
-    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl StreamStore {
         let at = self.segment_of(sequence.0)?;
         let segment = self.segments.get_mut(at)?;
         let slot = segment.slot(sequence.0);
-        let held = segment.columns.subjects().get(slot).copied()?;
+        let held = segment.columns.subjects().get(slot)?;
         if let Some(erasure) = Erasure::of(segment, slot).filter(|_| held != REMOVED) {
             if erasure.start >= segment.taken {
                 segment.chunks.overwrite(erasure.start, &erasure.record());

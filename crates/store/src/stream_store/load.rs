@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use everjet_subject::SubjectTable;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
-use crate::index::{DAMAGED, Frame, trailing_frame_length};
+use crate::index::{CheckpointSegment, DAMAGED, Frame, trailing_frame_length};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{HeaderError, Run, SegmentHeader};
 use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
@@ -56,10 +56,12 @@ enum Index {
 }
 
 impl Loader<'_> {
-    /// Loads the segment. `last_time` is the time of the last message before it.
+    /// Loads the segment. `last_time` is the time of the last message before it, `known` what the checkpoint file says
+    /// about one with this name.
     pub(super) fn load(
         &self,
         last_time: Timestamp,
+        known: Option<CheckpointSegment>,
         subjects: &mut SubjectTable,
     ) -> Result<Loaded, Fault> {
         let mut segment = Segment::new(id_of(self.saved), last_time, Some(self.id));
@@ -92,6 +94,11 @@ impl Loader<'_> {
             .map_err(Fault::read(&self.path))?
             .min(self.saved.length);
         self.check_header(&*file, length, &mut loaded)?;
+        let is_this = |known: &CheckpointSegment| self.saved.sealed && known.length == length;
+        if let Some(known) = known.filter(|known| is_this(known) && length == self.saved.length) {
+            use_checkpoint(known, &mut loaded);
+            return Ok(loaded);
+        }
         let index = match self.index_file()? {
             Some(whole @ Index::Whole(_)) => Some(whole),
             part => self.footer(&*file, length).or(part),
@@ -105,6 +112,7 @@ impl Loader<'_> {
             self.scan(&*file, length, &mut loaded, subjects);
         }
         self.lose_cut(length, &mut loaded);
+        loaded.segment.count();
         let segment = &mut loaded.segment;
         if !segment.sealed {
             // Appending goes on behind what the manifest names, damaged or not.
@@ -340,6 +348,22 @@ impl OpenReport {
     }
 }
 
+/// Takes over what the checkpoint file says. Its removals are in the columns already.
+fn use_checkpoint(known: CheckpointSegment, loaded: &mut Loaded) {
+    let segment = &mut loaded.segment;
+    segment.end = known.end;
+    segment.taken = known.end;
+    segment.written = known.end;
+    segment.created = known.created;
+    segment.messages = known.messages;
+    segment.bytes = known.bytes;
+    segment.foreign = known.runs;
+    segment.columns = known.columns;
+    segment.indexed = segment.columns.len();
+    segment.in_checkpoint = true;
+    loaded.last_sequence = segment.last();
+}
+
 fn use_frame(frame: Frame<'_>, loaded: &mut Loaded, subjects: &mut SubjectTable) {
     let segment = &mut loaded.segment;
     segment.end = frame.head.covered;
@@ -347,6 +371,8 @@ fn use_frame(frame: Frame<'_>, loaded: &mut Loaded, subjects: &mut SubjectTable)
     loaded.last_time = loaded.last_time.max(frame.head.last_time);
     segment.columns = frame.into_columns(subjects);
     segment.indexed = segment.columns.len();
+    // What is damaged is found again at every start, so that it is reported.
+    segment.is_evidence = segment.columns.subjects().holds(DAMAGED);
     loaded.runs = segment.foreign_runs();
     loaded.last_sequence = segment.last();
 }

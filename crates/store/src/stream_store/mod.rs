@@ -8,8 +8,10 @@
 //! What survives: nothing by itself. The journal keeps every change until a manifest names segments that hold it;
 //! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
 
+mod checkpoint;
 mod chunks;
 mod cold;
+mod column_scan;
 mod compact;
 mod damage;
 mod erase;
@@ -54,6 +56,7 @@ use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
+pub use checkpoint::CheckpointWrite;
 pub use cold::{ColdRead, Fetched, Lookup};
 pub use compact::{Compacted, Compaction, CompactionError};
 pub use damage::LostMessages;
@@ -110,6 +113,8 @@ pub struct StreamStore {
     first_at_look: u64,
     /// An open segment whose first message is older than this is sealed by the next one.
     segment_age_max: Option<Duration>,
+    /// Slots of all segments in the checkpoint file, those that were dropped since included.
+    checkpointed: u64,
 }
 
 /// A piece of a segment that is on disk and still in memory.
@@ -187,6 +192,7 @@ impl StreamStore {
             explained: Vec::new(),
             first_at_look: 0,
             segment_age_max: None,
+            checkpointed: 0,
         }
     }
 
@@ -401,9 +407,8 @@ impl StreamStore {
             .filter(|segment| segment.messages > 0)
         {
             let skip = segment.slot_from(from);
-            let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
-            if let Some(slot) = rest.iter().position(|&subject| subject < DAMAGED) {
-                return segment.sequence(skip + slot);
+            if let Some(slot) = column_scan::first_live(segment.columns.subjects(), skip) {
+                return segment.sequence(slot);
             }
         }
         self.last + 1
@@ -443,6 +448,10 @@ impl StreamStore {
             "a new segment needs a name of its own"
         );
         active.sealed = true;
+        if self.files.is_none() {
+            // Those of a file are packed when their index is made.
+            active.columns.pack();
+        }
         let is_spent = active.is_spent();
         self.push_segment(first);
         let home = home(self.files.as_ref());
@@ -469,11 +478,12 @@ impl StreamStore {
         let Some(segment) = self.segments.front_mut() else {
             return;
         };
-        for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
+        let totals = &mut self.totals;
+        segment.columns.subjects().for_each(|slot, subject| {
             if subject < DAMAGED {
-                self.totals.subtract(subject, segment.sequence(slot));
+                totals.subtract(subject, segment.sequence(slot));
             }
-        }
+        });
         self.messages -= std::mem::take(&mut segment.messages);
         self.bytes -= std::mem::take(&mut segment.bytes);
     }
@@ -492,7 +502,7 @@ impl StreamStore {
             if let Some((subject, _)) = segment.remove(slot) {
                 self.totals.subtract(subject, segment.sequence(slot));
                 changed = true;
-            } else if segment.columns.subjects().get(slot) == Some(&DAMAGED) {
+            } else if segment.columns.subjects().get(slot) == Some(DAMAGED) {
                 segment.columns.replace(slot, REMOVED);
                 changed = true;
             }

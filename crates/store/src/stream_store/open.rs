@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::index::{DAMAGED, REMOVED};
+use crate::index::{CheckpointSegment, DAMAGED, REMOVED, SubjectColumn};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
+use super::checkpoint::{CHECKPOINT_NEW, Checkpoint};
 use super::damage::KnownDamage;
 use super::file_id::{FileId, index_path, segment_path};
 use super::load::{Loaded, Loader};
@@ -49,24 +50,35 @@ impl StreamStore {
         store.find_leftovers(saved, &mut report)?;
         store.last = saved.last_sequence.0;
         store.last_entry = saved.entry;
+        let mut checkpoint = store.read_checkpoint()?;
+        store.subjects = std::mem::take(&mut checkpoint.subjects);
+        store.checkpointed = checkpoint.slots;
         let mut runs = Vec::new();
         let mut is_last_sound = true;
         for (at, segment) in saved.segments.iter().enumerate() {
             let next = saved.segments.get(at + 1);
             let last_max = next.map_or(saved.last_sequence.0, |next| next.first_sequence.0 - 1);
-            let mut loaded = store.load(segment, last_max)?;
+            let known = checkpoint.segments.remove(&id_of(segment));
+            let mut loaded = store.load(segment, known, last_max)?;
             // All but the last one are never written again, whatever the manifest says.
             loaded.segment.sealed |= next.is_some();
             loaded.segment.finished |= next.is_some();
             is_last_sound = loaded.damage.is_empty();
-            loaded.segment.is_evidence = !is_last_sound;
+            loaded.segment.is_evidence |= !is_last_sound;
+            if loaded.segment.sealed {
+                loaded.segment.columns.pack();
+            }
             report.add(&mut loaded);
             runs.append(&mut loaded.runs);
             store.last = store.last.max(loaded.last_sequence);
             store.last_time = store.last_time.max(loaded.last_time);
             store.segments.push_back(loaded.segment);
         }
-        store.count_all(&runs);
+        store.last_time = store.last_time.max(checkpoint.last_time);
+        for run in &runs {
+            store.apply_run(run);
+        }
+        store.count_all();
         store.open_active(is_last_sound);
         store.drop_empty();
         if is_planted(PlantedBug::SequenceReused) && store.messages == 0 {
@@ -97,6 +109,9 @@ impl StreamStore {
             names => names.map_err(Fault::open(&files.dir))?,
         };
         for name in names {
+            if name.name == CHECKPOINT_NEW {
+                remove_if_there(&*files.disk, &files.dir.join(CHECKPOINT_NEW))?;
+            }
             let Some((stem, kind)) = name.name.rsplit_once('.') else {
                 continue;
             };
@@ -116,7 +131,20 @@ impl StreamStore {
         Ok(())
     }
 
-    fn load(&mut self, saved: &ManifestSegment, last_max: u64) -> Result<Loaded, Fault> {
+    fn read_checkpoint(&self) -> Result<Checkpoint, Fault> {
+        let files = self
+            .files
+            .as_ref()
+            .expect("only stores with files are opened");
+        Checkpoint::open(&*files.disk, &files.dir, files.id, self.last_entry)
+    }
+
+    fn load(
+        &mut self,
+        saved: &ManifestSegment,
+        known: Option<CheckpointSegment>,
+        last_max: u64,
+    ) -> Result<Loaded, Fault> {
         let files = self
             .files
             .as_ref()
@@ -131,21 +159,23 @@ impl StreamStore {
             entry: self.last_entry,
             last_max,
         };
-        loader.load(self.last_time, &mut self.subjects)
+        loader.load(self.last_time, known, &mut self.subjects)
     }
 
-    /// Applies what the removal records say, and counts what is left.
-    fn count_all(&mut self, runs: &[Run]) {
-        for run in runs {
-            self.apply_run(run);
-        }
-        for segment in &mut self.segments {
-            for (slot, &subject) in segment.columns.subjects().iter().enumerate() {
-                if subject < DAMAGED {
-                    self.totals.add(subject, segment.sequence(slot));
-                    segment.messages += 1;
-                    segment.bytes += segment.size_of(slot);
+    /// Counts what is left after all removals.
+    fn count_all(&mut self) {
+        self.totals.reserve(self.subjects.len());
+        for segment in &self.segments {
+            match *segment.columns.subjects() {
+                SubjectColumn::One { subject, slots } if slots > 0 => {
+                    let (first, last) = (segment.sequence(0), segment.sequence(slots - 1));
+                    self.totals.add_run(subject, (first, last), slots as u64);
                 }
+                ref subjects => subjects.for_each(|slot, subject| {
+                    if subject < DAMAGED {
+                        self.totals.add(subject, segment.sequence(slot));
+                    }
+                }),
             }
             self.messages += segment.messages;
             self.bytes += segment.bytes;
@@ -162,7 +192,10 @@ impl StreamStore {
             let start = segment.slot_from(run.first);
             let until = segment.slot_from(run.last.saturating_add(1));
             for slot in start..until {
-                segment.columns.replace(slot, REMOVED);
+                let is_damaged = segment.columns.subjects().get(slot) == Some(DAMAGED);
+                if segment.remove(slot).is_none() && is_damaged {
+                    segment.columns.replace(slot, REMOVED);
+                }
             }
         }
     }
@@ -188,6 +221,7 @@ impl StreamStore {
             // Nothing is ever written behind damage or a gap. It gets no footer: that would hide what was found.
             last.sealed = true;
             last.finished = true;
+            last.columns.pack();
         }
         self.push_segment(next);
     }

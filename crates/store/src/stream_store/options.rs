@@ -8,6 +8,9 @@ pub struct StoreOptions {
     pub segment_bytes_max: u64,
     /// Memory for recent messages that are already on disk. Default 8 MiB. Messages not written yet are always in memory.
     pub tail_bytes_max: usize,
+    /// Streams with fewer messages in sealed segments get no `checkpoint.bin`: reading their index files costs little.
+    /// Default 65,536.
+    pub checkpoint_messages_min: u64,
     /// Size of the pieces in which messages are kept in memory. Default 128 KiB.
     pub chunk_bytes: usize,
 }
@@ -17,6 +20,7 @@ impl Default for StoreOptions {
         Self {
             segment_bytes_max: 32 << 20,
             tail_bytes_max: 8 << 20,
+            checkpoint_messages_min: 65_536,
             chunk_bytes: 128 << 10,
         }
     }

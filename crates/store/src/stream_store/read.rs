@@ -145,8 +145,8 @@ impl StreamStore {
         let segment = at.ok_or_else(|| absent.clone())?;
         let slot = segment.slot(sequence.0);
         match segment.columns.subjects().get(slot) {
-            Some(&REMOVED) => Err(absent),
-            Some(&DAMAGED) => Err(self.damaged(segment, sequence)),
+            Some(REMOVED) => Err(absent),
+            Some(DAMAGED) => Err(self.damaged(segment, sequence)),
             None if sequence.0 <= segment.lost_to => Err(self.damaged(segment, sequence)),
             None => Err(absent),
             Some(_) => Ok((segment, slot)),

@@ -60,6 +60,8 @@ pub(super) struct Segment {
     pub(super) indexed: usize,
     /// Something in its file failed a check. The file stays as it is: what can be learnt from it is in it.
     pub(super) is_evidence: bool,
+    /// The checkpoint file knows it.
+    pub(super) in_checkpoint: bool,
 }
 
 impl Segment {
@@ -89,6 +91,7 @@ impl Segment {
             finished: false,
             indexed: 0,
             is_evidence: false,
+            in_checkpoint: false,
         }
     }
 
@@ -185,11 +188,7 @@ impl Segment {
 
     /// Takes the message out of a slot; returns its subject and what it counted for.
     pub(super) fn remove(&mut self, slot: usize) -> Option<(u32, u64)> {
-        let subject = *self
-            .columns
-            .subjects()
-            .get(slot)
-            .filter(|&&subject| subject < DAMAGED)?;
+        let subject = self.subject(slot)?;
         let bytes = self.size_of(slot);
         self.columns.replace(slot, REMOVED);
         self.messages -= 1;
@@ -202,6 +201,18 @@ impl Segment {
             self.chunks.release_message(start);
         }
         Some((subject, bytes))
+    }
+
+    /// Counts the messages in the columns.
+    pub(super) fn count(&mut self) {
+        let (mut messages, mut bytes) = (0, 0);
+        self.columns.subjects().for_each(|slot, subject| {
+            if subject < DAMAGED {
+                messages += 1;
+                bytes += self.size_of(slot);
+            }
+        });
+        (self.messages, self.bytes) = (messages, bytes);
     }
 
     /// What the message in a slot counts for.
@@ -266,7 +277,6 @@ impl Segment {
         self.columns
             .subjects()
             .get(slot)
-            .copied()
             .filter(|&subject| subject < DAMAGED)
     }
 
@@ -275,7 +285,7 @@ impl Segment {
         self.sealed
             && self.messages == 0
             && self.lost_to == 0
-            && !self.columns.subjects().contains(&DAMAGED)
+            && !self.columns.subjects().holds(DAMAGED)
     }
 
     /// A time that no message of this segment is before.

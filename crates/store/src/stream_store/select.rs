@@ -3,11 +3,10 @@
 use everjet_subject::{SubjectId, SubjectTable};
 use everjet_values::StreamSequence;
 
-use crate::index::DAMAGED;
-
 use super::StreamStore;
+use super::column_scan;
 use super::segment::Segment;
-use super::subject_set::{Members, SubjectSet, is_in};
+use super::subject_set::{Members, SubjectSet};
 
 impl StreamStore {
     /// All subjects that were stored while this store was open or that its segments still name.
@@ -83,6 +82,22 @@ impl StreamStore {
         found.map(StreamSequence)
     }
 
+    /// The first message at or after `from` that has headers; reads nothing from disk.
+    #[must_use]
+    pub fn next_with_headers(&self, from: StreamSequence) -> Option<StreamSequence> {
+        let at = self.segment_before(from.0).unwrap_or(0);
+        for segment in self.segments.range(at..) {
+            let mut slot = segment.slot_from(from.0);
+            while let Some(found) = segment.columns.next_with_headers(slot) {
+                if segment.subject(found).is_some() {
+                    return Some(StreamSequence(segment.sequence(found)));
+                }
+                slot = found + 1;
+            }
+        }
+        None
+    }
+
     /// How many messages at or after `from` have a subject in the set. Goes through the columns of the shorter side of
     /// `from`.
     #[must_use]
@@ -129,9 +144,9 @@ impl StreamStore {
                 return None;
             }
             let skip = segment.slot_from(from);
-            let rest = segment.columns.subjects().get(skip..).unwrap_or_default();
-            if let Some(slot) = position(members, rest) {
-                return Some(segment.sequence(skip + slot)).filter(|&found| found <= to);
+            if let Some(slot) = column_scan::first_member(segment.columns.subjects(), members, skip)
+            {
+                return Some(segment.sequence(slot)).filter(|&found| found <= to);
             }
         }
         None
@@ -147,8 +162,7 @@ impl StreamStore {
             .filter(|segment| segment.messages > 0)
         {
             let until = segment.slot_from(from.saturating_add(1));
-            let slots = segment.columns.subjects().get(..until).unwrap_or_default();
-            if let Some(slot) = slots.iter().rposition(|&held| held == subject) {
+            if let Some(slot) = column_scan::last_of(segment.columns.subjects(), subject, until) {
                 return Some(segment.sequence(slot));
             }
         }
@@ -171,10 +185,7 @@ impl StreamStore {
             let skip = segment.slot_from(from);
             let known = (skip == 0).then(|| whole(segment)).flatten();
             known.unwrap_or_else(|| {
-                count(
-                    members,
-                    segment.columns.subjects().get(skip..).unwrap_or_default(),
-                )
+                column_scan::count(segment.columns.subjects(), members, skip..usize::MAX)
             })
         };
         segments.map(of_segment).sum()
@@ -187,10 +198,10 @@ impl StreamStore {
             .iter()
             .take_while(|segment| segment.first < from);
         let of_segment = |segment: &Segment| {
-            let until = segment.slot_from(from);
-            count(
+            column_scan::count(
+                segment.columns.subjects(),
                 members,
-                segment.columns.subjects().get(..until).unwrap_or_default(),
+                0..segment.slot_from(from),
             )
         };
         segments
@@ -198,39 +209,4 @@ impl StreamStore {
             .map(of_segment)
             .sum()
     }
-}
-
-/// The first slot with a member. One loop for each kind of set, so that the compiler can make each of them wide.
-#[inline]
-fn position(members: &Members, slots: &[u32]) -> Option<usize> {
-    match members {
-        Members::All => slots.iter().position(|&subject| subject < DAMAGED),
-        Members::None => None,
-        Members::One(id) => position_of(slots, *id),
-        Members::Many(words) => slots.iter().position(|&subject| is_in(words, subject)),
-    }
-}
-
-/// Like `position(|slot| slot == id)`, sixteen slots at a step without a branch for each.
-fn position_of(slots: &[u32], id: u32) -> Option<usize> {
-    let (blocks, _) = slots.as_chunks::<16>();
-    let is_hit = |block: &[u32; 16]| block.iter().fold(false, |hit, &slot| hit | (slot == id));
-    let skipped = 16 * blocks.iter().take_while(|block| !is_hit(block)).count();
-    let rest = slots.get(skipped..)?;
-    rest.iter()
-        .position(|&slot| slot == id)
-        .map(|slot| skipped + slot)
-}
-
-fn count(members: &Members, slots: &[u32]) -> u64 {
-    let hits = match members {
-        Members::All => slots.iter().filter(|&&subject| subject < DAMAGED).count(),
-        Members::None => 0,
-        Members::One(id) => slots.iter().filter(|&&subject| subject == *id).count(),
-        Members::Many(words) => slots
-            .iter()
-            .filter(|&&subject| is_in(words, subject))
-            .count(),
-    };
-    hits as u64
 }

@@ -69,12 +69,7 @@ impl SubjectSet {
     /// Whether a subject is in the set.
     #[must_use]
     pub fn contains(&self, subject: SubjectId) -> bool {
-        match &self.members {
-            Members::All => true,
-            Members::None => false,
-            Members::One(id) => *id == subject.0,
-            Members::Many(words) => is_in(words, subject.0),
-        }
+        self.members.has(subject.0)
     }
 
     /// The ids in the set, ascending, of the first `count` subjects.
@@ -99,6 +94,16 @@ impl SubjectSet {
 }
 
 impl Members {
+    /// Whether a subject id is in.
+    pub(super) fn has(&self, subject: u32) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::One(id) => *id == subject,
+            Self::Many(words) => is_in(words, subject),
+        }
+    }
+
     fn insert(&mut self, id: u32) {
         match self {
             Self::All => {}

@@ -53,6 +53,8 @@ impl StreamStore {
             erasure.is_taken = true;
         }
         self.dropped = false;
+        let checkpoint = self.take_grown_checkpoint();
+        let files = self.files.as_ref()?;
         self.saved = SavedSegments {
             segments: self
                 .segments
@@ -67,6 +69,7 @@ impl StreamStore {
             dir: files.dir.clone(),
             files: taken,
             erasures: self.erasures.clone(),
+            checkpoint,
             saved: self.saved.clone(),
         })
     }
@@ -206,6 +209,7 @@ fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>
     let slots = segment.columns.len();
     if segment.sealed {
         let footer = Arc::new(index(segment, true));
+        segment.columns.pack();
         segment.finished = true;
         segment.saved += footer.len() as u64;
         write.index = Some(Arc::clone(&footer));

@@ -45,6 +45,21 @@ impl Totals {
         total.count = total.count() + 1;
     }
 
+    /// Counts `count` messages of a subject from `first` to `last`, which come after all others of it.
+    pub(super) fn add_run(&mut self, subject: u32, (first, last): (u64, u64), count: u64) {
+        self.add(subject, first);
+        if let Some(total) = self.by_id.get_mut(subject as usize) {
+            *total.last.get_mut() = last;
+            total.count += count - 1;
+        }
+    }
+
+    /// Makes room for the totals of as many subjects.
+    pub(super) fn reserve(&mut self, subjects: usize) {
+        self.by_id
+            .resize_with(subjects.max(self.by_id.len()), Total::default);
+    }
+
     /// Takes the message with this sequence out of its subject.
     #[inline]
     pub(super) fn subtract(&mut self, subject: u32, sequence: u64) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
 
+use super::CheckpointWrite;
 use super::erase::Erasure;
 use super::file_id::{FileId, index_path, segment_path};
 
@@ -38,6 +39,7 @@ pub struct SegmentWrites {
     pub(super) files: Vec<SegmentWrite>,
     /// What is overwritten after that.
     pub(super) erasures: Vec<Erasure>,
+    pub(super) checkpoint: Option<CheckpointWrite>,
     pub(super) saved: SavedSegments,
 }
 
@@ -93,6 +95,10 @@ impl SegmentWrites {
                 let path = segment_path(&self.dir, erasure.file);
                 written.erased.push((path, file));
             }
+        }
+        if let Some(checkpoint) = &self.checkpoint {
+            // Nothing depends on it: without it, the next start is slower.
+            let _not_written = checkpoint.write(disk);
         }
         Ok(written)
     }

@@ -136,6 +136,7 @@ fn store_options() -> StoreOptions {
     StoreOptions {
         segment_bytes_max: 4096,
         tail_bytes_max: 2048,
+        checkpoint_messages_min: 1,
         chunk_bytes: 1024,
     }
 }

@@ -168,6 +168,7 @@ impl Compaction {
             // The file numbers its own subjects, the store those of all segments.
             columns.replace(slot, kept.subject);
         }
+        columns.pack();
         Ok(Compacted {
             target: self.target,
             created: self.created,

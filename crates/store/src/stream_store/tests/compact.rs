@@ -213,6 +213,7 @@ fn damage_to_a_rewritten_segment_costs_what_is_damaged() {
     let mut store = sparse(&disk, 600, 7);
     assert!(compact_all(&mut store) > 0);
     let saved = checkpoint(&mut store, &disk);
+    remove_indexes(&disk);
     let rewritten = saved.segments.iter().find(|segment| segment.revision > 0);
     let rewritten = *rewritten.expect("there is one");
     let id = super::super::take::id_of(&rewritten);

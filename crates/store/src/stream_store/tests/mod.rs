@@ -1,6 +1,7 @@
 //! The stream store against a naive model, in memory and on the simulated disk, through damage and power cuts.
 
 mod age;
+mod checkpoint;
 mod cold;
 mod compact;
 mod crash;
@@ -39,6 +40,7 @@ fn small() -> StoreOptions {
     StoreOptions {
         segment_bytes_max: 4096,
         tail_bytes_max: 1500,
+        checkpoint_messages_min: 1,
         chunk_bytes: 512,
     }
 }
@@ -184,10 +186,11 @@ fn save(store: &mut StreamStore, disk: &SimDisk) -> Result<SavedSegments, Fault>
     Ok(store.saved_segments().clone())
 }
 
-/// Removes all index files.
+/// Removes all index files and the checkpoint file.
 fn remove_indexes(disk: &SimDisk) {
     for file in disk.list_files() {
-        if file.extension().is_some_and(|extension| extension == "idx") {
+        let is_derived = |extension| extension == "idx" || extension == "bin";
+        if file.extension().is_some_and(is_derived) {
             disk.remove_file(&file).expect("it was listed");
         }
     }

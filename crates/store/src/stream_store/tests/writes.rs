@@ -323,11 +323,14 @@ fn leftovers_are_found_and_deleted_after_the_next_checkpoint() {
         .obsolete_files(&saved)
         .delete(&disk)
         .expect("the disk works");
+    let files = disk.list_files();
+    let of_segments = files
+        .iter()
+        .filter(|file| file.extension() != Some("bin".as_ref()));
     assert_eq!(
-        disk.list_files().len(),
+        of_segments.count(),
         1 + 1,
-        "one segment and its index: {:?}",
-        disk.list_files()
+        "one segment and its index: {files:?}"
     );
     let names = disk.list(DIR.as_ref()).expect("the folder is there");
     assert_eq!(names[1].name, "00000000000000000001.seg");

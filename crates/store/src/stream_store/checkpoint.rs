@@ -1,0 +1,273 @@
+//! `checkpoint.bin`: what is known about all sealed segments, in one file, so that a start reads it instead of their
+//! index files one by one. Derived: when it is missing, damaged or older, a start takes longer and finds the same.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use everjet_subject::{SubjectNames, SubjectTable};
+use everjet_values::{EntryIndex, Timestamp};
+
+use crate::index::{
+    CHECKPOINT_HEAD, CheckpointHead, CheckpointSegment, FileNumbers, Section, Sections,
+    read_subjects,
+};
+use crate::{Disk, DiskFile, Fault, OpenMode, StreamId, read_exact_at};
+
+use super::StreamStore;
+use super::file_id::FileId;
+use super::segment::Segment;
+use super::writes::remove_if_there;
+
+/// The file, in the stream's folder.
+const NAME: &str = "checkpoint.bin";
+/// Where it is written before it gets its name; left over from a crash, it is removed.
+pub(super) const CHECKPOINT_NEW: &str = "checkpoint.bin.new";
+
+/// A checkpoint file to be written: what is in it is shared with the store.
+#[must_use = "a checkpoint that is not written makes the next start slower"]
+pub struct CheckpointWrite {
+    dir: PathBuf,
+    head: CheckpointHead,
+    names: SubjectNames,
+    segments: Vec<CheckpointSegment>,
+}
+
+impl CheckpointWrite {
+    /// Writes the file beside the old one and puts it in its place. Not synced: what a power cut leaves of it fails its
+    /// check and is not used.
+    ///
+    /// # Errors
+    /// What the disk says. Nothing depends on the file, and the old one is there still or none is.
+    pub fn write(&self, disk: &dyn Disk) -> Result<(), Fault> {
+        let path = self.dir.join(CHECKPOINT_NEW);
+        remove_if_there(disk, &path)?;
+        self.write_to(disk, &path).map_err(|error| {
+            // On a full disk the remains would take the space that others wait for.
+            let _gone = disk.remove_file(&path);
+            Fault::write(&path)(error)
+        })
+    }
+
+    fn write_to(&self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
+        let file = disk.open(path, OpenMode::CreateNew)?;
+        let numbers = FileNumbers::new(&self.segments, self.names.len());
+        let mut sections = Sections::default();
+        // How many sections of subjects there will be is known, so that they can be written in one go.
+        let mut position = CheckpointHead::list_end(numbers.sections() + self.segments.len());
+        numbers.write_subjects(&self.names, |bytes| {
+            sections.subjects.push(Section::of(bytes));
+            file.write_all_at(bytes, position)?;
+            position += bytes.len() as u64;
+            io::Result::Ok(())
+        })?;
+        let mut bytes = Vec::new();
+        for segment in &self.segments {
+            bytes.clear();
+            segment.put(&numbers, &mut bytes);
+            sections.segments.push(Section::of(&bytes));
+            file.write_all_at(&bytes, position)?;
+            position += bytes.len() as u64;
+        }
+        file.write_all_at(&self.head.encode(&sections), 0)?;
+        disk.rename(path, &self.dir.join(NAME))
+    }
+}
+
+impl StreamStore {
+    /// The checkpoint file, when the segments that it does not know hold a quarter as much as those that it does: so all of
+    /// them together cost a few times as much as one. Or when half of what it knows is gone.
+    pub(super) fn take_grown_checkpoint(&mut self) -> Option<CheckpointWrite> {
+        let (known, unknown) = self.sealed_slots();
+        let gone = self.checkpointed.saturating_sub(known);
+        let least = self.options.checkpoint_messages_min.max(1);
+        let has_grown = unknown >= least && unknown > known / 4;
+        let has_shrunk = gone >= least && gone > known;
+        (has_grown || has_shrunk).then(|| self.make_checkpoint())?
+    }
+
+    /// The checkpoint file for an orderly end, when the last one does not know all sealed segments. `None` also while
+    /// there is something that was not taken for writing: the file must not know more than the manifest.
+    pub fn take_last_checkpoint(&mut self) -> Option<CheckpointWrite> {
+        let (known, unknown) = self.sealed_slots();
+        let is_due = unknown > 0 && known + unknown >= self.options.checkpoint_messages_min;
+        let is_taken =
+            |segment: &Segment| segment.taken == segment.end && segment.sealed == segment.finished;
+        let is_saved = self.pending.is_empty() && self.segments.iter().all(is_taken);
+        (is_due && is_saved).then(|| self.make_checkpoint())?
+    }
+
+    pub(super) fn make_checkpoint(&mut self) -> Option<CheckpointWrite> {
+        let files = self.files.as_ref()?;
+        self.checkpointed = 0;
+        for segment in &mut self.segments {
+            segment.in_checkpoint = is_complete(segment);
+            if segment.in_checkpoint {
+                self.checkpointed += segment.columns.len() as u64;
+            }
+        }
+        let segments = self.segments.iter().filter(|segment| segment.in_checkpoint);
+        Some(CheckpointWrite {
+            dir: files.dir.clone(),
+            head: CheckpointHead {
+                stream: files.id,
+                entry: self.last_entry,
+                last_time: self.last_time,
+            },
+            names: self.subjects.names(),
+            segments: segments
+                .map(|segment| CheckpointSegment {
+                    first: segment.first,
+                    revision: segment.revision,
+                    length: segment.saved,
+                    created: segment.created,
+                    messages: segment.messages,
+                    bytes: segment.bytes,
+                    end: segment.end,
+                    runs: Arc::clone(&segment.foreign),
+                    columns: segment.columns.clone(),
+                })
+                .collect(),
+        })
+    }
+
+    /// Slots of sealed segments: of those in the checkpoint file, and of those that could be.
+    fn sealed_slots(&self) -> (u64, u64) {
+        let (mut known, mut unknown) = (0, 0);
+        for segment in self.segments.iter().filter(|segment| is_complete(segment)) {
+            *(if segment.in_checkpoint {
+                &mut known
+            } else {
+                &mut unknown
+            }) += segment.columns.len() as u64;
+        }
+        (known, unknown)
+    }
+}
+
+/// Whether a checkpoint may say all there is to say about a segment.
+fn is_complete(segment: &Segment) -> bool {
+    segment.finished && !segment.is_evidence && segment.lost_to == 0 && segment.saved > 0
+}
+
+/// What a checkpoint file holds.
+pub(super) struct Checkpoint {
+    pub(super) subjects: SubjectTable,
+    pub(super) segments: BTreeMap<FileId, CheckpointSegment>,
+    pub(super) last_time: Timestamp,
+    /// Slots of all of its segments.
+    pub(super) slots: u64,
+}
+
+impl Checkpoint {
+    fn nothing() -> Self {
+        Self {
+            subjects: SubjectTable::new(),
+            segments: BTreeMap::new(),
+            last_time: Timestamp::UNSET,
+            slots: 0,
+        }
+    }
+
+    /// Reads the file of a stream's folder. Nothing, when it is missing or fails its check. One that knows of later entries
+    /// than the manifest is of a state that a crash undid: it is removed, or it would seem to fit once the stream has got
+    /// as far again.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        id: StreamId,
+        entry: EntryIndex,
+    ) -> Result<Self, Fault> {
+        let path = dir.join(NAME);
+        let file = match disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::nothing()),
+            file => file,
+        };
+        match file.and_then(|file| read(&*file, id, entry)) {
+            Ok(Reading::Whole(checkpoint)) => return Ok(checkpoint),
+            Ok(Reading::Unfit) => {}
+            // Nobody knows how late one is that cannot be read; it is derived and will be written again.
+            Ok(Reading::Later) | Err(_) => remove_if_there(disk, &path)?,
+        }
+        Ok(Self::nothing())
+    }
+}
+
+/// What came of reading a file.
+enum Reading {
+    /// It fails its check, or belongs to another stream.
+    Unfit,
+    /// It knows of later entries.
+    Later,
+    Whole(Checkpoint),
+}
+
+fn read(file: &dyn DiskFile, id: StreamId, entry: EntryIndex) -> io::Result<Reading> {
+    let length = file.len()?;
+    if length < CHECKPOINT_HEAD as u64 {
+        return Ok(Reading::Unfit);
+    }
+    let mut bytes = vec![0; CHECKPOINT_HEAD];
+    read_exact_at(file, &mut bytes, 0)?;
+    let Some(start) = CheckpointHead::length(&bytes).filter(|&start| start <= length) else {
+        return Ok(Reading::Unfit);
+    };
+    let Ok(listed) = usize::try_from(start) else {
+        return Ok(Reading::Unfit);
+    };
+    bytes.resize(listed, 0);
+    read_exact_at(file, &mut bytes, 0)?;
+    let Some((head, sections)) = CheckpointHead::parse(&bytes, length) else {
+        return Ok(Reading::Unfit);
+    };
+    if head.stream != id {
+        return Ok(Reading::Unfit);
+    }
+    if head.entry > entry {
+        return Ok(Reading::Later);
+    }
+    let mut checkpoint = Checkpoint {
+        subjects: SubjectTable::with_capacity(sections.subjects_max()),
+        segments: BTreeMap::new(),
+        last_time: head.last_time,
+        slots: 0,
+    };
+    let mut position = start;
+    for section in &sections.subjects {
+        // One buffer for all sections: fresh memory costs more than what is done with it.
+        read_section(file, section, &mut position, &mut bytes)?;
+        let is_sound = section.holds(&bytes);
+        if !is_sound || read_subjects(&bytes, &mut checkpoint.subjects).is_none() {
+            return Ok(Reading::Unfit);
+        }
+    }
+    let known = checkpoint.subjects.len();
+    for section in &sections.segments {
+        read_section(file, section, &mut position, &mut bytes)?;
+        let segment = CheckpointSegment::parse(&bytes, known).filter(|_| section.holds(&bytes));
+        let Some(segment) = segment else {
+            return Ok(Reading::Unfit);
+        };
+        checkpoint.slots += segment.columns.len() as u64;
+        let file = FileId {
+            first: segment.first,
+            revision: segment.revision,
+        };
+        checkpoint.segments.insert(file, segment);
+    }
+    Ok(Reading::Whole(checkpoint))
+}
+
+fn read_section(
+    file: &dyn DiskFile,
+    section: &Section,
+    position: &mut u64,
+    bytes: &mut Vec<u8>,
+) -> io::Result<()> {
+    // The lengths of all sections are that of the file together, so this reserves no more than there is to read.
+    bytes.resize(section.length as usize, 0);
+    read_exact_at(file, bytes, *position)?;
+    *position += u64::from(section.length);
+    Ok(())
+}
