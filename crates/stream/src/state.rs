@@ -138,17 +138,21 @@ impl StreamState {
     }
 
     fn read_message_ids(&mut self) {
+        // Only messages with headers can have an id; those without are not even read.
+        let store = &self.store;
+        if store.next_with_headers(store.first_sequence()).is_none() {
+            return;
+        }
         let from = self.last_time.minus(self.duplicate_window());
-        let everything = self.store.select(&[]);
-        let mut next = self
-            .store
-            .next_match(&everything, self.store.first_at_or_after(from));
+        let mut next = store.next_with_headers(store.first_at_or_after(from));
         while let Some(sequence) = next {
             self.read_message_id(sequence);
-            next = self.store.next_match(&everything, sequence.next());
+            next = self.store.next_with_headers(sequence.next());
         }
         let last = self.store.last_sequence();
-        if let Ok(message) = self.store.get(last) {
+        if self.store.next_with_headers(last) == Some(last)
+            && let Ok(message) = self.store.get(last)
+        {
             let id = Headers(message.headers()).get(MESSAGE_ID);
             self.last_message_id = id.unwrap_or_default().to_vec();
         }

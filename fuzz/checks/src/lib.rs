@@ -43,7 +43,7 @@ pub use websocket::{check_upgrade, check_websocket};
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its binary and its corpus too, and what it checks.
-pub const TARGETS: [(&str, Check); 22] = [
+pub const TARGETS: [(&str, Check); 23] = [
     ("decode", check_decode),
     ("headers", check_headers),
     ("connect", check_connect),
