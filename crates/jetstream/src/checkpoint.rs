@@ -113,17 +113,24 @@ impl Checkpointer {
     /// # Errors
     /// What the disk says. With [`Fault::is_full`] the same call may succeed once there is room.
     pub fn persist(&mut self, captured: &Captured) -> Result<Option<WrittenSegments>, Fault> {
-        make_folder(
-            &*self.disk,
-            &self.paths,
-            &StreamMeta {
-                id: captured.id,
-                account: captured.account.clone(),
-                name: captured.name.clone(),
-                created: captured.created,
-                config: captured.config.clone(),
-            },
-        )?;
+        let config = serde_json::to_value(&captured.config)
+            .expect("maps with string keys and numbers always serialise");
+        let is_listed = |listed: &&ManifestStream| listed.id == captured.id;
+        let listed = self.manifest.streams.iter().find(is_listed);
+        // What the manifest says is in the folder too: it was written there before.
+        if listed.is_none_or(|listed| listed.config != config) {
+            make_folder(
+                &*self.disk,
+                &self.paths,
+                &StreamMeta {
+                    id: captured.id,
+                    account: captured.account.clone(),
+                    name: captured.name.clone(),
+                    created: captured.created,
+                    config: captured.config.clone(),
+                },
+            )?;
+        }
         let mut consumers = Vec::with_capacity(captured.consumers.len());
         for snapshot in &captured.consumers {
             let entry = self.persist_consumer(captured, snapshot)?;
@@ -140,7 +147,7 @@ impl Checkpointer {
             }
             None => None,
         };
-        self.list(captured, consumers);
+        self.list(captured, config, consumers);
         Ok(written)
     }
 
@@ -221,15 +228,19 @@ impl Checkpointer {
         Ok(captured.entry)
     }
 
-    fn list(&mut self, captured: &Captured, consumers: Vec<ManifestConsumer>) {
+    fn list(
+        &mut self,
+        captured: &Captured,
+        config: serde_json::Value,
+        consumers: Vec<ManifestConsumer>,
+    ) {
         self.changed = true;
         let entry = ManifestStream {
             id: captured.id,
             account: captured.account.clone(),
             name: captured.name.clone(),
             created: captured.created,
-            config: serde_json::to_value(&captured.config)
-                .expect("maps with string keys and numbers always serialise"),
+            config,
             entry: captured.entry,
             last_sequence: captured.last_sequence,
             segments: captured.segments.segments.clone(),

@@ -1,13 +1,15 @@
 //! Opening a store: manifest, then each stream as of its checkpoint, then the journal from there.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use everjet_store::{
     Disk, Fault, Journal, JournalOptions, JournalReport, Lsn, Manifest, ManifestStore,
-    MemoryOptions, PlantedBug, StoreOptions, StreamId, foreign_store, is_planted, quarantine_bytes,
+    MemoryOptions, PlantedBug, StoreOptions, StreamId, foreign_store, foreign_store_beside,
+    is_planted, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -159,10 +161,11 @@ impl OpenStore {
         options: &StorageOptions,
         gaps: Gaps,
     ) -> Result<Self, OpenError> {
-        if let Some(path) = foreign_store(&**disk, paths.root())? {
+        let root = paths.root();
+        let is_known = ManifestStore::is_in(&**disk, root);
+        if !is_known && let Some(path) = foreign_store(&**disk, root)? {
             return Err(OpenError::Foreign(path));
         }
-        let root = paths.root();
         disk.create_dir_all(root).map_err(Fault::create(root))?;
         let lock = disk
             .lock(&paths.lock())
@@ -180,6 +183,16 @@ impl OpenStore {
             next_stream_id: StreamId(1),
             ..Manifest::default()
         });
+        if is_known {
+            let ours = manifest.streams.iter();
+            let ours: HashSet<PathBuf> = ours
+                .map(|stream| paths.stream(&stream.account, &stream.name))
+                .collect();
+            let is_ours = |path: &Path| ours.contains(path);
+            if let Some(path) = foreign_store_beside(&**disk, root, &is_ours)? {
+                return Err(OpenError::Foreign(path));
+            }
+        }
         let mut findings: Vec<_> = manifest_store
             .damaged()
             .iter()

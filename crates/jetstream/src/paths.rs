@@ -6,6 +6,8 @@ use everjet_values::EntryIndex;
 
 /// The name of our folder inside `store_dir`.
 const FOLDER: &str = "jetstream";
+/// The file in a stream's folder that says whose it is.
+pub(crate) const META: &str = "meta.json";
 
 /// The folders and files of one store; see `docs/format.md`.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ impl Paths {
     }
 
     pub(crate) fn stream_meta(&self, account: &str, stream: &str) -> PathBuf {
-        self.stream(account, stream).join("meta.json")
+        self.stream(account, stream).join(META)
     }
 
     pub(crate) fn consumer(&self, account: &str, stream: &str, consumer: &str) -> PathBuf {

@@ -13,7 +13,7 @@ use everjet_stream::{ConsumerSnapshot, Stream};
 use crate::finding::Finding;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::open::{CONSUMER_MAGIC, OfflineStream, OpenError, OpenedStream, StorageOptions};
-use crate::paths::Paths;
+use crate::paths::{META, Paths};
 use crate::records::{STREAM_CREATED, STREAM_DELETED, StreamCreated, StreamDeleted};
 
 /// A stream while the journal is read.
@@ -22,6 +22,8 @@ struct Opening {
     name: String,
     /// The machine, or why there is none.
     stream: Result<Stream, String>,
+    /// The configuration in the stream's folder. `None` when nobody knows whether there is one.
+    written: Option<StreamConfig>,
     /// What is damaged. What a later record deletes needs no mention.
     findings: Vec<Finding>,
 }
@@ -78,7 +80,11 @@ impl<'a> Replay<'a> {
     /// Loads a stream as of its checkpoint.
     pub(crate) fn load(&mut self, saved: &ManifestStream) {
         let mut findings = Vec::new();
-        let stream = self.load_stream(saved, &mut findings);
+        let mut has_meta = false;
+        let stream = self.load_stream(saved, &mut findings, &mut has_meta);
+        // A checkpoint writes it before the manifest says the same.
+        let written = stream.as_ref().ok().filter(|_| has_meta);
+        let written = written.map(|stream| stream.config().clone());
         let (account, name) = (saved.account.clone(), saved.name.clone());
         self.add(
             saved.id,
@@ -86,6 +92,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
+                written,
                 findings,
             },
         );
@@ -100,6 +107,7 @@ impl<'a> Replay<'a> {
         &self,
         saved: &ManifestStream,
         findings: &mut Vec<Finding>,
+        has_meta: &mut bool,
     ) -> Result<Stream, String> {
         let config: StreamConfig =
             serde_json::from_value(saved.config.clone()).map_err(|error| {
@@ -121,6 +129,7 @@ impl<'a> Replay<'a> {
             &segments,
         )
         .map_err(|fault| fault.to_string())?;
+        *has_meta = report.others.iter().any(|name| name == META);
         let (account, name) = (&saved.account, &saved.name);
         let found = report.damaged.iter();
         findings.extend(found.map(|damage| Finding::in_segment(account, name, damage)));
@@ -296,6 +305,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
+                written: None,
                 findings,
             },
         );
@@ -323,6 +333,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
+                written,
                 findings,
             } = opening;
             // What a crash in the middle of an erasure has left is no damage: replaying the command finishes it.
@@ -336,6 +347,9 @@ impl<'a> Replay<'a> {
                 }));
             // A folder that cannot be used is the misfortune of one stream, not of the server.
             let usable = stream.and_then(|stream| {
+                if written.as_ref() == Some(stream.config()) {
+                    return Ok(stream);
+                }
                 let meta = StreamMeta {
                     id,
                     account: account.clone(),

@@ -17,6 +17,18 @@ const GROUPS_NAME: &str = "_js_";
 /// # Errors
 /// What the disk says; a missing directory is not an error, nor is the folder of a stream that may not be listed.
 pub fn foreign_store(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Fault> {
+    foreign_store_beside(disk, dir, &|_| false)
+}
+
+/// Like [`foreign_store`], without a look into the folders of streams that are known to be ours.
+///
+/// # Errors
+/// What the disk says; a missing directory is not an error.
+pub fn foreign_store_beside(
+    disk: &dyn Disk,
+    dir: &Path,
+    is_ours: &dyn Fn(&Path) -> bool,
+) -> Result<Option<PathBuf>, Fault> {
     for root in [dir.join("jetstream"), dir.to_owned()] {
         if has(disk, &root, &[GROUPS_NAME])?.is_some() {
             return Ok(Some(root.join(GROUPS_NAME)));
@@ -25,7 +37,8 @@ pub fn foreign_store(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Fau
             if let Some(found) = has(disk, &account, &[GROUPS_NAME])? {
                 return Ok(Some(found));
             }
-            for stream in folders(disk, &account.join("streams"))? {
+            let streams = folders(disk, &account.join("streams"))?;
+            for stream in streams.into_iter().filter(|stream| !is_ours(stream)) {
                 match has(disk, &stream, &STREAM_NAMES) {
                     // It tells nothing, and is the misfortune of one stream.
                     Err(fault) if fault.is_denied() => {}
@@ -106,5 +119,22 @@ mod tests {
         check(&format!("{orders}/meta.json"), None);
         check("/store/jetstream/manifest.a", None);
         check("/elsewhere/x", None);
+    }
+
+    #[test]
+    fn folders_of_our_streams_are_not_looked_into() {
+        let disk = SimDisk::new();
+        for name in ["OURS", "THEIRS"] {
+            let dir = Path::new("/store/$G/streams").join(name);
+            disk.create_dir_all(&dir).unwrap();
+            disk.open(&dir.join("meta.inf"), OpenMode::CreateNew)
+                .unwrap();
+        }
+        let is_ours = |path: &Path| path.ends_with("OURS");
+        let found = foreign_store_beside(&disk, Path::new("/store"), &is_ours).unwrap();
+        assert_eq!(
+            found.unwrap(),
+            Path::new("/store/$G/streams/THEIRS/meta.inf")
+        );
     }
 }

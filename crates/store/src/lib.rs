@@ -29,7 +29,7 @@ pub use disk::{
     DirEntry, Disk, DiskFile, OpenMode, read_exact_at, read_file, write_file_atomically,
 };
 pub use fault::{Attempt, Fault};
-pub use foreign::foreign_store;
+pub use foreign::{foreign_store, foreign_store_beside};
 pub use identity::{Lsn, StreamId};
 pub use journal::{
     Durable, Journal, JournalBatch, JournalDamage, JournalOptions, JournalRecord, JournalReport,

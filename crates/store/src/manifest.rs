@@ -122,10 +122,12 @@ impl ManifestStore {
         let mut newest: Option<(usize, Manifest)> = None;
         let mut damaged = Vec::new();
         let mut differ = false;
+        let mut first_body = None;
         for (slot, name) in SLOTS.into_iter().enumerate() {
-            match read_slot(&*disk, &dir.join(name)) {
-                Ok(None) => differ = true,
-                Ok(Some(manifest)) => {
+            match read_slot(&*disk, &dir.join(name), &mut first_body) {
+                Ok(Slot::Missing) => differ = true,
+                Ok(Slot::Same) => {}
+                Ok(Slot::Holds(manifest)) => {
                     let before = newest.as_ref().map(|(_, newest)| newest.sequence);
                     differ |= before.is_some_and(|before| before != manifest.sequence);
                     if before.is_none_or(|before| before < manifest.sequence) {
@@ -155,6 +157,13 @@ impl ManifestStore {
             None => store.write(&Manifest::empty())?,
         }
         Ok((store, newest.map(|(_, manifest)| manifest)))
+    }
+
+    /// Whether `dir` has a slot, sound or not.
+    #[must_use]
+    pub fn is_in(disk: &dyn Disk, dir: &Path) -> bool {
+        disk.list(dir)
+            .is_ok_and(|entries| entries.iter().any(|entry| SLOTS.contains(&&*entry.name)))
     }
 
     /// Makes `manifest` the current one: it is durable when this returns. Its `sequence` is chosen here.
@@ -204,14 +213,25 @@ impl ManifestStore {
     }
 }
 
-fn read_slot(disk: &dyn Disk, path: &Path) -> Result<Option<Manifest>, Fault> {
+/// What was found in a slot.
+enum Slot {
+    Missing,
+    /// The same bytes as in the one before, as it normally is: with thousands of streams, parsing them takes time.
+    Same,
+    Holds(Manifest),
+}
+
+fn read_slot(disk: &dyn Disk, path: &Path, before: &mut Option<Vec<u8>>) -> Result<Slot, Fault> {
     let Some(body) = read_checked_file(disk, path, MAGIC)? else {
-        return Ok(None);
+        return Ok(Slot::Missing);
     };
-    let manifest = serde_json::from_slice(&body);
-    manifest
-        .map(Some)
-        .map_err(|error| Fault::damaged(path, format!("not a manifest: {error}")))
+    if before.as_ref() == Some(&body) {
+        return Ok(Slot::Same);
+    }
+    let manifest = serde_json::from_slice(&body)
+        .map_err(|error| Fault::damaged(path, format!("not a manifest: {error}")))?;
+    *before = Some(body);
+    Ok(Slot::Holds(manifest))
 }
 
 /// Without a valid slot: is this directory new, or has it lost something?

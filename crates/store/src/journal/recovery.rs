@@ -107,8 +107,19 @@ impl Chapter<'_> {
         let path = &self.file.path;
         let file = disk.open(path, OpenMode::Read).map_err(Fault::open(path))?;
         let length = usize::try_from(self.file.length).expect("journal files fit into memory");
-        let mut bytes = vec![0; length];
-        read_exact_at(&*file, &mut bytes, 0).map_err(Fault::read(path))?;
+        // Most of a file is zeros where nothing was written yet. They are looked at in one small buffer and not kept.
+        let mut piece = vec![0; PIECE_BYTES.min(length)];
+        // Room that is not written to is no memory.
+        let mut bytes = Vec::with_capacity(length);
+        for at in (0..length).step_by(PIECE_BYTES) {
+            let piece = piece.get_mut(..PIECE_BYTES.min(length - at));
+            let piece = piece.unwrap_or_default();
+            read_exact_at(&*file, piece, at as u64).map_err(Fault::read(path))?;
+            if !is_zero(piece) {
+                bytes.resize(at, 0);
+                bytes.extend_from_slice(piece);
+            }
+        }
         Ok(Loaded {
             chapter: self,
             bytes,
@@ -116,9 +127,19 @@ impl Chapter<'_> {
     }
 }
 
+/// How much of a file is read at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // Whole blocks compare with wide instructions.
+    let (blocks, rest) = bytes.as_chunks::<64>();
+    blocks.iter().all(|block| *block == [0; 64]) && rest.iter().all(|&byte| byte == 0)
+}
+
 /// A file in memory.
 struct Loaded<'a> {
     chapter: &'a Chapter<'a>,
+    /// Its bytes; up to its length, what follows is zeros.
     bytes: Vec<u8>,
 }
 
@@ -276,7 +297,7 @@ impl<'a> Walk<'a, '_> {
                         *gap = Some(Gap {
                             path: loaded.chapter.file.path.clone(),
                             offset: at as u64,
-                            length: (loaded.bytes.len().saturating_sub(at)) as u64,
+                            length: loaded.chapter.file.length.saturating_sub(at as u64),
                             begun: loaded.is_begun(at),
                             ruins: Vec::new(),
                         });

@@ -21,7 +21,7 @@ use super::segment::Segment;
 use super::writes::remove_if_there;
 
 /// The file, in the stream's folder.
-const NAME: &str = "checkpoint.bin";
+pub(super) const CHECKPOINT: &str = "checkpoint.bin";
 /// Where it is written before it gets its name; left over from a crash, it is removed.
 pub(super) const CHECKPOINT_NEW: &str = "checkpoint.bin.new";
 
@@ -71,7 +71,7 @@ impl CheckpointWrite {
             position += bytes.len() as u64;
         }
         file.write_all_at(&self.head.encode(&sections), 0)?;
-        disk.rename(path, &self.dir.join(NAME))
+        disk.rename(path, &self.dir.join(CHECKPOINT))
     }
 }
 
@@ -161,7 +161,8 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn nothing() -> Self {
+    /// No file.
+    pub(super) fn nothing() -> Self {
         Self {
             subjects: SubjectTable::new(),
             segments: BTreeMap::new(),
@@ -179,7 +180,7 @@ impl Checkpoint {
         id: StreamId,
         entry: EntryIndex,
     ) -> Result<Self, Fault> {
-        let path = dir.join(NAME);
+        let path = dir.join(CHECKPOINT);
         let file = match disk.open(&path, OpenMode::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::nothing()),
             file => file,

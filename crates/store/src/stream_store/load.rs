@@ -27,7 +27,8 @@ pub(super) struct Loader<'a> {
     /// How long the headers of this stream's segments are.
     pub(super) header_length: usize,
     pub(super) path: PathBuf,
-    pub(super) index_path: PathBuf,
+    /// The index file, if there is one.
+    pub(super) index_path: Option<PathBuf>,
     pub(super) saved: &'a ManifestSegment,
     /// The entry of the state that is loaded.
     pub(super) entry: EntryIndex,
@@ -183,12 +184,15 @@ impl Loader<'_> {
     /// The index file. One that knows of later entries or bytes than the manifest was written before a crash, for a state
     /// that never came to be: it is removed, or it would seem to fit once the stream has got as far again.
     fn index_file(&self) -> Result<Option<Index>, Fault> {
-        let bytes = match read_file(self.disk, &self.index_path) {
+        let Some(index_path) = &self.index_path else {
+            return Ok(None);
+        };
+        let bytes = match read_file(self.disk, index_path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
                     // Nobody knows how late it is; it is derived and will be written again.
-                    remove_if_there(self.disk, &self.index_path)?;
+                    remove_if_there(self.disk, index_path)?;
                 }
                 return Ok(None);
             }
@@ -203,7 +207,7 @@ impl Loader<'_> {
             || u64::from(head.covered) > self.saved.length
             || (head.whole && !self.saved.sealed);
         if is_later && !is_planted(PlantedBug::LaterIndexAccepted) {
-            remove_if_there(self.disk, &self.index_path)?;
+            remove_if_there(self.disk, index_path)?;
             return Ok(None);
         }
         Ok(Some(if head.whole {

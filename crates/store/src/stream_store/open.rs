@@ -10,7 +10,7 @@ use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
-use super::checkpoint::{CHECKPOINT_NEW, Checkpoint};
+use super::checkpoint::{CHECKPOINT, CHECKPOINT_NEW, Checkpoint};
 use super::damage::KnownDamage;
 use super::file_id::{FileId, index_path, segment_path};
 use super::load::{Loaded, Loader};
@@ -18,6 +18,13 @@ use super::segment::Segment;
 use super::take::id_of;
 use super::writes::remove_if_there;
 use super::{Files, OpenReport, SavedSegments, StoreOptions, StreamStore};
+
+/// The derived files in a stream's folder. What is not listed is not asked for: of thousands of streams, most have little.
+#[derive(Default)]
+struct Listed {
+    has_checkpoint: bool,
+    indexes: BTreeSet<FileId>,
+}
 
 impl StreamStore {
     /// Loads exactly the state that `saved` (from the manifest) describes. Damage is no failure: what cannot be read is
@@ -47,10 +54,10 @@ impl StreamStore {
         };
         let mut store = Self::bare(options, Some(files));
         let mut report = OpenReport::default();
-        store.find_leftovers(saved, &mut report)?;
+        let listed = store.find_leftovers(saved, &mut report)?;
         store.last = saved.last_sequence.0;
         store.last_entry = saved.entry;
-        let mut checkpoint = store.read_checkpoint()?;
+        let mut checkpoint = store.read_checkpoint(&listed)?;
         store.subjects = std::mem::take(&mut checkpoint.subjects);
         store.checkpointed = checkpoint.slots;
         let mut runs = Vec::new();
@@ -59,7 +66,7 @@ impl StreamStore {
             let next = saved.segments.get(at + 1);
             let last_max = next.map_or(saved.last_sequence.0, |next| next.first_sequence.0 - 1);
             let known = checkpoint.segments.remove(&id_of(segment));
-            let mut loaded = store.load(segment, known, last_max)?;
+            let mut loaded = store.load(segment, known, &listed, last_max)?;
             // All but the last one are never written again, whatever the manifest says.
             loaded.segment.sealed |= next.is_some();
             loaded.segment.finished |= next.is_some();
@@ -94,30 +101,40 @@ impl StreamStore {
     }
 
     /// Looks for files that `saved` does not name. Segments wait to be deleted after the next checkpoint; index files go
-    /// now: later, a new segment could have the same name, and the old index would seem to describe it.
+    /// now: later, a new segment could have the same name, and the old index would seem to describe it. Returns which
+    /// derived files there are.
     fn find_leftovers(
         &mut self,
         saved: &SavedSegments,
         report: &mut OpenReport,
-    ) -> Result<(), Fault> {
+    ) -> Result<Listed, Fault> {
+        let mut listed = Listed::default();
         let Some(files) = &self.files else {
-            return Ok(());
+            return Ok(listed);
         };
         let named: BTreeSet<FileId> = saved.segments.iter().map(id_of).collect();
         let names = match files.disk.list(&files.dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(listed),
             names => names.map_err(Fault::open(&files.dir))?,
         };
         for name in names {
             if name.name == CHECKPOINT_NEW {
                 remove_if_there(&*files.disk, &files.dir.join(CHECKPOINT_NEW))?;
             }
-            let Some((stem, kind)) = name.name.rsplit_once('.') else {
+            listed.has_checkpoint |= name.name == CHECKPOINT;
+            let parts = name.name.rsplit_once('.');
+            let Some((file, kind)) =
+                parts.and_then(|(stem, kind)| Some((FileId::of_stem(stem)?, kind)))
+            else {
+                report.others.push(name.name);
                 continue;
             };
-            let Some(file) = FileId::of_stem(stem).filter(|file| !named.contains(file)) else {
+            if named.contains(&file) {
+                if kind == "idx" {
+                    listed.indexes.insert(file);
+                }
                 continue;
-            };
+            }
             match kind {
                 "seg" => {
                     self.obsolete.insert(file);
@@ -128,10 +145,13 @@ impl StreamStore {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(listed)
     }
 
-    fn read_checkpoint(&self) -> Result<Checkpoint, Fault> {
+    fn read_checkpoint(&self, listed: &Listed) -> Result<Checkpoint, Fault> {
+        if !listed.has_checkpoint {
+            return Ok(Checkpoint::nothing());
+        }
         let files = self
             .files
             .as_ref()
@@ -143,6 +163,7 @@ impl StreamStore {
         &mut self,
         saved: &ManifestSegment,
         known: Option<CheckpointSegment>,
+        listed: &Listed,
         last_max: u64,
     ) -> Result<Loaded, Fault> {
         let files = self
@@ -154,7 +175,10 @@ impl StreamStore {
             id: files.id,
             header_length: SegmentHeader::length(files.name.as_bytes(), saved.revision),
             path: segment_path(&files.dir, id_of(saved)),
-            index_path: index_path(&files.dir, id_of(saved)),
+            index_path: listed
+                .indexes
+                .contains(&id_of(saved))
+                .then(|| index_path(&files.dir, id_of(saved))),
             saved,
             entry: self.last_entry,
             last_max,

@@ -227,6 +227,8 @@ pub struct OpenReport {
     ///
     /// [`StreamStore::obsolete_files`]: crate::StreamStore::obsolete_files
     pub leftovers: Vec<PathBuf>,
+    /// Names in the folder that are not those of segments and their indexes.
+    pub others: Vec<String>,
 }
 
 /// A part of a file that fails its check or is missing.
