@@ -107,17 +107,31 @@ impl Chapter<'_> {
         let path = &self.file.path;
         let file = disk.open(path, OpenMode::Read).map_err(Fault::open(path))?;
         let length = usize::try_from(self.file.length).expect("journal files fit into memory");
-        // Most of a file is zeros where nothing was written yet. They are looked at in one small buffer and not kept.
-        let mut piece = vec![0; PIECE_BYTES.min(length)];
+        // Most of a file is zeros or what it held before. Only pieces that records of its generation reach into are kept.
+        let needle = self.file.generation.to_le_bytes();
+        let mut window = vec![0; length.min(OVERLAP_BYTES + PIECE_BYTES)];
         // Room that is not written to is no memory.
         let mut bytes = Vec::with_capacity(length);
+        let mut needed = 0;
         for at in (0..length).step_by(PIECE_BYTES) {
-            let piece = piece.get_mut(..PIECE_BYTES.min(length - at));
-            let piece = piece.unwrap_or_default();
-            read_exact_at(&*file, piece, at as u64).map_err(Fault::read(path))?;
-            if !is_zero(piece) {
-                bytes.resize(at, 0);
-                bytes.extend_from_slice(piece);
+            let from = at - OVERLAP_BYTES.min(at);
+            let until = length.min(at + PIECE_BYTES);
+            let window = window.get_mut(..until - from).unwrap_or_default();
+            read_exact_at(&*file, window, from as u64).map_err(Fault::read(path))?;
+            let mut is_needed = at < needed;
+            for place in memmem::find_iter(window, &needle) {
+                is_needed = true;
+                if let Some(start) = place.checked_sub(GENERATION_AT)
+                    && let Some(record) = window.get(start..).and_then(<[u8]>::first_chunk)
+                {
+                    let record_length = u32::from_le_bytes(*record) as usize;
+                    needed = needed.max((from + start).saturating_add(record_length));
+                }
+            }
+            if is_needed {
+                bytes.resize(from.max(bytes.len()), 0);
+                let new = window.get(bytes.len() - from..);
+                bytes.extend_from_slice(new.unwrap_or_default());
             }
         }
         Ok(Loaded {
@@ -129,17 +143,13 @@ impl Chapter<'_> {
 
 /// How much of a file is read at once.
 const PIECE_BYTES: usize = 256 << 10;
-
-fn is_zero(bytes: &[u8]) -> bool {
-    // Whole blocks compare with wide instructions.
-    let (blocks, rest) = bytes.as_chunks::<64>();
-    blocks.iter().all(|block| *block == [0; 64]) && rest.iter().all(|&byte| byte == 0)
-}
+/// How much of the piece before is read again: more than the part of a record up to and with its generation.
+const OVERLAP_BYTES: usize = 64;
 
 /// A file in memory.
 struct Loaded<'a> {
     chapter: &'a Chapter<'a>,
-    /// Its bytes; up to its length, what follows is zeros.
+    /// Its bytes, zeros where no record of its generation is, and nothing behind the last one.
     bytes: Vec<u8>,
 }
 
