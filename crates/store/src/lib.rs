@@ -3,6 +3,7 @@
 //! No policy lives here: what to keep, what to refuse and when to expire is decided by the layers above.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod checked_file;
 mod checksum;
 mod disk;
@@ -17,12 +18,13 @@ mod manifest;
 mod memory;
 mod overlay_disk;
 mod quarantine;
+mod seal;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
 mod sim_disk;
 mod stream_store;
 
-pub use checked_file::{read_checked_file, write_checked_file};
+pub use checked_file::{holds_checked_file, read_checked_file, write_checked_file};
 pub use checksum::{crc32c, crc32c_parts};
 pub use disk::{
     DirEntry, Disk, DiskFile, OpenMode, read_exact_at, read_file, write_file_atomically,
@@ -38,6 +40,10 @@ pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, M
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};
 pub use overlay_disk::OverlayDisk;
 pub use quarantine::{quarantine_bytes, quarantine_file};
+pub use seal::{
+    Cipher, Encryption, KeyringError, KeyringNote, Keys, OpenedKeyring, SealedDisk, StoreKey,
+    open_keyring,
+};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{

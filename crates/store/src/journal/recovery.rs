@@ -14,12 +14,13 @@ use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::file::{HEADER_BYTES, WalFile};
+use super::file::{HEADER_BYTES, WalFile, find_key};
 use super::record::{self, GENERATION_AT, JournalRecord, Stored};
 use super::report::{JournalDamage, JournalReport, LostRecords, TornTail};
 use crate::disk::{Disk, OpenMode, read_exact_at};
 use crate::fault::Fault;
 use crate::identity::Lsn;
+use crate::seal::JournalKey;
 
 /// What receives the records.
 pub(super) type Visit<'v> = dyn FnMut(JournalRecord<'_>) -> Result<(), Fault> + 'v;
@@ -106,9 +107,12 @@ impl Chapter<'_> {
         let length = usize::try_from(self.file.length).expect("journal files fit into memory");
         let mut bytes = vec![0; length];
         read_exact_at(&*file, &mut bytes, 0).map_err(Fault::read(path))?;
+        let key = disk.keys();
+        let key = key.and_then(|keys| find_key(&bytes, self.file.generation, keys));
         Ok(Loaded {
             chapter: self,
             bytes,
+            key,
         })
     }
 }
@@ -117,6 +121,8 @@ impl Chapter<'_> {
 struct Loaded<'a> {
     chapter: &'a Chapter<'a>,
     bytes: Vec<u8>,
+    /// What its records are sealed with.
+    key: Option<JournalKey>,
 }
 
 impl Loaded<'_> {
@@ -124,6 +130,12 @@ impl Loaded<'_> {
     fn record_at(&self, at: usize) -> Option<Stored<'_>> {
         let stored = record::decode(self.bytes.get(at..)?, self.chapter.file.generation)?;
         (stored.record.lsn < self.chapter.limit).then_some(stored)
+    }
+
+    /// The body of the sealed record at `at`; `None` when no key of the store opens it.
+    fn open_body(&self, at: usize, stored: &Stored<'_>) -> Option<Vec<u8>> {
+        let record = self.bytes.get(at..at + stored.length)?;
+        record::open_body(record, self.key.as_ref()?)
     }
 
     /// The first record at any byte from `at` on that counts and is `wanted` or later.
@@ -292,7 +304,7 @@ impl<'a> Walk<'a, '_> {
                     stored
                 }
             };
-            self.accept(index, at as u64, &stored)?;
+            self.accept(index, at, &stored, loaded)?;
             at += stored.length;
         }
         if self.report.records > visited_before && loaded.chapter.file.header.is_none() {
@@ -306,7 +318,13 @@ impl<'a> Walk<'a, '_> {
         Ok(After::Continue)
     }
 
-    fn accept(&mut self, chapter: usize, at: u64, stored: &Stored<'_>) -> Result<(), Fault> {
+    fn accept(
+        &mut self,
+        chapter: usize,
+        at: usize,
+        stored: &Stored<'_>,
+        loaded: &Loaded<'_>,
+    ) -> Result<(), Fault> {
         let lsn = stored.record.lsn;
         self.expected = lsn.next();
         self.proven = self.proven.max(stored.synced);
@@ -315,8 +333,8 @@ impl<'a> Walk<'a, '_> {
         }
         self.unproven.push_back(Unproven {
             chapter,
-            start: at,
-            end: at + stored.length as u64,
+            start: at as u64,
+            end: (at + stored.length) as u64,
             lsn,
         });
         while self
@@ -329,9 +347,32 @@ impl<'a> Walk<'a, '_> {
         if lsn < self.from || stored.is_mark() {
             return Ok(());
         }
+        let opened;
+        let body = if stored.sealed {
+            let Some(body) = loaded.open_body(at, stored) else {
+                // Whole, and yet not what was sealed: as good as lost.
+                self.report.damage.push(JournalDamage {
+                    path: loaded.chapter.file.path.clone(),
+                    offset: at as u64,
+                    length: stored.length as u64,
+                    lost: Some(LostRecords {
+                        first: lsn,
+                        last: Some(lsn),
+                    }),
+                });
+                return Ok(());
+            };
+            opened = body;
+            &opened
+        } else {
+            stored.record.body
+        };
         self.report.records += 1;
         self.report.bytes += stored.length as u64;
-        (self.visit)(stored.record)
+        (self.visit)(JournalRecord {
+            body,
+            ..stored.record
+        })
     }
 
     /// Judges a break of the chain, `next` being the first valid record behind it.

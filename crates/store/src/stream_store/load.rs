@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use everjet_subject::SubjectTable;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
+use crate::blocks::{Place, read_whole};
 use crate::index::{DAMAGED, Frame, trailing_frame_length};
 use crate::segment::{HeaderError, Run, SegmentHeader};
-use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode, StreamId, read_exact_at};
 
 use super::reader::open_segment;
 use super::scan::Scan;
@@ -42,6 +43,8 @@ pub(super) struct Loaded {
     pub(super) damage: Vec<Damage>,
     pub(super) last_time: Timestamp,
     pub(super) last_sequence: u64,
+    /// Whether the file is in blocks; one that is missing counts as such.
+    pub(super) in_blocks: bool,
     /// Bytes read record by record; `None` when an index told everything.
     scanned: Option<u64>,
 }
@@ -71,6 +74,7 @@ impl Loader<'_> {
             damage: Vec::new(),
             last_time,
             last_sequence: 0,
+            in_blocks: true,
             scanned: None,
         };
         if self.saved.length >= 1 << 32 {
@@ -79,13 +83,20 @@ impl Loader<'_> {
                 "the manifest gives it 4 GiB or more",
             ));
         }
-        let file = match open_segment(self.disk, &self.path) {
+        let file = id_of(self.saved).of(self.id);
+        let (file, in_blocks) = match open_segment(self.disk, &self.path, file) {
             Err(fault) if fault.is_missing() => {
                 self.lose_whole(&mut loaded);
                 return Ok(loaded);
             }
-            file => file?,
+            // Its beginning cannot be read; the rest may be, if it is not in blocks.
+            Err(fault) => match self.disk.open(&self.path, OpenMode::Read) {
+                Ok(file) => (file, false),
+                Err(_) => return Err(fault),
+            },
+            Ok(opened) => opened,
         };
+        loaded.in_blocks = in_blocks;
         let length = file
             .len()
             .map_err(Fault::read(&self.path))?
@@ -174,7 +185,8 @@ impl Loader<'_> {
     /// The index file. One that knows of later entries or bytes than the manifest was written before a crash, for a state
     /// that never came to be: it is removed, or it would seem to fit once the stream has got as far again.
     fn index_file(&self) -> Result<Option<Index>, Fault> {
-        let bytes = match read_file(self.disk, &self.index_path) {
+        let place = Place::index(id_of(self.saved).of(self.id));
+        let bytes = match read_whole(self.disk, &self.index_path, place) {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {

@@ -61,6 +61,8 @@ impl StreamStore {
         };
         Some(SegmentWrites {
             dir: files.dir.clone(),
+            stream: files.id,
+            compress: files.compress,
             files: taken,
             saved: self.saved.clone(),
         })
