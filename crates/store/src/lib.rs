@@ -50,5 +50,5 @@ pub use stream_store::{
     CheckedSegment, ColdRead, Compacted, Compaction, CompactionError, Damage, Fetched, Lookup,
     LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError, Removed,
     SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
-    StreamStore, SubjectSet, WrittenSegments, index_problem,
+    StreamStore, SubjectSet, WrittenSegments, index_problem, segment_length,
 };

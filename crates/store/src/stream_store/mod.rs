@@ -58,7 +58,7 @@ pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
-pub use verify::{CheckedSegment, SegmentCheck, index_problem};
+pub use verify::{CheckedSegment, SegmentCheck, index_problem, segment_length};
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };

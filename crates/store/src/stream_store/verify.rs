@@ -379,6 +379,22 @@ impl SegmentCheck {
     }
 }
 
+/// How many bytes the file of a segment holds, as the manifest counts them.
+///
+/// # Errors
+/// What the disk says.
+pub fn segment_length(
+    disk: &dyn Disk,
+    dir: &Path,
+    stream: StreamId,
+    segment: &ManifestSegment,
+) -> Result<u64, Fault> {
+    let id = id_of(segment);
+    let path = segment_path(dir, id);
+    let (file, _) = open_segment(disk, &path, id.of(stream))?;
+    file.len().map_err(Fault::read(&path))
+}
+
 /// What is wrong with the index file of a segment, which only makes starts slower; `None` when it is sound or not there.
 ///
 /// # Errors
