@@ -1,11 +1,21 @@
 //! Whole storage in one thread: the machines of the server, its journal, checkpoints and recovery, over a disk that lies.
 //!
 //! A [`World`] does by seed what clients do to a server: publish, pull, acknowledge, purge, delete. It keeps a [`Ledger`] of what was
-//! acknowledged. After a power cut at any operation of the disk the store is opened again and compared with the ledger.
+//! acknowledged. After a power cut at any operation of the disk the store is opened again and compared with the ledger. [`run`] does
+//! that for a seed, [`rot`] damages what a run has left behind. See the README beside this crate.
 #![forbid(unsafe_code)]
 
+mod checkpoints;
+mod clients;
+mod compactions;
 mod ledger;
+mod model;
+mod options;
+pub mod rot;
+pub mod run;
+mod streams;
 mod world;
 
-pub use ledger::Ledger;
-pub use world::{Crashed, World, WorldOptions};
+pub use ledger::{Ledger, Ledgers};
+pub use options::WorldOptions;
+pub use world::{Stop, World};

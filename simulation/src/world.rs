@@ -5,49 +5,30 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everjet_api::{
-    AckPolicy, AckSubject, ConsumerAction, ConsumerConfig, PurgeRequest, StreamConfig,
-};
-use everjet_jetstream::{
-    Captured, Checkpointer, OpenStore, Paths, StorageOptions, record_stream_created,
-    record_stream_deleted,
-};
-use everjet_store::{
-    Disk, Fault, Journal, JournalBatch, JournalOptions, StoreOptions, StreamId, StreamStore,
-};
-use everjet_stream::{
-    CreateConsumer, Effect, Effects, Outgoing, Output, Publish, Reads, ServerLimits, Stream,
-    normalise_config,
-};
+use everjet_api::AckSubject;
+use everjet_jetstream::{Checkpointer, Level, OfflineStream, OpenStore, Paths};
+use everjet_store::{Compaction, Disk, Fault, Journal, JournalBatch, StreamId};
+use everjet_stream::{Effect, Effects, Outgoing, Output, Reads, Stream};
 use everjet_testkit::SimDisk;
 use everjet_values::{Entropy, SeededEntropy, StreamSequence, Timestamp};
 
-use crate::Ledger;
+use crate::checkpoints::Checkpoint;
+use crate::model::Model;
+use crate::{Ledger, Ledgers, WorldOptions};
 
-const ACCOUNT: &str = "$G";
-const CONSUMER: &str = "worker";
-const STORE_DIR: &str = "/data";
-const SUBJECTS: [&str; 4] = ["order.new", "order.paid", "order.sent", "order.back"];
+pub(crate) const ACCOUNT: &str = "$G";
+pub(crate) const CONSUMER: &str = "worker";
+pub(crate) const STORE_DIR: &str = "/data";
+/// Where the clock of a world begins.
+pub(crate) const START: Timestamp = Timestamp::from_nanos(1_800_000_000_000_000_000);
 
-/// What a world is like.
-#[derive(Clone, Copy, Debug)]
-pub struct WorldOptions {
-    /// Streams, named S0, S1, …
-    pub streams: u64,
-    /// `max_msgs` of the streams; -1 for none.
-    pub max_msgs: i64,
-    /// `max_msgs_per_subject` of the streams; -1 for none.
-    pub max_msgs_per_subject: i64,
-}
-
-/// The disk was cut while the world was at work.
-#[derive(Debug)]
-pub struct Crashed;
-
-impl From<Fault> for Crashed {
-    fn from(_: Fault) -> Self {
-        Self
-    }
+/// Why a world has come to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The disk was cut, or failed in a way that only a restart ends.
+    Crashed,
+    /// A promise was broken.
+    Broken(String),
 }
 
 /// An answer that waits for its records.
@@ -55,117 +36,127 @@ struct Waiting {
     stream: StreamId,
     effects: Effects,
     durable: StreamSequence,
+    /// The records up to this entry are among those that were queued.
+    entry: Option<u64>,
 }
 
 /// One stream with what is known of it.
-struct Actor {
-    stream: Stream,
-    /// Sequences that should be there by the limits, with their subject: a naive model.
-    alive: Vec<(u64, usize)>,
+pub(crate) struct Actor {
+    pub(crate) stream: Stream,
+    /// The messages that should be there.
+    pub(crate) model: Model,
     /// Acknowledgement subjects of what the consumer was given.
-    deliveries: Vec<Vec<u8>>,
+    pub(crate) deliveries: Vec<Vec<u8>>,
 }
 
 /// One server's storage.
 pub struct World {
-    disk: SimDisk,
-    journal: Journal,
-    checkpointer: Checkpointer,
-    next_id: u64,
-    actors: BTreeMap<StreamId, Actor>,
-    batch: JournalBatch,
+    pub(crate) disk: SimDisk,
+    pub(crate) journal: Journal,
+    pub(crate) checkpointer: Checkpointer,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) compaction: Option<(StreamId, Compaction)>,
+    pub(crate) next_id: u64,
+    pub(crate) actors: BTreeMap<StreamId, Actor>,
+    pub(crate) batch: JournalBatch,
     waiting: Vec<Waiting>,
-    random: SeededEntropy,
-    now: Timestamp,
-    options: WorldOptions,
+    /// Sequences that an answer on its way says are removed, by number of the answer.
+    pub(crate) removals: BTreeMap<u64, Vec<u64>>,
+    pub(crate) random: SeededEntropy,
+    pub(crate) now: Timestamp,
+    pub(crate) options: WorldOptions,
+    /// Streams that are not served, for damage.
+    pub offline: Vec<OfflineStream>,
+    /// What was reported when the store was opened, as warning or error.
+    pub reported: Vec<String>,
     /// What clients know, by stream name.
-    pub ledgers: BTreeMap<String, Ledger>,
-}
-
-/// Small files, so that rolling, recycling and dropping happen all the time.
-fn storage_options() -> StorageOptions {
-    StorageOptions {
-        store: StoreOptions {
-            segment_bytes_max: 4096,
-            tail_bytes_max: 2048,
-            chunk_bytes: 1024,
-        },
-        journal: JournalOptions {
-            file_bytes: 8192,
-            hurried_file_bytes: 4096,
-            spares_max: 1,
-            salt: 7,
-        },
-        ..StorageOptions::default()
-    }
+    pub ledgers: Ledgers,
 }
 
 impl World {
     /// Opens the store on `disk` (an empty disk is a new store) and compares it with `ledgers`.
     ///
     /// # Errors
-    /// [`Crashed`] when the disk is cut meanwhile; the text of a broken promise otherwise.
+    /// [`Stop::Crashed`] when the disk is cut meanwhile or fails; [`Stop::Broken`] with the text of a broken promise.
     pub fn open(
         disk: SimDisk,
         options: WorldOptions,
         seed: u64,
-        ledgers: BTreeMap<String, Ledger>,
-    ) -> Result<Result<Self, Crashed>, String> {
+        now: Timestamp,
+        ledgers: Ledgers,
+    ) -> Result<Self, Stop> {
+        let mut world = Self::open_unchecked(disk, options, seed, now, ledgers)?;
+        if !world.reported.is_empty() {
+            if world.disk.has_failed() {
+                return Err(Stop::Crashed);
+            }
+            return Err(Stop::Broken(format!(
+                "a power cut is no damage, but was reported as such: {:?}",
+                world.reported
+            )));
+        }
+        world.check().map_err(Stop::Broken)?;
+        world.rewind();
+        Ok(world)
+    }
+
+    /// Opens the store and compares nothing: it may be damaged.
+    ///
+    /// # Errors
+    /// [`Stop::Crashed`] when the disk is cut meanwhile or fails; [`Stop::Broken`] when the store does not open.
+    pub fn open_unchecked(
+        disk: SimDisk,
+        options: WorldOptions,
+        seed: u64,
+        now: Timestamp,
+        ledgers: Ledgers,
+    ) -> Result<Self, Stop> {
         let shared: Arc<dyn Disk> = disk.shared();
         let paths = Paths::new(Path::new(STORE_DIR));
-        let opened = match OpenStore::open(&shared, &paths, &storage_options()) {
+        let opened = match OpenStore::open(&shared, &paths, &options.storage()) {
             Ok(opened) => opened,
-            Err(_) if disk.is_cut() => return Ok(Err(Crashed)),
-            Err(error) => return Err(format!("the store does not open: {error}")),
+            Err(_) if disk.has_failed() => return Err(Stop::Crashed),
+            Err(error) => return Err(Stop::Broken(format!("the store does not open: {error}"))),
         };
-        let errors: Vec<_> = opened
-            .notes
-            .iter()
-            .filter(|(level, _)| *level == everjet_jetstream::Level::Error)
-            .map(|(_, text)| text.clone())
-            .collect();
-        if !errors.is_empty() {
-            return Err(format!(
-                "a power cut is no damage, but was reported as such: {errors:?}"
-            ));
-        }
-        let now = Timestamp::from_nanos(1_800_000_000_000_000_000)
-            .plus(Duration::from_secs(seed % 1_000_000));
+        let is_report = |(level, _): &&(Level, String)| matches!(level, Level::Warn | Level::Error);
+        let reported = opened.notes.iter().filter(is_report);
         let mut world = Self {
+            reported: reported.map(|(_, text)| text.clone()).collect(),
             journal: opened.journal,
             next_id: opened.manifest.next_stream_id.0,
             checkpointer: Checkpointer::new(shared, paths, opened.manifest_store, opened.manifest),
+            checkpoint: None,
+            compaction: None,
             disk,
             actors: BTreeMap::new(),
             batch: JournalBatch::default(),
             waiting: Vec::new(),
+            removals: BTreeMap::new(),
             random: SeededEntropy::new(seed),
             now,
             options,
+            offline: opened.offline,
             ledgers,
         };
         for opened in opened.streams {
             let mut stream = opened.stream;
+            let model = Model::of(stream.config(), stream.store());
             stream.lead(now);
-            world.actors.insert(
-                opened.id,
-                Actor {
-                    stream,
-                    alive: Vec::new(),
-                    deliveries: Vec::new(),
-                },
-            );
+            let actor = Actor {
+                stream,
+                model,
+                deliveries: Vec::new(),
+            };
+            world.actors.insert(opened.id, actor);
         }
-        world.check()?;
-        world.forget_what_was_never_acknowledged();
-        Ok(Ok(world))
+        Ok(world)
     }
 
     /// Does `steps` things by seed.
     ///
     /// # Errors
-    /// [`Crashed`] as soon as the disk is cut.
-    pub fn work(&mut self, steps: u64) -> Result<(), Crashed> {
+    /// See [`Stop`].
+    pub fn work(&mut self, steps: u64) -> Result<(), Stop> {
         for _ in 0..steps {
             while self.actors.len() < usize::try_from(self.options.streams).unwrap_or(usize::MAX) {
                 self.create_stream()?;
@@ -178,18 +169,44 @@ impl World {
                 .now
                 .plus(Duration::from_millis(self.random.next_u64() % 50));
             match self.below(100) {
-                0..=44 => self.publish(id),
-                45..=59 => self.pull(id),
-                60..=74 => self.acknowledge(id),
-                75..=76 => self.purge(id),
-                77..=79 => self.delete_message(id),
-                80 => self.create_consumer(id),
-                81 => self.delete_stream(id)?,
-                82..=83 => self.now = self.now.plus(Duration::from_secs(31)),
-                84..=87 => self.checkpoint()?,
+                0..=41 => self.publish(id)?,
+                42..=49 => self.pull(id)?,
+                50..=52 => self.compact(id)?,
+                53..=65 => self.acknowledge(id)?,
+                66..=67 => self.purge(id)?,
+                68..=69 => self.delete_message(id)?,
+                70..=71 => self.delete_run(id)?,
+                72..=73 => self.create_consumer(id)?,
+                74 => self.delete_consumer(id)?,
+                75 => self.delete_stream(id)?,
+                76 => self.update_stream(id)?,
+                77..=78 => self.now = self.now.plus(Duration::from_secs(31)),
+                79..=86 => self.advance_checkpoint()?,
+                87..=90 => self.write()?,
                 _ => self.commit()?,
             }
-            self.settle(id);
+            self.settle(id)?;
+        }
+        for (id, actor) in self.actors.iter().filter(|_| self.options.is_exact) {
+            let wrong = |why| Stop::Broken(format!("stream {id}: {why}"));
+            actor.model.check(actor.stream.store()).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable and writes a checkpoint, as a server that is stopped does.
+    ///
+    /// # Errors
+    /// See [`Stop`].
+    pub fn stop(&mut self) -> Result<(), Stop> {
+        self.commit_now()?;
+        self.finish_checkpoint()?;
+        self.begin_checkpoint(true);
+        self.finish_checkpoint()?;
+        let _durable = self.journal.seal().map_err(|_| Stop::Crashed)?;
+        for ledger in self.ledgers.values_mut() {
+            ledger.proven_entry = ledger.durable_entry;
+            ledger.created_proven = ledger.created;
         }
         Ok(())
     }
@@ -203,345 +220,196 @@ impl World {
             .collect()
     }
 
-    fn below(&self, limit: u64) -> usize {
+    /// The streams that are served.
+    pub fn streams(&self) -> impl Iterator<Item = &Stream> {
+        self.actors.values().map(|actor| &actor.stream)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Everything is as it is now: forgets what was known before, for a world that was opened on damage.
+    pub fn know_anew(&mut self) {
+        self.options.is_exact = false;
+        let known = |actor: &Actor| {
+            let stream = &actor.stream;
+            (stream.config().name.clone(), Ledger::of(stream))
+        };
+        self.ledgers = self.actors.values().map(known).collect();
+    }
+
+    /// What is gone now was removed by somebody: for a world on damage, where the model of the limits does not hold.
+    pub fn believe_removals(&mut self) {
+        for actor in self.actors.values() {
+            let store = actor.stream.store();
+            let name = &actor.stream.config().name;
+            let ledger = self.ledgers.entry(name.clone()).or_default();
+            let gone = |sequence: &&u64| !store.contains(StreamSequence(**sequence));
+            ledger
+                .maybe_removed
+                .extend(ledger.sent.keys().filter(gone).copied());
+        }
+    }
+
+    pub(crate) fn below(&self, limit: u64) -> usize {
         usize::try_from(self.random.next_u64() % limit.max(1)).expect("small")
     }
 
-    fn create_stream(&mut self) -> Result<(), Crashed> {
-        let name = (0..).map(|number| format!("S{number}")).find(|name| {
-            !self
-                .actors
-                .values()
-                .any(|actor| actor.stream.config().name == *name)
-        });
-        let name = name.expect("there are more numbers than streams");
-        let wanted = StreamConfig {
-            name: name.clone(),
-            subjects: vec!["order.>".to_owned()],
-            max_msgs: self.options.max_msgs,
-            max_msgs_per_subject: self.options.max_msgs_per_subject,
-            ..StreamConfig::default()
-        };
-        let config = normalise_config(wanted, false, &ServerLimits::default())
-            .expect("a plain configuration");
-        let id = StreamId(self.next_id);
-        self.next_id += 1;
-        let mut record = JournalBatch::default();
-        record_stream_created(&mut record, id, ACCOUNT, self.now, &config);
-        // The ledger knows the stream from now on: whether it exists after a cut is open until the record is durable.
-        self.ledgers.entry(name.clone()).or_default();
-        self.batch.append(&mut record);
-        let folder = Paths::new(Path::new(STORE_DIR)).stream(ACCOUNT, &name);
-        self.disk
-            .shared()
-            .create_dir_all(&folder)
-            .map_err(|_| Crashed)?;
-        self.commit()?;
-        let store = StreamStore::on_disk(
-            self.disk.shared(),
-            folder,
-            id,
-            &name,
-            storage_options().store,
-        );
-        let mut stream = Stream::create(id, config, self.now, store);
-        stream.lead(self.now);
-        self.actors.insert(
-            id,
-            Actor {
-                stream,
-                alive: Vec::new(),
-                deliveries: Vec::new(),
-            },
-        );
-        self.ledgers.entry(name).or_default().created = true;
-        Ok(())
+    pub(crate) fn ledger(&mut self, id: StreamId) -> &mut Ledger {
+        let name = self
+            .actors
+            .get(&id)
+            .map(|actor| actor.stream.config().name.clone());
+        self.ledgers.entry(name.unwrap_or_default()).or_default()
     }
 
-    /// Deletes a stream as the server does: the record, then the folder. Whether it exists after a cut in between is open.
-    fn delete_stream(&mut self, id: StreamId) -> Result<(), Crashed> {
-        let Some(actor) = self.actors.remove(&id) else {
-            return Ok(());
-        };
-        let name = actor.stream.config().name.clone();
-        self.ledgers.entry(name.clone()).or_default().deleting = true;
-        let mut record = JournalBatch::default();
-        record_stream_deleted(&mut record, id);
-        self.batch.append(&mut record);
-        self.commit()?;
-        // Acknowledged: a stream of this name is another one from now on.
-        self.ledgers.remove(&name);
-        self.checkpointer.forget(id);
-        let folder = Paths::new(Path::new(STORE_DIR)).stream(ACCOUNT, &name);
-        let disk = self.disk.shared();
-        if let Err(error) = disk.remove_dir_all(&folder)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(Crashed);
-        }
-        let streams = folder.parent().expect("a stream's folder has one above it");
-        disk.sync_dir(streams).map_err(|_| Crashed)
-    }
-
-    fn publish(&mut self, id: StreamId) {
-        let subject = self.below(SUBJECTS.len() as u64);
-        let mut payload = self
-            .random
-            .next_u64()
-            .to_le_bytes()
-            .repeat(self.below(30) + 1);
-        payload.push(0);
-        let headers: Vec<u8> = match self.below(4) {
-            0 => format!(
-                "NATS/1.0\r\nNats-Msg-Id: m{}\r\n\r\n",
-                self.random.next_u64() % 40
-            )
-            .into_bytes(),
-            _ => Vec::new(),
-        };
-        let Some(actor) = self.actors.get_mut(&id) else {
-            return;
-        };
-        let before = actor.stream.store().last_sequence();
-        let mut output = Output::new();
-        let publish = Publish {
-            subject: SUBJECTS[subject].as_bytes(),
-            reply: b"published",
-            headers: &headers,
-            payload: &payload,
-        };
-        actor.stream.on_publish(self.now, &publish, &mut output);
-        let after = actor.stream.store().last_sequence();
-        let name = actor.stream.config().name.clone();
-        if after > before {
-            let ledger = self.ledgers.entry(name).or_default();
-            ledger.sent.insert(after.0, payload);
-            actor.alive.push((after.0, subject));
-            let limited = enforce(&mut actor.alive, self.options);
-            ledger.maybe_removed.extend(limited);
-        }
-        self.take(id, &mut output);
-    }
-
-    fn create_consumer(&mut self, id: StreamId) {
-        let config = ConsumerConfig {
-            durable_name: CONSUMER.to_owned(),
-            name: CONSUMER.to_owned(),
-            ack_policy: AckPolicy::Explicit,
-            ..ConsumerConfig::default()
-        };
-        let request = CreateConsumer {
-            config,
-            action: ConsumerAction::CreateOrUpdate,
-            pedantic: false,
-        };
-        let (now, mut output) = (self.now, Output::new());
-        if let Some(actor) = self.actors.get_mut(&id) {
-            let created = actor.stream.create_consumer(
-                now,
-                request,
-                String::new(),
-                &mut |_| true,
-                &mut output,
-            );
-            created.expect("the same consumer again and again");
-            output.effects.respond(b"consumer", Vec::new());
-        }
-        self.take(id, &mut output);
-    }
-
-    fn pull(&mut self, id: StreamId) {
-        let (now, mut output) = (self.now, Output::new());
-        let body = format!("{{\"batch\":{},\"no_wait\":true}}", self.below(5) + 1);
-        if let Some(actor) = self.actors.get_mut(&id) {
-            actor
-                .stream
-                .on_pull(now, CONSUMER, b"inbox", body.as_bytes(), &mut output);
-        }
-        self.take(id, &mut output);
-    }
-
-    fn acknowledge(&mut self, id: StreamId) {
-        let pick = self.random.next_u64();
-        let (now, mut output) = (self.now, Output::new());
-        if let Some(actor) = self.actors.get_mut(&id) {
-            if actor.deliveries.is_empty() {
-                return;
-            }
-            let index = usize::try_from(pick % actor.deliveries.len() as u64).expect("small");
-            let subject = actor.deliveries.swap_remove(index);
-            let ack = AckSubject::parse(&subject).expect("an acknowledgement subject");
-            let reply = format!("acked.{}", ack.stream_seq);
-            let body: &[u8] = if pick.is_multiple_of(7) { b"-NAK" } else { b"" };
-            let reply = if body.is_empty() {
-                reply.as_bytes()
-            } else {
-                b""
-            };
-            actor.stream.on_ack(now, &ack, reply, body, &mut output);
-        }
-        self.take(id, &mut output);
-    }
-
-    fn purge(&mut self, id: StreamId) {
-        let (now, mut output) = (self.now, Output::new());
-        let pick = self.random.next_u64();
-        if let Some(actor) = self.actors.get_mut(&id) {
-            let last = actor.stream.store().last_sequence().0;
-            let seq = if pick.is_multiple_of(3) {
-                0
-            } else {
-                last.saturating_sub(pick % 10)
-            };
-            let through = if seq == 0 {
-                last
-            } else {
-                seq.saturating_sub(1)
-            };
-            let request = PurgeRequest {
-                seq,
-                ..PurgeRequest::default()
-            };
-            actor
-                .stream
-                .purge(now, &request, &mut output)
-                .expect("a purge is allowed");
-            actor.alive.retain(|(sequence, _)| *sequence > through);
-            let name = actor.stream.config().name.clone();
-            self.ledgers
-                .entry(name)
-                .or_default()
-                .maybe_removed
-                .extend(1..=through);
-            output
-                .effects
-                .respond(format!("purged.{through}").as_bytes(), Vec::new());
-        }
-        self.take(id, &mut output);
-    }
-
-    fn delete_message(&mut self, id: StreamId) {
-        let (now, mut output) = (self.now, Output::new());
-        let pick = self.random.next_u64();
-        if let Some(actor) = self.actors.get_mut(&id) {
-            let last = actor.stream.store().last_sequence().0;
-            let sequence = pick % last.max(1) + 1;
-            if actor
-                .stream
-                .delete_message(now, StreamSequence(sequence), true, &mut output)
-                .is_err()
-            {
-                return;
-            }
-            actor.alive.retain(|(alive, _)| *alive != sequence);
-            let name = actor.stream.config().name.clone();
-            self.ledgers
-                .entry(name)
-                .or_default()
-                .maybe_removed
-                .insert(sequence);
-            output
-                .effects
-                .respond(format!("deleted.{sequence}").as_bytes(), Vec::new());
-        }
-        self.take(id, &mut output);
+    /// A subject that carries, when the answer on it is released, that these sequences are removed.
+    pub(crate) fn promise_removal(&mut self, sequences: Vec<u64>) -> Vec<u8> {
+        let number = self
+            .removals
+            .last_key_value()
+            .map_or(0, |(last, _)| last + 1);
+        self.removals.insert(number, sequences);
+        format!("gone.{number}").into_bytes()
     }
 
     /// Deliveries and timers of a stream.
-    fn settle(&mut self, id: StreamId) {
+    fn settle(&mut self, id: StreamId) -> Result<(), Stop> {
+        if self.disk.is_cut() {
+            // Where a failure does no harm nobody said so.
+            return Err(Stop::Crashed);
+        }
         let (now, mut output) = (self.now, Output::new());
         if let Some(actor) = self.actors.get_mut(&id) {
+            let expired = actor.model.expire(now);
             actor.stream.on_timer(now, &mut |_| true, &mut output);
             actor
                 .stream
                 .poll(now, &mut |_| true, &mut output, 100, Reads::Blocking);
+            self.ledger(id).maybe_removed.extend(expired);
         }
-        self.take(id, &mut output);
+        self.take(id, &mut output)?;
+        self.remember_state(id)
+    }
+
+    /// Notes the state at this entry, to compare it with what comes back.
+    pub(crate) fn remember_state(&mut self, id: StreamId) -> Result<(), Stop> {
+        let Some(actor) = self.actors.get(&id).filter(|_| self.options.is_exact) else {
+            return Ok(());
+        };
+        let (entry, digest) = (actor.stream.entry().0, actor.stream.digest());
+        let before = self.ledger(id).digests.insert(entry, digest);
+        if before.is_some_and(|before| before != digest) {
+            let why = format!("stream {id}: the state changed without an entry after {entry}");
+            return Err(Stop::Broken(why));
+        }
+        Ok(())
     }
 
     /// Does with an output what the server's actor does.
-    fn take(&mut self, id: StreamId, output: &mut Output) {
+    pub(crate) fn take(&mut self, id: StreamId, output: &mut Output) -> Result<(), Stop> {
         let Some(actor) = self.actors.get_mut(&id) else {
-            return;
+            return Ok(());
         };
-        let ledger = self
-            .ledgers
-            .entry(actor.stream.config().name.clone())
-            .or_default();
+        let name = &actor.stream.config().name;
+        let ledger = self.ledgers.entry(name.clone()).or_default();
         for outgoing in output.sends.iter() {
             if let Outgoing::Delivery { ack_reply, .. } = outgoing {
                 let ack = AckSubject::parse(ack_reply).expect("an acknowledgement subject");
-                assert!(
-                    !ledger.consumed.contains(&ack.stream_seq.0),
-                    "message {} was delivered again after its acknowledgement was answered",
-                    ack.stream_seq
-                );
-                ledger.delivered.insert(ack.stream_seq.0);
+                let sequence = ack.stream_seq.0;
+                if ledger.consumed.contains(&sequence) {
+                    let why = format!(
+                        "stream {name}: message {sequence} was delivered again after its acknowledgement was answered"
+                    );
+                    return Err(Stop::Broken(why));
+                }
+                ledger.delivered = ledger.delivered.max(sequence);
                 actor.deliveries.push(ack_reply.to_vec());
             }
         }
-        self.batch.append(&mut output.journal);
-        let durable = actor.stream.store().last_sequence();
         self.waiting.push(Waiting {
             stream: id,
             effects: std::mem::take(&mut output.effects),
-            durable,
+            durable: actor.stream.store().last_sequence(),
+            entry: (!output.journal.is_empty()).then_some(actor.stream.entry().0),
         });
+        self.batch.append(&mut output.journal);
+        Ok(())
+    }
+
+    /// Writes what waits, as a thread does that wants no sync.
+    fn write(&mut self) -> Result<(), Stop> {
+        if !self.batch.is_empty() {
+            // Whatever is written now says how far the journal was durable, once it is durable itself.
+            for ledger in self.ledgers.values_mut() {
+                ledger.claimed = (ledger.created, ledger.durable_entry);
+            }
+        }
+        let written = self.journal.write(&mut self.batch);
+        self.go_on(&written)
     }
 
     /// One write, one sync, then the answers.
-    fn commit(&mut self) -> Result<(), Crashed> {
-        self.journal.write(&mut self.batch)?;
-        let _durable = self.journal.sync()?;
+    fn commit(&mut self) -> Result<(), Stop> {
+        self.write()?;
+        if !self.batch.is_empty() {
+            return Ok(());
+        }
+        let synced = self.journal.sync();
+        if synced.is_err() {
+            return self.go_on(&synced);
+        }
+        for ledger in self.ledgers.values_mut() {
+            let (created, entry) = ledger.claimed;
+            ledger.proven_entry = ledger.proven_entry.max(entry);
+            ledger.created_proven |= created;
+        }
         if let Some(job) = self.journal.spare_job() {
-            self.journal.install_spare(job.run()?)?;
+            let made = job
+                .run()
+                .and_then(|spare| self.journal.install_spare(spare));
+            self.go_on(&made)?;
         }
         for waiting in std::mem::take(&mut self.waiting) {
             let Some(actor) = self.actors.get_mut(&waiting.stream) else {
                 continue;
             };
             actor.stream.on_durable(waiting.durable);
-            let ledger = self
-                .ledgers
-                .entry(actor.stream.config().name.clone())
-                .or_default();
+            let name = actor.stream.config().name.clone();
+            let ledger = self.ledgers.entry(name).or_default();
+            ledger.durable_entry = ledger.durable_entry.max(waiting.entry.unwrap_or(0));
             for effect in waiting.effects.iter() {
-                note(ledger, &effect);
+                note(ledger, &effect, &self.removals);
             }
         }
+        self.removals.clear();
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), Crashed> {
-        let written = self.journal.last_written();
-        let mut finished = Vec::new();
-        for (id, actor) in &mut self.actors {
-            let captured = Captured::take(&mut actor.stream, ACCOUNT);
-            let written = self.checkpointer.persist(&captured)?;
-            finished.push((*id, captured, written));
+    /// As [`World::commit`], for what cannot wait: a disk that is full for the moment ends the run.
+    pub(crate) fn commit_now(&mut self) -> Result<(), Stop> {
+        self.commit()?;
+        if self.batch.is_empty() && self.waiting.is_empty() {
+            Ok(())
+        } else {
+            Err(Stop::Crashed)
         }
-        let _durable = self.journal.sync()?;
-        self.checkpointer
-            .publish(written.next(), StreamId(self.next_id))?;
-        for (id, captured, written) in finished {
-            let Some(actor) = self.actors.get_mut(&id) else {
-                continue;
-            };
-            let store = actor.stream.store_mut();
-            if let Some(written) = &written {
-                store.finish_writes(written);
-            }
-            let obsolete = store.obsolete_files(captured.segments());
-            obsolete.delete(&*self.disk.shared())?;
-            store.finish_obsolete(&obsolete);
+    }
+
+    /// A fault that latches the journal is the end, as is a power cut; any other passes.
+    fn go_on<T>(&self, outcome: &Result<T, Fault>) -> Result<(), Stop> {
+        match outcome {
+            Err(_) if self.disk.is_cut() || self.journal.latched().is_some() => Err(Stop::Crashed),
+            _ => Ok(()),
         }
-        self.journal.release(written)?;
-        Ok(())
     }
 
     fn check(&self) -> Result<(), String> {
-        for actor in self.actors.values() {
-            let name = &actor.stream.config().name;
+        for stream in self.streams() {
+            let name = &stream.config().name;
             if !self.ledgers.contains_key(name) {
                 return Err(format!(
                     "stream {name} is back after its deletion was acknowledged"
@@ -549,16 +417,13 @@ impl World {
             }
         }
         for (name, ledger) in &self.ledgers {
-            let actor = self
-                .actors
-                .values()
-                .find(|actor| actor.stream.config().name == *name);
-            match actor {
-                Some(actor) => {
+            let found = self.streams().find(|stream| stream.config().name == *name);
+            match found {
+                Some(stream) => {
                     ledger
-                        .check(&actor.stream)
+                        .check(stream)
                         .map_err(|why| format!("stream {name}: {why}"))?;
-                    if ledger.consumer && !actor.stream.consumer_names().contains(&CONSUMER) {
+                    if ledger.consumer && !stream.consumer_names().contains(&CONSUMER) {
                         return Err(format!("stream {name}: the consumer is lost"));
                     }
                 }
@@ -571,94 +436,53 @@ impl World {
         Ok(())
     }
 
-    /// What was sent and not acknowledged, and did not survive, never happened: its sequence may be given again.
-    fn forget_what_was_never_acknowledged(&mut self) {
-        for actor in self.actors.values_mut() {
-            let ledger = self
-                .ledgers
-                .entry(actor.stream.config().name.clone())
-                .or_default();
-            let store = actor.stream.store();
-            let last = store.last_sequence().0;
-            ledger.sent.retain(|sequence, _| *sequence <= last);
-            ledger.maybe_removed.retain(|sequence| *sequence <= last);
-            for sequence in store.first_sequence().0..=last {
-                if let Ok(message) = store.get(StreamSequence(sequence)) {
-                    let subject = SUBJECTS
-                        .iter()
-                        .position(|subject| subject.as_bytes() == message.subject());
-                    actor
-                        .alive
-                        .push((sequence, subject.expect("one of the subjects")));
-                }
-            }
-        }
-        for ledger in self.ledgers.values_mut() {
-            ledger.created &= !ledger.deleting;
-            ledger.deleting = false;
-        }
-        self.ledgers.retain(|name, ledger| {
-            ledger.created
-                || self
-                    .actors
-                    .values()
-                    .any(|actor| actor.stream.config().name == *name)
-        });
+    /// What was asked for and not acknowledged, and did not survive, never happened.
+    fn rewind(&mut self) {
+        let actors = &self.actors;
+        let lives = |name: &str| {
+            let mut streams = actors.values().map(|actor| &actor.stream);
+            streams.any(|stream| stream.config().name == name)
+        };
+        self.ledgers.retain(|name, _| lives(name));
         for actor in self.actors.values() {
-            self.ledgers
-                .entry(actor.stream.config().name.clone())
-                .or_default()
-                .created = true;
+            let name = actor.stream.config().name.clone();
+            self.ledgers.entry(name).or_default().rewind(&actor.stream);
         }
     }
-}
-
-/// What the limits remove, by a naive model.
-fn enforce(alive: &mut Vec<(u64, usize)>, options: WorldOptions) -> Vec<u64> {
-    let mut removed = Vec::new();
-    if let Ok(limit) = usize::try_from(options.max_msgs_per_subject) {
-        for subject in 0..SUBJECTS.len() {
-            while alive.iter().filter(|(_, of)| *of == subject).count() > limit {
-                let oldest = alive
-                    .iter()
-                    .position(|(_, of)| *of == subject)
-                    .expect("counted");
-                removed.push(alive.remove(oldest).0);
-            }
-        }
-    }
-    if let Ok(limit) = usize::try_from(options.max_msgs) {
-        while alive.len() > limit {
-            removed.push(alive.remove(0).0);
-        }
-    }
-    removed
 }
 
 /// Writes down what an answer told its client.
-fn note(ledger: &mut Ledger, effect: &Effect<'_>) {
+fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u64>>) {
     match effect {
         Effect::Stored { sequence, .. } => {
             ledger.acknowledged.insert(sequence.0);
         }
         Effect::AckReply { reply } => {
-            ledger.consumed.extend(number_after(reply, "acked."));
+            if let Some(of_consumer) = numbers_after(reply, "acked.")
+                && let [generation, sequence] = *of_consumer
+                && generation == ledger.consumer_generation
+            {
+                ledger.consumed.insert(sequence);
+            }
         }
         Effect::Respond { reply, .. } => {
-            ledger.consumer |= *reply == b"consumer";
-            ledger.removed.extend(number_after(reply, "deleted."));
-            if let Some(through) = number_after(reply, "purged.") {
-                ledger.removed.extend(1..=through);
+            if let Some(created) = numbers_after(reply, "consumer.") {
+                ledger.consumer |= created == [ledger.consumer_generation];
+            }
+            let number = numbers_after(reply, "gone.").and_then(|numbers| numbers.first().copied());
+            if let Some(gone) = number.and_then(|number| removals.get(&number)) {
+                ledger.removed.extend(gone);
             }
         }
         Effect::Refused { .. } => {}
     }
 }
 
-fn number_after(reply: &[u8], prefix: &str) -> Option<u64> {
-    std::str::from_utf8(reply)
-        .ok()?
-        .strip_prefix(prefix)?
-        .parse()
-        .ok()
+/// The numbers of a subject such as `acked.1.7`.
+fn numbers_after(reply: &[u8], prefix: &str) -> Option<Vec<u64>> {
+    let numbers = std::str::from_utf8(reply).ok()?.strip_prefix(prefix)?;
+    numbers
+        .split('.')
+        .map(|number| number.parse().ok())
+        .collect()
 }

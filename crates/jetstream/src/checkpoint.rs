@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestStore, ManifestStream, SavedSegments,
-    SegmentWrites, StreamId, WrittenSegments, write_checked_file,
+    Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestStore, ManifestStream, PlantedBug,
+    SavedSegments, SegmentWrites, StreamId, WrittenSegments, is_planted, write_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -49,12 +49,22 @@ impl Captured {
             name,
             created,
             config: checkpoint.config,
-            entry: checkpoint.entry,
+            entry: if is_planted(PlantedBug::CheckpointEntryOffByOne) {
+                checkpoint.entry.previous()
+            } else {
+                checkpoint.entry
+            },
             last_sequence: checkpoint.last_sequence,
             writes,
             segments,
             consumers: checkpoint.consumers,
         }
+    }
+
+    /// Whether messages are overwritten: what removed them has to be durable before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.writes.as_ref().is_some_and(SegmentWrites::erases)
     }
 
     /// What the manifest says about the segments once this checkpoint counts.
@@ -175,7 +185,7 @@ impl Checkpointer {
     ) -> Result<EntryIndex, Fault> {
         let key = (captured.id, snapshot.name.clone());
         if let Some((entry, bytes)) = self.snapshots.get(&key)
-            && *bytes == snapshot.bytes
+            && (*bytes == snapshot.bytes || is_planted(PlantedBug::ConsumerSnapshotTooOld))
         {
             return Ok(*entry);
         }

@@ -207,6 +207,17 @@ impl Finding {
             )
     }
 
+    /// A stream whose deletion only shows by another one of its name.
+    pub(crate) fn of_former(folder: &Path, account: &str, stream: &str) -> Self {
+        let what = "the record that deleted the former stream of this name cannot be read";
+        Self::new(Severity::Repairable, folder, what)
+            .of(account, stream)
+            .with_effect(
+                "that there is a new one proves that it was deleted; the new one is served",
+                "nothing has to be done",
+            )
+    }
+
     /// How much it matters in the log.
     pub(crate) fn level(&self) -> Level {
         match self.severity {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::actor::{StreamActor, Surroundings};
 use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
+use crate::chores::Chores;
 use crate::commit::{Commit, SyncPolicy};
 use crate::compactor::Compactor;
 use crate::findings::Findings;
@@ -79,6 +80,8 @@ pub(crate) struct Host {
     pub(crate) registry: Arc<Registry>,
     pub(crate) commit: Arc<Commit>,
     pub(crate) checkpointer: Mutex<Checkpointer>,
+    /// What the housekeeper is asked to do.
+    pub(crate) chores: Chores,
     /// Held while a segment is rewritten: a folder is not removed meanwhile.
     pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
@@ -221,6 +224,7 @@ impl JetStream {
             paths,
             commit,
             checkpointer: Mutex::new(checkpointer),
+            chores: Chores::default(),
             compacting: Mutex::new(()),
             usage,
             findings,

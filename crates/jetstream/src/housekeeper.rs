@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use everjet_routing::Turn;
-use everjet_store::{Attempt, Fault, StreamId};
-use parking_lot::{Condvar, Mutex};
+use everjet_api::{ErrorCode, ResponseType, render_error};
+use everjet_routing::{Message, Origin, Turn};
+use everjet_store::{Attempt, Fault, JournalBatch, Lsn, StreamId};
+use parking_lot::Mutex;
 
 use crate::actor::StreamActor;
 use crate::checkpoint::Captured;
+use crate::chores::Erasing;
 use crate::host::Host;
 use crate::report::Level;
 
@@ -34,13 +36,13 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 enum Scope {
     Quiet,
     Everything,
+    /// Everything, so that nothing of the journal is needed any more.
+    Erasing,
 }
 
 /// Writes checkpoints in the background, and a last one at the end.
 pub(crate) struct Housekeeper {
     host: Arc<Host>,
-    stopping: Mutex<bool>,
-    changed: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Checkpoints that could not be finished: to be written before anything newer of their stream.
     unfinished: Mutex<HashMap<StreamId, Unfinished>>,
@@ -64,8 +66,6 @@ impl Housekeeper {
     pub(crate) fn start(host: Arc<Host>, seed: u64) -> io::Result<Arc<Self>> {
         let keeper = Arc::new(Self {
             host,
-            stopping: Mutex::new(false),
-            changed: Condvar::new(),
             thread: Mutex::new(None),
             unfinished: Mutex::default(),
             unpublished: AtomicBool::new(false),
@@ -80,8 +80,7 @@ impl Housekeeper {
 
     /// Ends the thread and writes a last checkpoint of everything. Nothing may change any more.
     pub(crate) fn stop(&self) {
-        *self.stopping.lock() = true;
-        self.changed.notify_all();
+        self.host.chores.stop();
         if let Some(thread) = self.thread.lock().take() {
             drop(thread.join());
         }
@@ -95,13 +94,10 @@ impl Housekeeper {
         let mut seen_bytes = last_bytes;
         let mut look_after = LOOK_EVERY;
         let mut last_look = Instant::now();
-        let mut stopping = self.stopping.lock();
-        while !*stopping {
-            self.changed.wait_for(&mut stopping, look_after);
-            if *stopping {
-                return;
+        while let Some(erasing) = self.host.chores.wait(look_after) {
+            if !erasing.is_empty() {
+                self.erase(&erasing, turn);
             }
-            drop(stopping);
             let bytes = self.host.commit.written_bytes();
             let is_much = bytes - seen_bytes >= MUCH_BYTES;
             look_after = if is_much { LOOK_SOON } else { LOOK_EVERY };
@@ -119,16 +115,53 @@ impl Housekeeper {
                 last_full = Instant::now();
                 last_bytes = bytes;
             }
-            stopping = self.stopping.lock();
         }
     }
 
+    /// Overwrites what was removed to be erased, in the files of the streams and of the journal, and says so. All that
+    /// were asked for meanwhile go together.
+    fn erase(&self, erasing: &[Erasing], turn: &mut Turn) {
+        let erased = self.host.commit.close_files().and_then(|closed| {
+            let through = self.checkpoint(Scope::Erasing, turn);
+            let through = through.ok_or("not all streams could be checkpointed, see the log")?;
+            self.host.commit.scrub_journal(through, closed)
+        });
+        for erasing in erasing {
+            let actor = &erasing.actor;
+            let is_left = actor.with(turn, |stream, _, _| stream.store().has_erasures());
+            let outcome = match (&erased, is_left) {
+                (Err(why), _) => Err(why.as_str()),
+                (Ok(()), Some(true)) => Err("its file could not be written, see the log"),
+                (Ok(()), _) => Ok(()),
+            };
+            let failed = |why| {
+                let text = format!("the message is removed, but not overwritten: {why}");
+                let error = ErrorCode::StreamMsgDeleteFailed.because(text);
+                render_error(ResponseType::StreamMsgDelete, &error)
+            };
+            let body = outcome.map_or_else(failed, |()| erasing.answer.clone());
+            if !erasing.reply.is_empty() {
+                let message = Message {
+                    subject: &erasing.reply,
+                    reply: b"",
+                    headers: b"",
+                    payload: &body,
+                };
+                turn.publish(&actor.account, Origin::SERVER, &message);
+            }
+        }
+        turn.flush();
+    }
+
     /// One checkpoint: capture, write and sync files, switch the manifest, give the journal back.
-    fn checkpoint(&self, scope: Scope, turn: &mut Turn) {
+    ///
+    /// Returns the last position of the journal that nothing needs any more, when everything was taken. To erase, the
+    /// journal's files are left to the caller.
+    fn checkpoint(&self, scope: Scope, turn: &mut Turn) -> Option<Lsn> {
         let host = &self.host;
         if host.commit.failure().is_some() {
             // What the journal could not keep must not look durable in the files.
-            return;
+            return None;
         }
         let mut checkpointer = host.checkpointer.lock();
         let mut unfinished = self.unfinished.lock();
@@ -155,7 +188,7 @@ impl Housekeeper {
                 .remove(&actor.id)
                 .map(|unfinished| unfinished.captured);
             let take = match scope {
-                Scope::Everything => actor.take_dirty(),
+                Scope::Everything | Scope::Erasing => actor.take_dirty(),
                 Scope::Quiet => actor.take_quiet(QUIET_AFTER),
             };
             // What was captured before has to be written first; what changed since is taken the next time.
@@ -166,7 +199,21 @@ impl Housekeeper {
                 complete &= !actor.is_dirty();
                 continue;
             };
-            match checkpointer.persist(&captured) {
+            let persisted = if captured.erases()
+                && self
+                    .host
+                    .commit
+                    .commit_and_wait(&mut JournalBatch::default())
+                    .is_err()
+            {
+                // What is overwritten must be known to be removed.
+                Err(Fault::write(&host.paths.journal())(
+                    io::ErrorKind::StorageFull.into(),
+                ))
+            } else {
+                checkpointer.persist(&captured)
+            };
+            match persisted {
                 Ok(written) => finished.push((Arc::clone(actor), captured, written)),
                 Err(fault) => {
                     if !is_retry {
@@ -188,14 +235,14 @@ impl Housekeeper {
             // It was captured before `written_before`: the journal holds more of it than the files do.
             complete &= !is_retry;
         }
-        if finished.is_empty() && !checkpointer.is_changed() {
-            return;
+        if finished.is_empty() && !checkpointer.is_changed() && scope != Scope::Erasing {
+            return None;
         }
         let synced = host.commit.sync_now();
         let journal_from = if complete {
             written_before.next()
         } else {
-            everjet_store::Lsn::FIRST
+            Lsn::FIRST
         };
         let published =
             synced.and_then(|_| checkpointer.publish(journal_from, host.next_stream_id()));
@@ -208,6 +255,9 @@ impl Housekeeper {
         }
         self.trim_tails(&actors, turn);
         match published {
+            Ok(()) if complete && scope == Scope::Erasing => {
+                host.commit.note_checkpoint(bytes_before);
+            }
             Ok(()) if complete => {
                 if let Err(fault) = host.commit.release_journal(written_before) {
                     host.seams.report.report(
@@ -226,11 +276,12 @@ impl Housekeeper {
                     host.seams.report.report(Level::Error, &text);
                 }
                 turn.flush();
-                return;
+                return None;
             }
         }
         self.unpublished.store(false, Ordering::Relaxed);
         turn.flush();
+        complete.then_some(written_before)
     }
 
     /// Keeps what is in memory of messages on disk within its bound. Only here does it grow, with each checkpoint.

@@ -7,6 +7,7 @@ mod actor;
 mod api;
 mod check;
 mod checkpoint;
+mod chores;
 mod commit;
 mod compactor;
 mod finding;

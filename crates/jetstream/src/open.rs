@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use everjet_store::{
     Disk, Encryption, Fault, Journal, JournalOptions, JournalReport, KeyringError, KeyringNote,
-    Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring, SealedDisk, StoreOptions, StreamId,
-    foreign_store, open_keyring, quarantine_bytes,
+    Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring, PlantedBug, SealedDisk,
+    StoreOptions, StreamId, foreign_store, is_planted, open_keyring, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -252,6 +252,7 @@ impl OpenStore {
         manifest.streams.retain(|listed| {
             replayed.streams.iter().any(|stream| stream.id == listed.id)
                 || replayed.offline.iter().any(|stream| stream.id == listed.id)
+                || is_planted(PlantedBug::DeletedStreamComesBack)
         });
         manifest.next_stream_id = manifest
             .next_stream_id

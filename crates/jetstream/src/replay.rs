@@ -124,7 +124,7 @@ impl<'a> Replay<'a> {
         let (account, name) = (&saved.account, &saved.name);
         let found = report.damaged.iter();
         findings.extend(found.map(|damage| Finding::in_segment(account, name, damage)));
-        let consumers = self.load_consumers(saved, findings);
+        let consumers = self.load_consumers(saved, findings)?;
         let (id, created, entry) = (saved.id, saved.created, saved.entry);
         let (stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
         for consumer in lost {
@@ -135,12 +135,15 @@ impl<'a> Replay<'a> {
         Ok(stream)
     }
 
-    /// The snapshots of a stream's consumers; one that cannot be read costs its consumer and nothing else.
+    /// The snapshots of a stream's consumers; one that is damaged or missing costs its consumer and nothing else.
+    ///
+    /// # Errors
+    /// One may not be opened. That is no damage, so nothing may be given up for it: the stream is offline until it may.
     fn load_consumers(
         &self,
         saved: &ManifestStream,
         findings: &mut Vec<Finding>,
-    ) -> Vec<ConsumerSnapshot> {
+    ) -> Result<Vec<ConsumerSnapshot>, String> {
         let mut consumers = Vec::with_capacity(saved.consumers.len());
         for consumer in &saved.consumers {
             let name = consumer.name.clone();
@@ -153,6 +156,7 @@ impl<'a> Replay<'a> {
                     continue;
                 }
                 Ok(None) => format!("{} is missing", path.display()),
+                Err(fault) if fault.is_denied() => return Err(fault.to_string()),
                 Err(fault) => {
                     match quarantine_file(&**self.disk, &self.paths.quarantine(), &path) {
                         Ok(kept) => format!("{fault}; a start moves it to {}", kept.display()),
@@ -169,13 +173,15 @@ impl<'a> Replay<'a> {
                 &why,
             ));
         }
-        consumers
+        Ok(consumers)
     }
 
     pub(crate) fn record(&mut self, record: &JournalRecord<'_>) -> Result<(), OpenError> {
         if record.stream == StreamId::SERVER {
             return self.server_record(record.kind, record.body);
         }
+        // Where the record of a creation is lost, these tell that its number was given: it must not be given again.
+        self.highest_id = self.highest_id.max(record.stream);
         if self.gaps == Gaps::Salvage {
             self.salvage(record);
             return Ok(());
@@ -263,6 +269,24 @@ impl<'a> Replay<'a> {
             created,
             config,
         } = created;
+        let mut findings = Vec::new();
+        let mut others = self.streams.iter();
+        let other = others.find_map(|(other, opening)| {
+            (opening.account == account && opening.name == name).then_some(*other)
+        });
+        // A name is given again only after its stream was deleted for good, and numbers only grow: of two the later one lives.
+        match other {
+            Some(later) if later > id => {
+                self.highest_id = self.highest_id.max(id);
+                return;
+            }
+            Some(former) => {
+                self.streams.remove(&former);
+                let folder = self.paths.stream(&account, &name);
+                findings.push(Finding::of_former(&folder, &account, &name));
+            }
+            None => {}
+        }
         let stream = new_store(self.disk, self.paths, self.options, id, &account, &name)
             .map(|store| Stream::create(id, config, created, store))
             .map_err(|fault| fault.to_string());
@@ -272,7 +296,7 @@ impl<'a> Replay<'a> {
                 account,
                 name,
                 stream,
-                findings: Vec::new(),
+                findings,
             },
         );
     }
@@ -301,17 +325,30 @@ impl<'a> Replay<'a> {
                 stream,
                 findings,
             } = opening;
-            replayed.findings.extend(findings);
-            match stream {
+            // What a crash in the middle of an erasure has left is no damage: replaying the command finishes it.
+            let explained = stream.as_ref().map(|stream| stream.store().explained());
+            let explained = explained.unwrap_or_default();
+            replayed
+                .findings
+                .extend(findings.into_iter().filter(|finding| {
+                    let is_explained = |(first, last)| first == last && explained.contains(&first);
+                    !finding.sequences.is_some_and(is_explained)
+                }));
+            // A folder that cannot be used is the misfortune of one stream, not of the server.
+            let usable = stream.and_then(|stream| {
+                let meta = StreamMeta {
+                    id,
+                    account: account.clone(),
+                    name: name.clone(),
+                    created: stream.created(),
+                    config: stream.config().clone(),
+                };
+                make_folder(&**self.disk, self.paths, &meta)
+                    .map(|()| stream)
+                    .map_err(|fault| fault.to_string())
+            });
+            match usable {
                 Ok(stream) => {
-                    let meta = StreamMeta {
-                        id,
-                        account: account.clone(),
-                        name: name.clone(),
-                        created: stream.created(),
-                        config: stream.config().clone(),
-                    };
-                    make_folder(&**self.disk, self.paths, &meta)?;
                     replayed.streams.push(OpenedStream {
                         id,
                         account,

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::seal::Keys;
 
 /// How to open a file.
@@ -186,11 +187,24 @@ pub fn write_file_atomically(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::
         _ => {}
     }
     let file = disk.open(&beside, OpenMode::CreateNew)?;
-    if let Err(error) = file.write_all_at(bytes, 0).and_then(|()| file.sync()) {
+    let sync = || {
+        if is_planted(PlantedBug::RenamedBeforeSync) {
+            return Ok(());
+        }
+        file.sync()
+    };
+    if let Err(error) = file.write_all_at(bytes, 0).and_then(|()| sync()) {
         // On a full disk the remains would take the space that others wait for.
         let _ = disk.remove_file(&beside);
         return Err(error);
     }
     disk.rename(&beside, path)?;
+    let forgets_sync = match path.extension() {
+        Some(extension) if extension == "state" => PlantedBug::ConsumerDirectoryNotSynced,
+        _ => PlantedBug::ManifestDirectoryNotSynced,
+    };
+    if is_planted(forgets_sync) {
+        return Ok(());
+    }
     disk.sync_dir(directory)
 }

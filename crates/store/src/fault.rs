@@ -133,6 +133,12 @@ impl Fault {
         }
     }
 
+    /// Whether the server's user may not do it: what an operator repairs without a loss.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether the file or directory does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -156,8 +162,11 @@ impl Fault {
         match self {
             Self::Io { attempt, cause, .. } => match (attempt, cause.kind()) {
                 _ if self.is_full() => "free disk space; writing resumes by itself",
-                (_, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-                    "give the server's user write access to the store directory"
+                (_, io::ErrorKind::PermissionDenied) => {
+                    "give the server's user read and write access to all of the store directory, then restart the server"
+                }
+                (_, io::ErrorKind::ReadOnlyFilesystem) => {
+                    "mount the file system writable, then restart the server"
                 }
                 (Attempt::Lock, io::ErrorKind::WouldBlock) => {
                     "another server uses this store directory; stop it or choose another store_dir"

@@ -15,7 +15,7 @@ const GROUPS_NAME: &str = "_js_";
 /// we never write: `<ACCOUNT>/streams/<STREAM>/meta.inf`, `…/msgs`, or `_js_`. The caller refuses to use such a directory.
 ///
 /// # Errors
-/// What the disk says; a missing directory is not an error.
+/// What the disk says; a missing directory is not an error, nor is the folder of a stream that may not be listed.
 pub fn foreign_store(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Fault> {
     for root in [dir.join("jetstream"), dir.to_owned()] {
         if has(disk, &root, &[GROUPS_NAME])?.is_some() {
@@ -26,8 +26,12 @@ pub fn foreign_store(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, Fau
                 return Ok(Some(found));
             }
             for stream in folders(disk, &account.join("streams"))? {
-                if let Some(found) = has(disk, &stream, &STREAM_NAMES)? {
-                    return Ok(Some(found));
+                match has(disk, &stream, &STREAM_NAMES) {
+                    // It tells nothing, and is the misfortune of one stream.
+                    Err(fault) if fault.is_denied() => {}
+                    Ok(None) => {}
+                    Ok(Some(found)) => return Ok(Some(found)),
+                    Err(fault) => return Err(fault),
                 }
             }
         }

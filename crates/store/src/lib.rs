@@ -18,6 +18,7 @@ mod manifest;
 mod memory;
 mod overlay_disk;
 mod quarantine;
+mod sabotage;
 mod seal;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
@@ -34,12 +35,15 @@ pub use foreign::foreign_store;
 pub use identity::{Lsn, StreamId};
 pub use journal::{
     Durable, Journal, JournalBatch, JournalDamage, JournalOptions, JournalRecord, JournalReport,
-    LostRecords, Spare, SpareJob, TornTail,
+    LostRecords, Scrub, Spare, SpareJob, TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};
 pub use overlay_disk::OverlayDisk;
 pub use quarantine::{quarantine_bytes, quarantine_file};
+#[cfg(all(any(test, feature = "sim"), debug_assertions))]
+pub use sabotage::plant;
+pub use sabotage::{PlantedBug, is_planted};
 pub use seal::{
     Cipher, Encryption, KeyringError, KeyringNote, Keys, OpenedKeyring, SealedDisk, StoreKey,
     open_keyring,

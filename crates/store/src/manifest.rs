@@ -94,7 +94,8 @@ pub struct ManifestConsumer {
 /// The two slots `manifest.a` and `manifest.b` in the store directory.
 ///
 /// A slot is a checked file (`everjet-manifest`) with the manifest as JSON. A write replaces the slot that is not in use, which
-/// makes it the one in use, and then the other one too: normally both say the same, so that damage to one costs nothing.
+/// makes it the one in use, and then the other one too: normally both say the same, so that damage to one costs nothing. Where a
+/// crash came in between, the next start makes them the same.
 pub struct ManifestStore {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -120,14 +121,14 @@ impl ManifestStore {
         disk.create_dir_all(dir).map_err(Fault::create(dir))?;
         let mut newest: Option<(usize, Manifest)> = None;
         let mut damaged = Vec::new();
+        let mut differ = false;
         for (slot, name) in SLOTS.into_iter().enumerate() {
             match read_slot(&*disk, &dir.join(name)) {
-                Ok(None) => {}
+                Ok(None) => differ = true,
                 Ok(Some(manifest)) => {
-                    if newest
-                        .as_ref()
-                        .is_none_or(|(_, newest)| newest.sequence < manifest.sequence)
-                    {
+                    let before = newest.as_ref().map(|(_, newest)| newest.sequence);
+                    differ |= before.is_some_and(|before| before != manifest.sequence);
+                    if before.is_none_or(|before| before < manifest.sequence) {
                         newest = Some((slot, manifest));
                     }
                 }
@@ -141,6 +142,7 @@ impl ManifestStore {
         for fault in &damaged {
             quarantine_file(&*disk, &dir.join(QUARANTINE), fault.path())?;
         }
+        differ |= !damaged.is_empty();
         let mut store = Self {
             disk,
             dir: dir.to_owned(),
@@ -148,8 +150,9 @@ impl ManifestStore {
             sequence: newest.as_ref().map_or(0, |(_, manifest)| manifest.sequence),
             damaged,
         };
-        if newest.is_none() {
-            store.write(&Manifest::empty())?;
+        match &newest {
+            Some((_, manifest)) => store.settle(manifest, differ)?,
+            None => store.write(&Manifest::empty())?,
         }
         Ok((store, newest.map(|(_, manifest)| manifest)))
     }
@@ -172,6 +175,21 @@ impl ManifestStore {
         self.sequence = manifest.sequence;
         // The manifest is durable already; without its second copy it only is less protected from damage, until the next write.
         let _ = self.write_slot(old, &body);
+        Ok(())
+    }
+
+    /// Makes what was found safe before anybody is told of it: from now on no power cut and no damage to one slot may bring an
+    /// older manifest back.
+    fn settle(&self, found: &Manifest, differ: bool) -> Result<(), Fault> {
+        // A process that was killed may have renamed the slot and not have synced its name.
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(Fault::sync(&self.dir))?;
+        if differ {
+            let body = serde_json::to_vec(found).expect("a manifest has string keys only");
+            // On a full disk the store opens all the same, one copy less protected, as after a write.
+            let _ = self.write_slot(1 - self.in_use, &body);
+        }
         Ok(())
     }
 
@@ -297,6 +315,25 @@ mod tests {
             if !disk.is_cut() {
                 assert!(operation > 8, "two slots take several steps each");
                 break;
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_opened_survives_a_power_cut() {
+        for operation in 1.. {
+            let disk = written(2).kill();
+            let (mut store, _) = open(&disk).unwrap();
+            disk.fail_at(disk.operations() + operation, SimFault::Cut);
+            if store.write(&manifest(3)).is_ok() {
+                break;
+            }
+            // The process ends here, the system does not.
+            let disk = disk.kill();
+            let (_, found) = open(&disk).unwrap();
+            for seed in 0..50 {
+                let (_, after) = open(&disk.crash(seed)).unwrap();
+                assert_eq!(after, found, "operation {operation}, seed {seed}");
             }
         }
     }

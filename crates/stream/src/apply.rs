@@ -3,7 +3,7 @@
 use everjet_api::{Compression, ConsumerConfig};
 use everjet_consumer::codec::Malformed;
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId};
-use everjet_store::NewMessage;
+use everjet_store::{NewMessage, Removed};
 use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
@@ -91,6 +91,10 @@ impl StreamState {
             Command::MessageRemoved { sequence } => {
                 applied.removed = u64::from(self.remove(entry, sequence, removals));
             }
+            Command::MessageErased { sequence } => {
+                let removed = self.store.erase(entry, sequence);
+                applied.removed = u64::from(self.note_removed(sequence, removed, removals));
+            }
             Command::ConfigUpdated { config } => {
                 self.config = serde_json::from_slice(config).map_err(|_| Malformed)?;
                 self.set_segment_age();
@@ -124,7 +128,17 @@ impl StreamState {
         sequence: StreamSequence,
         removals: &mut Vec<Removal>,
     ) -> bool {
-        let Some(removed) = self.store.remove(entry, sequence) else {
+        let removed = self.store.remove(entry, sequence);
+        self.note_removed(sequence, removed, removals)
+    }
+
+    fn note_removed(
+        &mut self,
+        sequence: StreamSequence,
+        removed: Option<Removed>,
+        removals: &mut Vec<Removal>,
+    ) -> bool {
+        let Some(removed) = removed else {
             return false;
         };
         for consumer in self.consumers.values_mut() {

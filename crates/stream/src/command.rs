@@ -14,6 +14,7 @@
 //! | 7 | message removed | sequence number |
 //! | 8 | configuration updated | configuration (JSON) to the end |
 //! | 9 | expired | sequence number of the last one that goes |
+//! | 10 | message erased | sequence number |
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
@@ -57,6 +58,8 @@ pub(crate) enum Command<'a> {
     },
     /// One message is removed on request.
     MessageRemoved { sequence: StreamSequence },
+    /// One message is removed on request, and its bytes are overwritten.
+    MessageErased { sequence: StreamSequence },
     /// The stream's configuration changed.
     ConfigUpdated { config: &'a [u8] },
     /// Messages up to here are too old.
@@ -72,6 +75,7 @@ const PURGED: u8 = 6;
 const MESSAGE_REMOVED: u8 = 7;
 const CONFIG_UPDATED: u8 = 8;
 const EXPIRED: u8 = 9;
+const MESSAGE_ERASED: u8 = 10;
 
 impl<'a> Command<'a> {
     /// The kind of its record.
@@ -84,6 +88,7 @@ impl<'a> Command<'a> {
             Self::ConsumerDeleted { .. } => CONSUMER_DELETED,
             Self::Purged { .. } => PURGED,
             Self::MessageRemoved { .. } => MESSAGE_REMOVED,
+            Self::MessageErased { .. } => MESSAGE_ERASED,
             Self::ConfigUpdated { .. } => CONFIG_UPDATED,
             Self::Expired { .. } => EXPIRED,
         }
@@ -132,7 +137,9 @@ impl<'a> Command<'a> {
                 put_number(out, keep);
                 out.extend_from_slice(filter);
             }
-            Self::MessageRemoved { sequence } => put_number(out, sequence.0),
+            Self::MessageRemoved { sequence } | Self::MessageErased { sequence } => {
+                put_number(out, sequence.0)
+            }
             Self::ConfigUpdated { config } => out.extend_from_slice(config),
             Self::Expired { through } => put_number(out, through.0),
         }
@@ -171,6 +178,9 @@ impl<'a> Command<'a> {
                 filter: reader.rest(),
             },
             MESSAGE_REMOVED => Self::MessageRemoved {
+                sequence: StreamSequence(reader.number()?),
+            },
+            MESSAGE_ERASED => Self::MessageErased {
                 sequence: StreamSequence(reader.number()?),
             },
             CONFIG_UPDATED => Self::ConfigUpdated {
@@ -230,6 +240,7 @@ mod tests {
                 filter: b"orders.>",
             },
             Command::MessageRemoved { sequence },
+            Command::MessageErased { sequence },
             Command::ConfigUpdated { config: b"{}" },
             Command::Expired { through: sequence },
         ]
@@ -262,7 +273,7 @@ mod tests {
             }
         }
         assert_eq!(Command::decode(0, b""), Err(Malformed));
-        assert_eq!(Command::decode(10, b""), Err(Malformed));
+        assert_eq!(Command::decode(11, b""), Err(Malformed));
         assert_eq!(Command::decode(EXPIRED, b"\x01\x02"), Err(Malformed));
     }
 }

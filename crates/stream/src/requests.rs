@@ -75,8 +75,8 @@ impl Stream {
         Ok(self.commit(&command, out).removed)
     }
 
-    /// Removes one message. Its bytes stay on disk until their segment goes; overwriting them (`no_erase: false`) is
-    /// not built, and the caller decides whether to say so.
+    /// Removes one message. Without `no_erase` its bytes are overwritten: in memory now, in its file by the next
+    /// checkpoint. In a memory stream there is nothing to overwrite.
     ///
     /// # Errors
     /// Sealed or protected streams, a sequence without message.
@@ -84,7 +84,7 @@ impl Stream {
         &mut self,
         _now: Timestamp,
         sequence: StreamSequence,
-        _no_erase: bool,
+        no_erase: bool,
         out: &mut Output,
     ) -> Result<(), ApiError> {
         if self.state.config.sealed {
@@ -104,7 +104,12 @@ impl Stream {
             return Err(ErrorCode::SequenceNotFound.error().with("seq", sequence));
         }
         out.sync_wanted = true;
-        self.commit(&Command::MessageRemoved { sequence }, out);
+        let command = if no_erase || !self.state.is_journaled() {
+            Command::MessageRemoved { sequence }
+        } else {
+            Command::MessageErased { sequence }
+        };
+        self.commit(&command, out);
         Ok(())
     }
 

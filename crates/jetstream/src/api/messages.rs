@@ -1,13 +1,20 @@
 //! Calls about single messages.
 
+use std::sync::Arc;
+
 use everjet_api::{
     ApiError, ErrorCode, MsgDeleteRequest, MsgGetRequest, MsgGetResponse, StoredMessage,
-    SuccessResponse,
+    SuccessResponse, render_response,
 };
 use everjet_store::Lookup;
 use everjet_values::StreamSequence;
 
 use super::{Answer, Call};
+use crate::actor::StreamActor;
+use crate::chores::Erasing;
+
+/// Erasures that may wait for the disk.
+const ERASING_MAX: usize = 10_000;
 
 impl Call<'_> {
     pub(super) fn get_message(&mut self, stream: &str) -> Result<Answer, ApiError> {
@@ -47,9 +54,37 @@ impl Call<'_> {
     pub(super) fn delete_message(&mut self, stream: &str) -> Result<Answer, ApiError> {
         let request: MsgDeleteRequest = self.body()?;
         let actor = self.stream(stream)?;
+        if !request.no_erase && actor.is_on_disk() {
+            return self.erase_message(actor, StreamSequence(request.seq));
+        }
         self.change(&actor, |stream, now, output| {
             stream.delete_message(now, StreamSequence(request.seq), request.no_erase, output)?;
             Ok(SuccessResponse::DONE)
         })
+    }
+
+    /// Removes a message and has its bytes overwritten. The housekeeper answers, once that is durable.
+    fn erase_message(
+        &mut self,
+        actor: Arc<StreamActor>,
+        sequence: StreamSequence,
+    ) -> Result<Answer, ApiError> {
+        let is_crowded = self.host.chores.erasing() >= ERASING_MAX;
+        if is_crowded || self.host.commit.is_stuck() {
+            return Err(ErrorCode::StorageResourcesExceeded.error());
+        }
+        if let Some(why) = self.host.commit.failure() {
+            return Err(ErrorCode::StreamMsgDeleteFailed.because(why));
+        }
+        let removed = actor.with(self.turn, |stream, now, output| {
+            stream.delete_message(now, sequence, false, output)
+        });
+        removed.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))?;
+        self.host.chores.erase(Erasing {
+            actor,
+            reply: self.request.reply.clone(),
+            answer: render_response(self.kind, Ok(SuccessResponse::DONE)),
+        });
+        Ok(Answer::Silence)
     }
 }

@@ -270,6 +270,10 @@ impl Commit {
     pub(crate) fn run(self: &Arc<Self>, turn: &mut Turn) {
         while self.wait_for_work() {
             let mut writer = self.writer.lock();
+            if self.has_to_wait(&self.queue.lock()) {
+                // The batch that the other thread wrote meanwhile reached the bound.
+                continue;
+            }
             self.take_queue(&mut writer, Taking::Everything);
             if writer.waiters.is_empty() && !self.sync_is_due(&writer) {
                 self.left_with_writer.store(false, Ordering::Release);
@@ -355,6 +359,43 @@ impl Commit {
         self.writer.lock().journal.release(through)
     }
 
+    /// Makes everything that was queued so far durable, in files of the journal that are not written any more. Returns the
+    /// last position in those.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn close_files(&self) -> Result<Lsn, String> {
+        self.commit_and_wait(&mut JournalBatch::default())?;
+        let mut writer = self.writer.lock();
+        let rolled = writer.journal.roll();
+        if let Err(fault) = &rolled
+            && writer.journal.latched().is_some()
+        {
+            self.fail(fault);
+        }
+        rolled.map_err(|fault| fault.to_string())
+    }
+
+    /// As [`Commit::release_journal`], and overwrites what the files given back held. Slow; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// Why something up to `closed` may still be readable.
+    pub(crate) fn scrub_journal(&self, through: Lsn, closed: Lsn) -> Result<(), String> {
+        let mut writer = self.writer.lock();
+        let scrub = writer.journal.release_to_scrub(through, closed);
+        drop(writer);
+        let mut scrub = scrub.map_err(|fault| fault.to_string())?;
+        let scrubbed = scrub.run();
+        let is_complete = scrub.is_complete();
+        let finished = self.writer.lock().journal.finish_scrub(scrub);
+        scrubbed.and(finished).map_err(|fault| fault.to_string())?;
+        if is_complete {
+            Ok(())
+        } else {
+            Err("files of the journal that hold it are still needed".to_owned())
+        }
+    }
+
     /// Marks the end of an orderly run in the journal. Costs nothing but a better diagnosis when it fails.
     pub(crate) fn seal(&self) {
         if let Err(fault) = self.writer.lock().journal.seal() {
@@ -369,7 +410,7 @@ impl Commit {
     fn wait_for_work(&self) -> bool {
         let mut queue = self.queue.lock();
         loop {
-            if self.is_behind() && !queue.thread_waits && !queue.stopping {
+            if self.has_to_wait(&queue) {
                 self.ready.wait_for(&mut queue, LAZY_COMMIT);
                 continue;
             }
@@ -393,6 +434,11 @@ impl Commit {
                 return true;
             }
         }
+    }
+
+    /// Whether nothing is written before a checkpoint has caught up.
+    fn has_to_wait(&self, queue: &Queue) -> bool {
+        self.is_behind() && !queue.thread_waits && !queue.stopping
     }
 
     /// Moves the queue to the writer; `false` when there was nothing to move.

@@ -22,7 +22,6 @@ pub(crate) enum Op {
     SyncDir,
     /// Opening what exists, to read or to write.
     Open,
-    Read,
     List,
 }
 
@@ -181,7 +180,6 @@ impl DiskFile for FaultyFile {
         if let Some(hook) = hook {
             hook(&self.path)?;
         }
-        self.faults.look(Op::Read, &self.path)?;
         self.file.read_at(buffer, offset)
     }
 

@@ -238,6 +238,14 @@ impl Rig {
         Self::try_start(Arc::clone(&self.folder), SyncPolicy::Always, |_| {}, world).unwrap()
     }
 
+    /// As [`Rig::started_again`], with faults from the beginning; why it does not start, if it does not.
+    pub(crate) fn started_with(&self, faults: Arc<Faults>) -> Result<Self, String> {
+        assert!(self.jetstream.is_none(), "stopped before");
+        let world = (faults, Arc::<Wall>::default());
+        let folder = Arc::clone(&self.folder);
+        Self::try_start(folder, SyncPolicy::Always, |_| {}, world)
+    }
+
     /// Stops; fails when that takes long.
     pub(crate) fn stop(&mut self) {
         let jetstream = self.jetstream.take().expect("running");

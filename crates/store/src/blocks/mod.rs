@@ -97,6 +97,19 @@ pub(crate) fn open_to_write(
     })
 }
 
+/// Opens a file that exists to overwrite bytes in their place. `None` when it is in blocks: there is no writing in the middle
+/// of those, what lies behind would be void.
+pub(crate) fn open_in_place(
+    disk: &dyn Disk,
+    path: &Path,
+    place: Place,
+) -> io::Result<Option<Arc<dyn DiskFile>>> {
+    let file = disk.open(path, OpenMode::Write)?;
+    // As when it is loaded: one whose beginning cannot be read, and that has no block anywhere, is not in blocks.
+    let in_blocks = BlockFile::recognise(&*file, place).unwrap_or(false);
+    Ok((!in_blocks).then_some(file))
+}
+
 /// Reads a whole file, whatever it is made of.
 pub(crate) fn read_whole(disk: &dyn Disk, path: &Path, place: Place) -> io::Result<Vec<u8>> {
     let (file, _) = open(disk, path, place)?;

@@ -59,7 +59,12 @@ impl Found {
             .map_err(Fault::open(&path))?;
         let length = file.len().map_err(Fault::read(&path))?;
         if self.spares.len() < options.spares_max && length == options.file_bytes {
-            self.spares.push_back(Spare { file, path, length });
+            self.spares.push_back(Spare {
+                file,
+                path,
+                length,
+                is_clean: false,
+            });
             return Ok(());
         }
         disk.remove_file(&path).map_err(Fault::remove(&path))

@@ -18,6 +18,9 @@ mod recovery;
 mod report;
 #[cfg(test)]
 mod ruin_tests;
+mod scrub;
+#[cfg(test)]
+mod scrub_tests;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -34,11 +37,13 @@ pub use durable::Durable;
 pub use options::JournalOptions;
 pub use record::JournalRecord;
 pub use report::{JournalDamage, JournalReport, LostRecords, TornTail};
+pub use scrub::Scrub;
 pub use spare::{Spare, SpareJob};
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
 use crate::identity::{Lsn, StreamId};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::seal::{JournalKey, Keys, TAG_BYTES};
 use file::{
     HEADER_BYTES, Header, KEY_BYTES, WalFile, encode_key, encode_sealed_header, generation_after,
@@ -60,6 +65,8 @@ pub struct Journal {
     left_unsynced: Vec<Current>,
     /// Files ready to be begun.
     ready: VecDeque<Spare>,
+    /// Files that wait to be overwritten before they are ready again.
+    stale: Vec<Spare>,
     last_generation: u64,
     next: Lsn,
     synced: Lsn,
@@ -132,6 +139,7 @@ impl Journal {
             current: None,
             left_unsynced: Vec::new(),
             ready: found.spares,
+            stale: Vec::new(),
             last_generation: found.last_generation,
             next,
             synced: next.previous(),
@@ -187,8 +195,14 @@ impl Journal {
         self.check_latch()?;
         if self.synced < self.last_written() {
             for current in self.left_unsynced.iter().chain(&self.current) {
+                if is_planted(PlantedBug::AckBeforeSync) {
+                    continue;
+                }
                 if let Err(error) = current.file.sync() {
                     let fault = Fault::sync(&current.path)(error);
+                    if is_planted(PlantedBug::FailedSyncRetried) {
+                        return Err(fault);
+                    }
                     return Err(self.latch(fault));
                 }
             }
@@ -222,22 +236,28 @@ impl Journal {
     /// # Errors
     /// What the disk says. Harmless: the files are tried again with the next release.
     pub fn release(&mut self, through: Lsn) -> Result<(), Fault> {
-        while let Some(oldest) = self.files.front().cloned() {
-            let is_replaced =
-                |file: &WalFile| file.first.is_some_and(|first| first <= through.next());
-            let is_needed = !self.files.iter().skip(1).any(is_replaced);
-            if is_needed
-                || self
-                    .left_unsynced
-                    .iter()
-                    .any(|left| left.path == oldest.path)
-            {
-                break;
-            }
+        let through = if is_planted(PlantedBug::JournalReleasedEarly) {
+            self.last_written()
+        } else {
+            through
+        };
+        while let Some(oldest) = self.releasable(through) {
             self.give_up(&oldest)?;
             self.files.pop_front();
         }
         Ok(())
+    }
+
+    /// The oldest file, when all its records are at or before `through`.
+    fn releasable(&self, through: Lsn) -> Option<WalFile> {
+        let oldest = self.files.front()?;
+        let is_replaced = |file: &WalFile| file.first.is_some_and(|first| first <= through.next());
+        let is_needed = !self.files.iter().skip(1).any(is_replaced);
+        let is_unsynced = self
+            .left_unsynced
+            .iter()
+            .any(|left| left.path == oldest.path);
+        (!is_needed && !is_unsynced).then(|| oldest.clone())
     }
 
     /// The preparation of a file, when none is ready. It is slow: run it on another thread, one at a time, and hand the result
@@ -415,7 +435,9 @@ impl Journal {
                 }),
         }
         .map_err(Fault::write(&spare.path))?;
-        spare.file.sync().map_err(Fault::sync(&spare.path))?;
+        if !is_planted(PlantedBug::JournalHeaderNotSynced) {
+            spare.file.sync().map_err(Fault::sync(&spare.path))?;
+        }
         self.disk
             .rename(&spare.path, &path)
             .map_err(Fault::rename(&path))?;
@@ -434,6 +456,9 @@ impl Journal {
             length: records_end,
             key,
         });
+        if is_planted(PlantedBug::JournalDirectoryNotSynced) {
+            return Ok(());
+        }
         self.disk
             .sync_dir(&self.dir)
             .map_err(Fault::sync(&self.dir))
@@ -480,6 +505,7 @@ impl Journal {
             file,
             path: spare,
             length: oldest.length,
+            is_clean: false,
         });
         Ok(())
     }

@@ -23,6 +23,8 @@ pub struct Spare {
     pub(super) file: Arc<dyn DiskFile>,
     pub(super) path: PathBuf,
     pub(super) length: u64,
+    /// It holds nothing but zeros.
+    pub(super) is_clean: bool,
 }
 
 impl SpareJob {
@@ -69,7 +71,12 @@ impl Spare {
             let _ = disk.remove_file(&path);
             return Err(fault);
         }
-        Ok(Self { file, path, length })
+        Ok(Self {
+            file,
+            path,
+            length,
+            is_clean: true,
+        })
     }
 }
 

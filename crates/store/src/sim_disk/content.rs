@@ -63,6 +63,15 @@ impl Content {
         flipped
     }
 
+    pub(super) fn zero(&mut self, offset: usize, length: usize) {
+        for bytes in [&mut self.current, &mut self.durable] {
+            let end = bytes.len().min(offset.saturating_add(length));
+            if let Some(part) = bytes.get_mut(offset..end) {
+                part.fill(0);
+            }
+        }
+    }
+
     pub(super) fn truncate(&mut self, length: usize) {
         self.current.truncate(length);
         self.durable.truncate(length);

@@ -45,6 +45,7 @@ struct State {
     operations: u64,
     faults: BTreeMap<u64, SimFault>,
     cut: bool,
+    failed: bool,
     capacity: Option<u64>,
     unreadable: BTreeSet<NodeId>,
     locks: BTreeSet<PathBuf>,
@@ -111,6 +112,18 @@ impl SimDisk {
         content.truncate(usize::try_from(length).expect("files fit into memory"));
     }
 
+    /// Damages a file on the medium: `length` bytes from `offset` on are zeros, as far as the file reaches.
+    ///
+    /// # Panics
+    /// When there is no such file.
+    pub fn zero(&self, path: &Path, offset: u64, length: u64) {
+        let mut state = self.lock_state();
+        let id = state.tree.find_file(path).expect("the test names a file");
+        let content = state.tree.content_mut(id).expect("found just now");
+        let fits = |number| usize::try_from(number).expect("files fit into memory");
+        content.zero(fits(offset), fits(length));
+    }
+
     /// The disk after a power cut at this moment; this one stays as it is, so that many cuts can start from it.
     /// The same seed gives the same outcome.
     #[must_use]
@@ -140,6 +153,12 @@ impl SimDisk {
         self.lock_state().cut
     }
 
+    /// Whether any fault asked for with [`SimDisk::fail_at`] has happened.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.lock_state().failed
+    }
+
     /// Every file, sorted by path.
     #[must_use]
     pub fn list_files(&self) -> Vec<PathBuf> {
@@ -153,6 +172,7 @@ impl SimDisk {
             operations: 0,
             faults: BTreeMap::new(),
             cut: false,
+            failed: false,
             capacity,
             unreadable: BTreeSet::new(),
             locks: BTreeSet::new(),
@@ -179,6 +199,7 @@ impl State {
         self.operations += 1;
         let fault = self.faults.get(&self.operations).copied();
         self.cut |= fault == Some(SimFault::Cut);
+        self.failed |= fault.is_some();
         Ok(fault)
     }
 

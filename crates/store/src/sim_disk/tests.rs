@@ -151,3 +151,27 @@ fn one_lock_one_holder() {
     drop(held);
     disk.lock(Path::new("/lock")).unwrap();
 }
+
+#[test]
+fn zeroed_bytes_are_zero_before_and_after_a_power_cut() {
+    let disk = SimDisk::new();
+    put(&disk, "/f", b"12345678").sync().unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    disk.zero(Path::new("/f"), 6, 10);
+    disk.zero(Path::new("/f"), 1, 2);
+    assert_eq!(content(&disk, "/f").unwrap(), b"1\0\x00456\0\0");
+    assert_eq!(
+        outcomes(&disk, |disk| content(disk, "/f")),
+        [Some(b"1\0\x00456\0\0".to_vec())]
+    );
+}
+
+#[test]
+fn an_older_removal_does_not_undo_a_durable_creation() {
+    let disk = SimDisk::new();
+    let folder = Path::new("/d");
+    disk.create_dir_all(folder).unwrap();
+    disk.remove_dir_all(folder).unwrap();
+    disk.create_dir_all(folder).unwrap();
+    assert_eq!(outcomes(&disk, |disk| disk.list(folder).is_ok()), [true]);
+}

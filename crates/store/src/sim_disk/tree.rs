@@ -80,7 +80,12 @@ impl Tree {
             };
             self.names(next)?;
             if durable {
-                self.flush(|change| matches!(change, NameChange::Link { id, .. } if *id == next));
+                // What happened to the name before comes first: no file system undoes a creation by an older removal.
+                self.flush(|change| match change {
+                    NameChange::Link { id, .. } => *id == next,
+                    NameChange::Unlink { from } => *from == (dir, name.clone()),
+                    NameChange::Rename { .. } => false,
+                });
             }
             dir = next;
         }

@@ -104,6 +104,20 @@ impl Chunks {
         self.frozen.pop_front().map(|chunk| chunk.bytes.len())
     }
 
+    /// Replaces bytes that are in memory and were not taken for writing.
+    pub(super) fn overwrite(&mut self, start: u32, bytes: &[u8]) {
+        if !self.open.is_empty() && start >= self.open_start {
+            overwrite(&mut self.open, (start - self.open_start) as usize, bytes);
+            return;
+        }
+        let at = self.at(start);
+        if let Some(chunk) = self.frozen.get_mut(at) {
+            let from = (start - chunk.start) as usize;
+            let bytes_of: &mut Vec<u8> = Arc::make_mut(&mut chunk.bytes);
+            overwrite(bytes_of, from, bytes);
+        }
+    }
+
     /// The bytes from `start` to `end`, when they are in memory.
     #[inline]
     pub(super) fn find(&self, start: u32, end: u32) -> Option<Found<'_>> {
@@ -141,5 +155,11 @@ impl Chunks {
         self.frozen
             .partition_point(|chunk| chunk.start <= offset)
             .wrapping_sub(1)
+    }
+}
+
+fn overwrite(piece: &mut [u8], from: usize, bytes: &[u8]) {
+    if let Some(place) = piece.get_mut(from..from + bytes.len()) {
+        place.copy_from_slice(bytes);
     }
 }

@@ -12,6 +12,7 @@ mod chunks;
 mod cold;
 mod compact;
 mod damage;
+mod erase;
 mod file_id;
 mod load;
 mod message;
@@ -42,10 +43,12 @@ use everjet_subject::{SubjectId, SubjectTable};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::index::{DAMAGED, REMOVED};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
 use damage::KnownDamage;
+use erase::Erasure;
 use file_id::FileId;
 use reader::Reader;
 use segment::{Home, Segment};
@@ -97,6 +100,12 @@ pub struct StreamStore {
     dropped: bool,
     /// Something changed since the last time that there was nothing to compact.
     may_compact: bool,
+    /// Messages to be overwritten in their files.
+    erasures: Vec<Erasure>,
+    /// What was erased while a segment is being rewritten; `None` when none is.
+    erased_meanwhile: Option<Vec<u64>>,
+    /// See [`StreamStore::explained`].
+    explained: Vec<StreamSequence>,
     /// The first message when that was looked at last.
     first_at_look: u64,
     /// An open segment whose first message is older than this is sealed by the next one.
@@ -176,6 +185,9 @@ impl StreamStore {
             saved: SavedSegments::default(),
             dropped: false,
             may_compact: false,
+            erasures: Vec::new(),
+            erased_meanwhile: None,
+            explained: Vec::new(),
             first_at_look: 0,
             segment_age_max: None,
         }
@@ -532,7 +544,10 @@ impl StreamStore {
             "only empty segments are dropped"
         );
         self.dropped = true;
-        if let Some(front) = self.segments.front().filter(|_| at > 0) {
+        let before = self.segments.front().filter(|_| at > 0);
+        if let Some(front) = before
+            && !is_planted(PlantedBug::RemovalsOfDroppedForgotten)
+        {
             // Of those that are gone nothing has to be said again.
             let stays = |run: &Run| run.last >= front.first;
             self.pending

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::index::{DAMAGED, REMOVED};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, SegmentHeader};
 use crate::{Disk, Fault, ManifestSegment, StreamId};
 
@@ -88,6 +89,11 @@ impl StreamStore {
         store.count_all(&runs);
         store.open_active(last_file);
         store.drop_empty();
+        if is_planted(PlantedBug::SequenceReused) && store.messages == 0 {
+            store.segments.clear();
+            store.last = 0;
+            store.push_segment(1);
+        }
         store.first = store.next_live(0);
         store.may_compact = true;
         store.saved = saved.clone();
@@ -122,6 +128,7 @@ impl StreamStore {
                     self.obsolete.insert(file);
                     report.leftovers.push(segment_path(&files.dir, file));
                 }
+                "idx" if is_planted(PlantedBug::LeftoverIndexKept) => {}
                 "idx" => remove_if_there(&*files.disk, &index_path(&files.dir, file))?,
                 _ => {}
             }
@@ -194,10 +201,13 @@ impl StreamStore {
                 }
                 return;
             }
-            if !last.sealed && last_file == LastFile::Sound && last.last() == self.last {
+            let is_last_sound =
+                last_file == LastFile::Sound || is_planted(PlantedBug::WrittenBehindDamage);
+            if !last.sealed && is_last_sound && last.last() == self.last {
                 return;
             }
-            // Nothing is ever written behind damage, a gap, or what was written before the store had keys. It gets no footer: that would hide what was found.
+            // Nothing is ever written behind damage, a gap, or what was written before the store had keys. It gets no
+            // footer: that would hide what was found.
             last.sealed = true;
             last.finished = true;
         }

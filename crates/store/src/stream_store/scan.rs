@@ -3,7 +3,7 @@
 use everjet_subject::SubjectTable;
 use everjet_values::{EntryIndex, StreamSequence};
 
-use crate::index::{DAMAGED, starts_frame};
+use crate::index::{DAMAGED, REMOVED, starts_frame};
 use crate::segment::{
     Fields, RECORD_HEADER, RecordKind, RecordSalt, Run, decode_runs, parse_record, view_record,
 };
@@ -78,7 +78,7 @@ impl<'a> Scan<'a> {
                 break;
             }
             if let Some(fields) = self.record(at, skipped, &found) {
-                if fields.kind == RecordKind::Message {
+                if matches!(fields.kind, RecordKind::Message | RecordKind::Erased) {
                     skipped = 0;
                 }
                 self.accept(at, &fields, &mut found);
@@ -124,7 +124,7 @@ impl<'a> Scan<'a> {
             return false;
         }
         match fields.kind {
-            RecordKind::Message => {
+            RecordKind::Message | RecordKind::Erased => {
                 let is_far = sequence > self.last_max
                     || sequence.wrapping_sub(self.segment.first) > u64::from(u32::MAX);
                 if self.segment.revision > 0 && is_far {
@@ -191,9 +191,12 @@ impl<'a> Scan<'a> {
         let place = self.place(at);
         found.last_time = found.last_time.max(message.time.as_nanos());
         match fields.kind {
-            RecordKind::Message => {
+            RecordKind::Message | RecordKind::Erased => {
                 self.lose_until(message.sequence.0, found);
-                let subject = self.subjects.intern(message.subject).0;
+                let subject = match fields.kind {
+                    RecordKind::Message => self.subjects.intern(message.subject).0,
+                    _ => REMOVED,
+                };
                 let has_headers = !message.headers.is_empty();
                 let time = message.time.as_nanos();
                 let distance = message.sequence.0 - self.segment.first;

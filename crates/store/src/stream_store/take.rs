@@ -6,6 +6,7 @@ use everjet_values::StreamSequence;
 
 use crate::ManifestSegment;
 use crate::index::FrameHead;
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, merge_runs};
 
 use super::file_id::FileId;
@@ -45,8 +46,11 @@ impl StreamStore {
                 taken.push(take_segment(segment, index));
             }
         }
-        if taken.is_empty() && !self.dropped {
+        if taken.is_empty() && !self.dropped && self.erasures.is_empty() {
             return None;
+        }
+        for erasure in &mut self.erasures {
+            erasure.is_taken = true;
         }
         self.dropped = false;
         self.saved = SavedSegments {
@@ -64,6 +68,7 @@ impl StreamStore {
             stream: files.id,
             compress: files.compress,
             files: taken,
+            erasures: self.erasures.clone(),
             saved: self.saved.clone(),
         })
     }
@@ -73,6 +78,7 @@ impl StreamStore {
     /// [`StoreOptions::tail_bytes_max`]: crate::StoreOptions::tail_bytes_max
     pub fn finish_writes(&mut self, done: &WrittenSegments) {
         self.may_compact = true;
+        self.erasures.retain(|erasure| !erasure.is_taken);
         let Some(files) = &self.files else { return };
         for file in &done.files {
             let at = self.segments.binary_search_by_key(&file.id, Segment::id);
@@ -131,6 +137,7 @@ impl StreamStore {
                 .iter()
                 .copied()
                 .filter(|&file| !is_named(file))
+                .filter(|&file| self.erasures.iter().all(|erasure| erasure.file != file))
                 .collect(),
         }
     }
@@ -145,7 +152,7 @@ impl StreamStore {
     /// Puts one record for all removals since the last take into the open segment.
     fn record_removals(&mut self) {
         let mut runs = std::mem::take(&mut self.pending);
-        if runs.is_empty() || self.files.is_none() {
+        if runs.is_empty() || self.files.is_none() || is_planted(PlantedBug::RemovalsForgotten) {
             return;
         }
         merge_runs(&mut runs);

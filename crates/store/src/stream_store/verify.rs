@@ -58,7 +58,7 @@ pub struct SegmentCheck {
 /// What a verified segment holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckedSegment {
-    /// Records of messages that hold their checks, removed ones included.
+    /// Records of messages that hold their checks, removed and erased ones included.
     pub messages: u64,
     /// Bytes that were verified.
     pub bytes: u64,
@@ -146,7 +146,7 @@ impl SegmentCheck {
             match record {
                 Some((kind, length, sequence, entry)) => {
                     self.counted.last_entry = self.counted.last_entry.max(entry);
-                    if kind == RecordKind::Message {
+                    if matches!(kind, RecordKind::Message | RecordKind::Erased) {
                         self.blame(sequence - 1, found);
                         self.counted.messages += 1;
                         self.counted.last_sequence = StreamSequence(sequence);
@@ -249,7 +249,9 @@ impl SegmentCheck {
         let sequence = fields.message.sequence.0;
         fields.entry <= self.entry_max
             && match fields.kind {
-                RecordKind::Message => (self.expected..=self.last_max).contains(&sequence),
+                RecordKind::Message | RecordKind::Erased => {
+                    (self.expected..=self.last_max).contains(&sequence)
+                }
                 RecordKind::Removals => sequence >= self.first - 1,
                 RecordKind::Skip => sequence == self.first,
             }

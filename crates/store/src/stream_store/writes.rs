@@ -8,8 +8,10 @@ use everjet_values::{EntryIndex, StreamSequence};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Place, open_to_write};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId};
 
+use super::erase::Erasure;
 use super::file_id::{FileId, index_path, segment_path};
 
 /// All segment files of a store at one entry: what the manifest keeps and [`StreamStore::open`] reads.
@@ -37,6 +39,8 @@ pub struct SegmentWrites {
     pub(super) stream: StreamId,
     pub(super) compress: bool,
     pub(super) files: Vec<SegmentWrite>,
+    /// What is overwritten after that.
+    pub(super) erasures: Vec<Erasure>,
     pub(super) saved: SavedSegments,
 }
 
@@ -59,6 +63,12 @@ impl SegmentWrites {
         &self.saved
     }
 
+    /// Whether messages are overwritten: what removed them has to be durable before [`SegmentWrites::write`].
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        !self.erasures.is_empty()
+    }
+
     /// How many bytes of records and footers this holds.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -76,9 +86,16 @@ impl SegmentWrites {
         let mut written = WrittenSegments {
             dir: self.dir.clone(),
             files: Vec::with_capacity(self.files.len()),
+            erased: Vec::new(),
         };
         for file in &self.files {
             written.files.push(self.write_segment(file, disk)?);
+        }
+        for erasure in &self.erasures {
+            if let Some(file) = erasure.write(disk, &self.dir, self.stream)? {
+                let path = segment_path(&self.dir, erasure.file);
+                written.erased.push((path, file));
+            }
         }
         Ok(written)
     }
@@ -135,6 +152,8 @@ impl SegmentWrite {
 pub struct WrittenSegments {
     dir: PathBuf,
     pub(super) files: Vec<WrittenSegment>,
+    /// Files in which messages were overwritten.
+    erased: Vec<(PathBuf, Arc<dyn DiskFile>)>,
 }
 
 pub(super) struct WrittenSegment {
@@ -153,7 +172,15 @@ impl WrittenSegments {
     /// [`Fault`]; final, the state of the files is unknown then and no manifest may name them.
     pub fn sync(&self, disk: &dyn Disk) -> Result<(), Fault> {
         for file in &self.files {
-            file.file.sync().map_err(Fault::sync(&file.path))?;
+            if !is_planted(PlantedBug::SegmentsNotSynced) {
+                file.file.sync().map_err(Fault::sync(&file.path))?;
+            }
+        }
+        if is_planted(PlantedBug::SegmentDirectoryNotSynced) {
+            return Ok(());
+        }
+        for (path, file) in &self.erased {
+            file.sync().map_err(Fault::sync(path))?;
         }
         disk.sync_dir(&self.dir).map_err(Fault::sync(&self.dir))
     }

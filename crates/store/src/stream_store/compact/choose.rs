@@ -31,12 +31,17 @@ impl StreamStore {
     /// An open segment that is mostly dead is sealed here; it can be rewritten after the next checkpoint.
     pub fn take_compaction(&mut self) -> Option<Compaction> {
         self.files.as_ref().filter(|_| self.may_compact)?;
+        if self.has_erasures() {
+            // The bytes have to go before their file does.
+            return None;
+        }
         self.seal_dead();
         let is_moving = self.first != std::mem::replace(&mut self.first_at_look, self.first);
         let Some(chosen) = self.choose(is_moving) else {
             self.may_compact = is_moving;
             return None;
         };
+        self.erased_meanwhile = Some(Vec::new());
         self.take(chosen)
     }
 

@@ -8,6 +8,7 @@ use everjet_values::{StreamSequence, Timestamp};
 
 use crate::blocks::{Place, open_to_write};
 use crate::index::{Columns, FrameHead};
+use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{
     RecordKind, RecordSalt, Run, SegmentHeader, encode_runs, merge_runs, move_record, parse_record,
     put_removals,
@@ -74,7 +75,9 @@ impl Compaction {
             }
         }
         let compacted = self.finish(output, &foreign)?;
-        file.sync().map_err(Fault::sync(path))?;
+        if !is_planted(PlantedBug::CompactedNotSynced) {
+            file.sync().map_err(Fault::sync(path))?;
+        }
         let dir = &self.dir;
         self.disk.sync_dir(dir).map_err(Fault::sync(dir))?;
         Ok(compacted)
@@ -108,10 +111,13 @@ impl Compaction {
             let to = (kept.end - first.start) as usize;
             let record = bytes.get(from..to).unwrap_or_default();
             let fields = parse_record(record, salt, kept.start).filter(|fields| {
-                fields.kind == RecordKind::Message
-                    && fields.length == record.len()
-                    && fields.message.sequence.0 == kept.sequence
+                fields.length == record.len() && fields.message.sequence.0 == kept.sequence
             });
+            if fields.is_some_and(|fields| fields.kind == RecordKind::Erased) {
+                // It was erased since it was taken. The next attempt does not know of it.
+                return Err(CompactionError::Stopped);
+            }
+            let fields = fields.filter(|fields| fields.kind == RecordKind::Message);
             let message = fields.ok_or_else(|| damaged(kept))?.message;
             output.add(kept, record, salt, &message, self.target.first)?;
         }

@@ -1,6 +1,7 @@
 //! Putting a rewritten segment in place of the old ones: under the stream's lock, without the disk.
 
 use crate::index::REMOVED;
+use crate::sabotage::{PlantedBug, is_planted};
 
 use super::super::StreamStore;
 use super::super::segment::Segment;
@@ -29,7 +30,7 @@ impl StreamStore {
             (messages + source.messages, bytes + source.bytes)
         });
         segment.columns = done.columns;
-        if !is_as_taken {
+        if !is_as_taken && !is_planted(PlantedBug::RemovalsWhileCompactedForgotten) {
             remove_removed(&mut segment, old());
         }
         for old in self.segments.drain(at + 1..at + count).collect::<Vec<_>>() {
@@ -38,6 +39,7 @@ impl StreamStore {
         let slot = self.segments.get_mut(at).expect("it was found above");
         let old = std::mem::replace(slot, segment);
         self.forget_rewritten(old.id());
+        self.erase_in(at);
         if self.segments.get(at).is_some_and(Segment::is_spent) {
             self.drop_segment(at);
         }

@@ -6,6 +6,7 @@ mod cold;
 mod compact;
 mod crash;
 mod damage;
+mod erase;
 mod model;
 mod random;
 mod verify;
