@@ -106,7 +106,14 @@ impl Comparison<'_> {
         }
         // Only a stream that loses nothing can be read in parts.
         let parts = depth == Depth::New && self.facts.keeps == Keeps::All;
-        let after = if parts { self.facts.verified } else { 0 };
+        // What may have been removed since has to be looked at again, or it would be settled unseen.
+        let open = self.facts.open.iter().min().map(|first| first - 1);
+        let verified = self.facts.verified;
+        let after = if parts {
+            open.unwrap_or(verified).min(verified)
+        } else {
+            0
+        };
         let found = match self.facts.keeps {
             Keeps::Unconsumed => self.read_by_get(),
             _ => self.read_by_pull(after),
