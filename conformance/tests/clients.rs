@@ -14,6 +14,21 @@ const INSTALL: &str = "`cargo xtask clients` installs it (.ci/run calls that)";
 /// Runs a script against a fresh server and restarts the server when the script asks for it.
 #[track_caller]
 fn run(program: &Path, script: &str) {
+    drop(run_on(
+        ServerProcess::start_jetstream(),
+        program,
+        script,
+        &[],
+    ));
+}
+
+#[track_caller]
+fn run_on(
+    mut server: ServerProcess,
+    program: &Path,
+    script: &str,
+    arguments: &[&str],
+) -> ServerProcess {
     assert!(program.exists(), "no {}: {INSTALL}", program.display());
     let script = script_path(script);
     // Node resolves packages from the script's place, so the script goes where they are.
@@ -28,10 +43,10 @@ fn run(program: &Path, script: &str) {
         }
         false => script,
     };
-    let mut server = ServerProcess::start_jetstream();
     let mut child = Command::new(program)
         .arg(script)
         .arg(server.url())
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -57,6 +72,7 @@ fn run(program: &Path, script: &str) {
         status.success() && last == "done",
         "{status}, last line {last:?}"
     );
+    server
 }
 
 /// `kill -9`. nats-server is stopped instead: it forgets acknowledgements it has confirmed (docs/differences.md).
@@ -74,6 +90,32 @@ fn python_nats_py_runs_the_story() {
         &executable::clients().join("venv/bin/python"),
         "python/run.py",
     );
+}
+
+/// The same with a compressed stream in an encrypted store, through a stop and a `kill -9`.
+#[test]
+fn python_nats_py_runs_the_story_compressed_and_encrypted() {
+    for cipher in ["chacha", "aes"] {
+        let server = ServerProcess::start(&format!(
+            "jetstream {{ store_dir: \"{{dir}}/store\", key: \"not a secret\", cipher: {cipher} }}\n"
+        ));
+        let python = executable::clients().join("venv/bin/python");
+        let mut server = run_on(server, &python, "python/run.py", &["s2"]);
+        assert!(server.terminate().success());
+        let mut folders = vec![server.store()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let bytes = std::fs::read(&path).expect("a file");
+                let shows = bytes.windows(9).any(|part| part == b"order.new");
+                assert!(!shows, "{} shows a subject", path.display());
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 """The ORDERS story with nats-py: add a stream, publish, pull and push with acknowledgements, over two restarts of the server.
 
-Usage: run.py URL. When the script prints `restart` or `kill`, whoever started it stops the server that way, starts it again on
+Usage: run.py URL [COMPRESSION]. When the script prints `restart` or `kill`, whoever started it stops the server that way, starts it again on
 the same port and directory, and writes a line to our input. The last line of a good run is `done`.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import sys
 
 import nats
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StoreCompression
 from nats.js.errors import BadRequestError, NotFoundError
 
 TIMEOUT = 20
@@ -44,15 +44,17 @@ async def push(subscription, first: int, last: int) -> None:
         await message.ack_sync(timeout=TIMEOUT)
 
 
-async def main(url: str) -> None:
+async def main(url: str, compression: StoreCompression = StoreCompression.NONE) -> None:
     connection = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05)
     js = connection.jetstream(timeout=TIMEOUT)
 
-    info = await js.add_stream(name="ORDERS", subjects=["order.*"], max_age=7 * 86400, max_msg_size=1024 * 1024)
+    orders = {"max_age": 7 * 86400, "max_msg_size": 1024 * 1024, "compression": compression}
+    info = await js.add_stream(name="ORDERS", subjects=["order.*"], **orders)
+    assert (info.config.compression or StoreCompression.NONE) == compression, info
     assert info.config.retention == RetentionPolicy.LIMITS, info
     assert info.config.storage == StorageType.FILE, info
     assert info.state.messages == 0, info
-    same = await js.add_stream(name="ORDERS", subjects=["order.*"], max_age=7 * 86400, max_msg_size=1024 * 1024)
+    same = await js.add_stream(name="ORDERS", subjects=["order.*"], **orders)
     assert same.created == info.created, (same, info)
     try:
         await js.add_stream(name="ORDERS", subjects=["other.*"])
@@ -105,4 +107,4 @@ async def main(url: str) -> None:
     print("done", flush=True)
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(sys.argv[1], *map(StoreCompression, sys.argv[2:])))

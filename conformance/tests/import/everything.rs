@@ -88,16 +88,13 @@ fn consumer(info: &Value) -> Value {
     })
 }
 
-/// A configuration without what says which server shows it. Compression is left out when a stream is imported, see `main.rs`.
+/// A configuration without what says which server shows it.
 fn config(config: &Value) -> Value {
     let mut config = config.clone();
     if let Some(fields) = config.as_object_mut() {
         fields.remove("metadata");
         // Older versions leave out what they do not know yet.
         fields.retain(|_, value| *value != false);
-        if fields.get("name").is_some_and(|name| name == "PACKED") {
-            fields.remove("compression");
-        }
     }
     config
 }

@@ -88,7 +88,7 @@ fn check(jetstream: &str, end: End) {
     let key = target.path().join("key");
     std::fs::write(&key, "a key at rest\n").expect("a new directory is writable");
     let key = format!("--key-file={}", key.display());
-    let arguments = [key.as_str(), "--without", "compression"];
+    let arguments = [key.as_str()];
     let output;
     match end {
         End::Clean => {
@@ -156,7 +156,7 @@ fn an_imported_stream_outlives_kill_9_of_everjet() {
     store::fill(&mut JetStream::connect(&source));
     source.terminate();
     let target = tempfile::tempdir().expect("a temporary directory can be made");
-    import_store(&source, &target, &["--without", "compression"]);
+    import_store(&source, &target, &[]);
     let mut server = everjet(&target);
     let mut js = JetStream::connect(&server);
     let before = read_everything(&mut js);

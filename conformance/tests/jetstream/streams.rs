@@ -184,6 +184,52 @@ fn an_update_changes_limits_and_prunes_at_once() {
 }
 
 #[test]
+fn compression_is_chosen_shown_and_changed() {
+    let (mut server, mut js) = start();
+    let config = |storage: &str, compression: &str| {
+        format!(
+            r#"{{"name":"C","subjects":["c.>"],"storage":"{storage}","compression":"{compression}"}}"#
+        )
+    };
+    for storage in ["memory", "file"] {
+        let created = js.api("STREAM.CREATE.C", &config(storage, "s2"));
+        check_contains(&created, &json!({"config": {"compression": "s2"}}));
+        for (round, compression) in ["none", "s2", "none", "s2"].into_iter().enumerate() {
+            for number in 1..=20 {
+                let body = format!("{number} {:1000}", "compressible");
+                assert_eq!(js.store("c.x", &body), 20 * round as u64 + number);
+            }
+            let updated = js.api("STREAM.UPDATE.C", &config(storage, compression));
+            check_contains(&updated, &json!({"config": {"compression": compression}}));
+        }
+        if storage == "memory" {
+            js.api("STREAM.DELETE.C", "");
+        }
+    }
+    let unknown = js.api("STREAM.CREATE.D", r#"{"name":"D","compression":"lz4"}"#);
+    check_contains(
+        &unknown,
+        &json!({"error": {"code": 400, "err_code": 10025}}),
+    );
+    assert!(server.terminate().success());
+    server.start_again();
+    let mut js = everjet_conformance::JetStream::connect(&server);
+    let info = js.api("STREAM.INFO.C", "");
+    check_contains(
+        &info,
+        &json!({"config": {"compression": "s2"}, "state": {"messages": 80}}),
+    );
+    for sequence in [1, 30, 50, 80] {
+        let request = format!(r#"{{"seq":{sequence}}}"#);
+        let message = js.api("STREAM.MSG.GET.C", &request);
+        check_contains(
+            &message,
+            &json!({"message": {"subject": "c.x", "seq": sequence}}),
+        );
+    }
+}
+
+#[test]
 fn stream_info_counts_messages_subjects_and_gaps() {
     let (_server, mut js) = start_with_orders(3);
     js.store("order.old", "x");

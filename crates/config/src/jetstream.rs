@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::encryption::{EncryptionBlock, EncryptionOptions};
 use crate::reader::Reader;
 use crate::unsupported::{self, Block};
 use crate::{Entry, Kind};
@@ -28,6 +29,8 @@ pub struct JetStreamOptions {
     pub max_file_store: Option<u64>,
     /// When a stored message is on stable storage. Default always.
     pub sync: SyncPolicy,
+    /// Encryption at rest. Default none.
+    pub encryption: Option<EncryptionOptions>,
 }
 
 /// The block as it is read, with what else is known about it.
@@ -53,9 +56,11 @@ impl JetStreamBlock {
             },
             Kind::Table(table) => {
                 self.is_enabled = true;
+                let mut encryption = EncryptionBlock::default();
                 for inner in table.entries() {
-                    self.take_inner(inner, reader);
+                    self.take_inner(inner, &mut encryption, reader);
                 }
+                self.options.encryption = encryption.finish(reader);
             }
             other => reader.refuse(
                 entry,
@@ -77,7 +82,7 @@ impl JetStreamBlock {
         self.options.store_dir = folder.or(self.options.store_dir.take());
     }
 
-    fn take_inner(&mut self, entry: &Entry, reader: &mut Reader) {
+    fn take_inner(&mut self, entry: &Entry, encryption: &mut EncryptionBlock, reader: &mut Reader) {
         match entry.key.to_ascii_lowercase().as_str() {
             "enabled" => {
                 if let Some(is_enabled) = reader.boolean(entry) {
@@ -92,6 +97,11 @@ impl JetStreamBlock {
                 self.options.max_file_store = reader.storage(entry);
             }
             "sync_interval" | "sync" => self.take_sync(entry, reader),
+            "key" | "ek" | "encryption_key" => encryption.take_key(entry, reader),
+            "prev_key" | "prev_ek" | "prev_encryption_key" => {
+                encryption.take_previous(entry, reader);
+            }
+            "cipher" => encryption.take_cipher(entry, reader),
             key => unsupported::refuse(Block::JetStream, key, entry, reader),
         }
     }

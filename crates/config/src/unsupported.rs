@@ -99,14 +99,10 @@ const AUTHORIZATION: &[&str] = &[
 ];
 
 const JETSTREAM: &[&str] = &[
-    "cipher",
     "compress_ok",
     "domain",
-    "ek",
-    "encryption_key",
     "extension_hint",
     "info_queue_limit",
-    "key",
     "limits",
     "max_buffered_msgs",
     "max_buffered_size",
@@ -115,9 +111,6 @@ const JETSTREAM: &[&str] = &[
     "meta_compact",
     "meta_compact_size",
     "meta_compact_sync",
-    "prev_ek",
-    "prev_encryption_key",
-    "prev_key",
     "request_queue_limit",
     "strict",
     "tpm",

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, SavedSegments, StreamId, StreamStore, read_checked_file, write_checked_file,
+    Disk, Fault, SavedSegments, StreamId, StreamStore, holds_checked_file, read_checked_file,
+    write_checked_file,
 };
 use everjet_values::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,10 +46,9 @@ pub(crate) fn new_store(
 /// Makes a stream's folder with its `meta.json`; both are durable when this returns. What is there already stays.
 pub(crate) fn make_folder(disk: &dyn Disk, paths: &Paths, meta: &StreamMeta) -> Result<(), Fault> {
     let path = paths.stream_meta(&meta.account, &meta.name);
-    let current = read_checked_file(disk, &path, META_MAGIC).ok().flatten();
     let json = serde_json::to_vec_pretty(meta)
         .expect("maps with string keys and numbers always serialise");
-    if current.as_ref() == Some(&json) {
+    if holds_checked_file(disk, &path, META_MAGIC, &json) {
         return Ok(());
     }
     let folder = paths.stream(&meta.account, &meta.name);

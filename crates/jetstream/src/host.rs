@@ -156,6 +156,10 @@ impl JetStream {
         let mut options = config.storage.clone();
         options.journal.salt = seams.entropy.next_u64();
         let storage = OpenStore::open(&seams.disk, &paths, &options)?;
+        let seams = Seams {
+            disk: Arc::clone(&storage.disk),
+            ..seams
+        };
         for (level, text) in &storage.notes {
             seams.report.report(*level, text);
         }

@@ -121,12 +121,13 @@ impl ImportStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(
-        disk: Arc<dyn Disk>,
+        disk: &Arc<dyn Disk>,
         store_dir: &Path,
         options: StorageOptions,
     ) -> Result<(Self, Vec<(Level, String)>), OpenError> {
         let paths = Paths::new(store_dir);
-        let opened = OpenStore::open(&disk, &paths, &options)?;
+        let opened = OpenStore::open(disk, &paths, &options)?;
+        let disk = opened.disk;
         let mut notes = opened.notes;
         let served = opened.streams.iter().map(|stream| {
             let subjects = stream.stream.config().subjects.clone();

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use everjet_store::{
-    Disk, Fault, Journal, JournalOptions, JournalReport, Lsn, Manifest, ManifestStore,
-    MemoryOptions, PlantedBug, StoreOptions, StreamId, foreign_store, foreign_store_beside,
-    is_planted, quarantine_bytes,
+    Disk, Encryption, Fault, Journal, JournalOptions, JournalReport, KeyringError, KeyringNote,
+    Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring, PlantedBug, SealedDisk,
+    StoreOptions, StreamId, foreign_store, foreign_store_beside, is_planted, open_keyring,
+    quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -31,6 +32,8 @@ pub struct StorageOptions {
     pub memory: MemoryOptions,
     /// Sizes of the journal.
     pub journal: JournalOptions,
+    /// The key, if the store is to be encrypted.
+    pub encryption: Option<Encryption>,
     /// All streams are checkpointed when this much was written to the journal since the last time. Default 128 MiB. Also bounds
     /// memory: when twice as much waits for a checkpoint, the journal waits too, and publishers for their acknowledgements.
     pub checkpoint_bytes: u64,
@@ -42,6 +45,7 @@ impl Default for StorageOptions {
             store: StoreOptions::default(),
             memory: MemoryOptions::default(),
             journal: JournalOptions::default(),
+            encryption: None,
             checkpoint_bytes: 128 << 20,
         }
     }
@@ -54,6 +58,10 @@ pub enum OpenError {
     InUse(PathBuf),
     /// nats-server wrote it; the path is what gave it away.
     Foreign(PathBuf),
+    /// It is encrypted, and no key is configured.
+    KeyMissing(PathBuf),
+    /// It is encrypted with another key than the configured ones.
+    WrongKey(PathBuf),
     /// The disk refuses, or what is there cannot be read.
     Fault(Fault),
     /// A stream cannot be brought up to date.
@@ -78,6 +86,16 @@ impl fmt::Display for OpenError {
                 "the store directory was written by nats-server ({} is its file) and is left as it is; give Everjet an empty store_dir, and bring the streams over with `nats-server import-store`",
                 path.display()
             ),
+            Self::KeyMissing(root) => write!(
+                f,
+                "the store in {} is encrypted: set jetstream {{ key: … }} to the key it was written with",
+                root.display()
+            ),
+            Self::WrongKey(keyring) => write!(
+                f,
+                "the configured key does not open {}: set jetstream {{ key: … }} to the key the store was written with; to change the key, give the old one as prev_encryption_key",
+                keyring.display()
+            ),
             Self::Fault(fault) => fault.fmt(f),
             Self::Stream { name, why } => {
                 write!(f, "stream {name} cannot be brought up to date: {why}")
@@ -87,6 +105,16 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl From<KeyringError> for OpenError {
+    fn from(error: KeyringError) -> Self {
+        match error {
+            KeyringError::KeyMissing(root) => Self::KeyMissing(root),
+            KeyringError::WrongKey(keyring) => Self::WrongKey(keyring),
+            KeyringError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
 
 impl From<Fault> for OpenError {
     fn from(fault: Fault) -> Self {
@@ -121,6 +149,8 @@ pub struct OfflineStream {
 
 /// An open store.
 pub struct OpenStore {
+    /// The disk to use for everything in the store: it knows the keys, if there are any.
+    pub disk: Arc<dyn Disk>,
     /// The journal, ready to be written.
     pub journal: Journal,
     /// Bytes of its records that no checkpoint has taken.
@@ -177,6 +207,8 @@ impl OpenStore {
                     error,
                 )),
             })?;
+        let mut notes = Vec::new();
+        let disk = &with_keys(disk, root, options.encryption.as_ref(), &mut notes)?;
         let (manifest_store, manifest) = ManifestStore::open(Arc::clone(disk), root)?;
         let manifest = manifest.unwrap_or_else(|| Manifest {
             journal_from: Lsn::FIRST,
@@ -198,7 +230,6 @@ impl OpenStore {
             .iter()
             .map(Finding::in_manifest)
             .collect();
-        let mut notes = Vec::new();
         let mut replay = Replay::new(disk, paths, options, gaps);
         for saved in &manifest.streams {
             replay.load(saved);
@@ -240,6 +271,7 @@ impl OpenStore {
             .next_stream_id
             .max(StreamId(replayed.highest_id.0 + 1));
         Ok(Self {
+            disk: Arc::clone(disk),
             journal,
             journal_bytes: report.bytes,
             manifest_store,
@@ -251,6 +283,36 @@ impl OpenStore {
             lock,
         })
     }
+}
+
+/// The disk with the keys of the store, if it has or shall have any.
+pub(crate) fn with_keys(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    encryption: Option<&Encryption>,
+    notes: &mut Vec<(Level, String)>,
+) -> Result<Arc<dyn Disk>, OpenError> {
+    let Some(OpenedKeyring { keys, note }) = open_keyring(&**disk, root, encryption)? else {
+        return Ok(Arc::clone(disk));
+    };
+    notes.extend(note.map(|note| match note {
+        KeyringNote::Created => (
+            Level::Info,
+            format!(
+                "what is written to the store is encrypted from now on ({}); what was there before is read, and encrypted when it is written again",
+                keys.cipher().name()
+            ),
+        ),
+        KeyringNote::KeyChanged => (
+            Level::Info,
+            "the key of the store is changed: prev_encryption_key is not needed any more".to_owned(),
+        ),
+        KeyringNote::Repaired => (
+            Level::Warn,
+            "one of keyring.a and keyring.b was missing or damaged; it has been written again from the other".to_owned(),
+        ),
+    }));
+    Ok(Arc::new(SealedDisk::new(Arc::clone(disk), keys)))
 }
 
 /// Says what the journal went through.

@@ -345,6 +345,8 @@ impl<'a> Replay<'a> {
                     let is_explained = |(first, last)| first == last && explained.contains(&first);
                     !finding.sequences.is_some_and(is_explained)
                 }));
+            // Of a store that has a key, what is there may be older than the key and readable for everybody.
+            let written = written.filter(|_| self.disk.keys().is_none());
             // A folder that cannot be used is the misfortune of one stream, not of the server.
             let usable = stream.and_then(|stream| {
                 if written.as_ref() == Some(stream.config()) {

@@ -18,6 +18,7 @@ mod check;
 mod connections;
 mod error;
 mod import;
+mod key_file;
 mod lame_duck;
 mod log;
 mod options;

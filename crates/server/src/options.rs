@@ -4,17 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use everjet_config::{
-    Credentials as ConfiguredCredentials, JetStreamOptions, Options, SyncPolicy as ConfiguredSync,
-    WebSocketOptions, WriteTimeout as ConfiguredTimeout,
+    Credentials as ConfiguredCredentials, EncryptionOptions, JetStreamOptions, Options, Secret,
+    StoreCipher, SyncPolicy as ConfiguredSync, WebSocketOptions, WriteTimeout as ConfiguredTimeout,
 };
 use everjet_conn::{ClientLimits, Credentials};
 use everjet_jetstream::{StorageOptions, SyncPolicy, UsageLimits};
 use everjet_net::WriteTimeout;
+use everjet_store::{Cipher, Encryption, StoreKey};
 use everjet_websocket::UpgradeRules;
 use everjet_wire::TraceOptions;
 
 use crate::builder::{JetStreamChoice, ServerBuilder};
 use crate::lame_duck::LameDuckTimes;
+use crate::seams::OsEntropy;
 use crate::websocket::WebSocketChoice;
 use crate::{Log, ServerError};
 
@@ -136,9 +138,25 @@ fn jetstream_choice(options: &JetStreamOptions) -> Result<JetStreamChoice, Serve
         },
         strict: true,
         limits,
-        storage: StorageOptions::default(),
+        storage: StorageOptions {
+            encryption: options.encryption.as_ref().map(encryption),
+            ..StorageOptions::default()
+        },
         scrub: everjet_jetstream::ScrubOptions::default(),
     })
+}
+
+fn encryption(options: &EncryptionOptions) -> Encryption {
+    let key = |secret: &Secret| StoreKey::new(secret.reveal().as_bytes());
+    Encryption {
+        key: key(&options.key),
+        previous: options.previous.as_ref().map(key),
+        cipher: match options.cipher {
+            StoreCipher::ChaCha => Cipher::ChaCha20Poly1305,
+            StoreCipher::Aes => Cipher::Aes256Gcm,
+        },
+        entropy: Arc::new(OsEntropy),
+    }
 }
 
 /// Three quarters of the memory.

@@ -144,6 +144,14 @@ fn first_fixed(old: &Options, new: &Options) -> Option<Fixed> {
                 new: format!("{} subjects", new.mappings.len()),
             });
         }
+        let encryption = |options: &Options| options.jetstream.as_ref()?.encryption.clone();
+        if encryption(old) != encryption(new) {
+            return Some(Fixed {
+                field: "JetStreamKey",
+                old: "[REDACTED]".to_owned(),
+                new: "[REDACTED]".to_owned(),
+            });
+        }
         if old.authorization.credentials != new.authorization.credentials {
             return Some(Fixed {
                 field: "Authorization",

@@ -8,6 +8,9 @@
 //! ```
 //!
 //! The checksum is the CRC-32C of the line up to and without the blank before the checksum, followed by the body.
+//!
+//! On a disk with keys the body is sealed: the magic gets `-sealed` behind it, and the body is a [`Stamp`], the encrypted
+//! body and its tag, bound to the magic. The checksum is outside, so that damage is told without the key.
 
 use std::io;
 use std::path::Path;
@@ -15,15 +18,36 @@ use std::path::Path;
 use crate::checksum::crc32c_parts;
 use crate::disk::{Disk, read_file, write_file_atomically};
 use crate::fault::{Attempt, Fault};
+use crate::seal::{STAMP_BYTES, Stamp, TAG_BYTES};
 
 const VERSION: u32 = 1;
+const SEALED: &str = "-sealed";
 
-/// Puts `body` under `path`: after a crash or power loss the file holds either its old content or all of the new.
-/// `magic` says what the file is: a short word without blanks.
+/// Puts `body` under `path`, sealed when the disk has keys: after a crash or power loss the file holds either its old content
+/// or all of the new. `magic` says what the file is: a short word without blanks.
 ///
 /// # Errors
 /// What the disk says; the old content is still there then.
 pub fn write_checked_file(
+    disk: &dyn Disk,
+    path: &Path,
+    magic: &str,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let Some(keys) = disk.keys() else {
+        return write_plain_checked_file(disk, path, magic, body);
+    };
+    let mut sealed = Vec::with_capacity(STAMP_BYTES + body.len() + TAG_BYTES);
+    sealed.extend_from_slice(&[0; STAMP_BYTES]);
+    sealed.extend_from_slice(body);
+    let (stamp, tag) = keys.seal(magic.as_bytes(), &mut sealed[STAMP_BYTES..]);
+    sealed[..STAMP_BYTES].copy_from_slice(&stamp.encode());
+    sealed.extend_from_slice(&tag);
+    write_plain_checked_file(disk, path, &format!("{magic}{SEALED}"), &sealed)
+}
+
+/// [`write_checked_file`] without sealing, whatever the disk says.
+pub(crate) fn write_plain_checked_file(
     disk: &dyn Disk,
     path: &Path,
     magic: &str,
@@ -36,22 +60,86 @@ pub fn write_checked_file(
     write_file_atomically(disk, path, &bytes).map_err(Fault::write(path))
 }
 
-/// Reads the body of a file written by [`write_checked_file`]; `None` when there is no such file.
+/// Reads the body of a file written by [`write_checked_file`]; `None` when there is no such file. A body that is not sealed is
+/// taken from any disk: the file may be older than the keys.
 ///
 /// # Errors
-/// [`Fault::Damaged`] when the content fails its check, [`Fault::NewerFormat`], or what the disk says.
+/// [`Fault::Damaged`] when the content fails its check or no key of the store opens it, [`Fault::Sealed`] when there are no
+/// keys, [`Fault::NewerFormat`], or what the disk says.
 pub fn read_checked_file(
     disk: &dyn Disk,
     path: &Path,
     magic: &str,
 ) -> Result<Option<Vec<u8>>, Fault> {
-    let mut bytes = match read_file(disk, path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Fault::io(Attempt::Read, path, error)),
+    Ok(read_either(disk, path, magic)?.map(|(body, _)| body))
+}
+
+/// Whether `path` holds this body, sealed exactly if the disk has keys: writing it again would change nothing.
+#[must_use]
+pub fn holds_checked_file(disk: &dyn Disk, path: &Path, magic: &str, body: &[u8]) -> bool {
+    let found = read_either(disk, path, magic).ok().flatten();
+    found.is_some_and(|(found, sealed)| found == body && sealed == disk.keys().is_some())
+}
+
+/// Reads the body of a file that is never sealed; `None` when there is no such file.
+pub(crate) fn read_plain_checked_file(
+    disk: &dyn Disk,
+    path: &Path,
+    magic: &str,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(mut bytes) = read_bytes(disk, path)? else {
+        return Ok(None);
     };
     let start = body_start(&bytes, magic, path)?;
     Ok(Some(bytes.split_off(start)))
+}
+
+/// Whether there is a file at `path` that says that it is sealed.
+pub(crate) fn is_sealed_file(disk: &dyn Disk, path: &Path) -> Result<bool, Fault> {
+    Ok(read_bytes(disk, path)?.is_some_and(|bytes| says_sealed(&bytes)))
+}
+
+/// The body, and whether it was sealed.
+fn read_either(
+    disk: &dyn Disk,
+    path: &Path,
+    magic: &str,
+) -> Result<Option<(Vec<u8>, bool)>, Fault> {
+    let Some(mut bytes) = read_bytes(disk, path)? else {
+        return Ok(None);
+    };
+    if !says_sealed(&bytes) {
+        let start = body_start(&bytes, magic, path)?;
+        return Ok(Some((bytes.split_off(start), false)));
+    }
+    let start = body_start(&bytes, &format!("{magic}{SEALED}"), path)?;
+    let keys = disk.keys().ok_or_else(|| Fault::Sealed {
+        path: path.to_owned(),
+    })?;
+    let body = bytes
+        .get_mut(start..)
+        .and_then(<[u8]>::split_first_chunk_mut::<STAMP_BYTES>)
+        .and_then(|(stamp, sealed)| {
+            keys.open(&Stamp::decode(stamp)?, magic.as_bytes(), sealed)
+                .map(|body| body.to_vec())
+        });
+    match body {
+        Some(body) => Ok(Some((body, true))),
+        None => Err(Fault::damaged(path, "no key of this store decrypts it")),
+    }
+}
+
+fn read_bytes(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    match read_file(disk, path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::io(Attempt::Read, path, error)),
+    }
+}
+
+fn says_sealed(bytes: &[u8]) -> bool {
+    let magic = bytes.split(|byte| *byte == b' ').next();
+    magic.is_some_and(|magic| magic.ends_with(SEALED.as_bytes()))
 }
 
 fn first_fields(magic: &str, length: usize) -> String {
@@ -121,6 +209,45 @@ mod tests {
             b"everjet-test 1 2 254bceac\n{}"
         );
         assert!(read(&SimDisk::new()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_sealed_body_comes_back_with_its_keys_only() {
+        let disk = SimDisk::new();
+        let sealed = crate::seal::testing::sealed_disk(&disk, 1, 1);
+        let path = Path::new(PATH);
+        for body in [&b""[..], b"{\"subject\":\"marker\"}"] {
+            write_checked_file(&*sealed, path, "everjet-test", body).unwrap();
+            let bytes = read_file(&disk, path).unwrap();
+            assert!(bytes.starts_with(b"everjet-test-sealed 1 "));
+            assert!(!bytes.windows(6).any(|part| part == b"marker"));
+            let found = read_checked_file(&*sealed, path, "everjet-test").unwrap();
+            assert_eq!(found.unwrap(), body);
+            assert!(holds_checked_file(&*sealed, path, "everjet-test", body));
+        }
+        assert!(matches!(read(&disk), Err(Fault::Sealed { .. })));
+        let other = crate::seal::testing::sealed_disk(&SimDisk::new(), 2, 1);
+        let bytes = read_file(&disk, path).unwrap();
+        write_file_atomically(&*other, path, &bytes).unwrap();
+        let fault = read_checked_file(&*other, path, "everjet-test").unwrap_err();
+        assert!(matches!(fault, Fault::Damaged { .. }), "{fault}");
+        for bit in 0..bytes.len() as u64 * 8 {
+            disk.flip_bit(path, bit);
+            let fault = read_checked_file(&*sealed, path, "everjet-test").unwrap_err();
+            assert!(matches!(fault, Fault::Damaged { .. }), "bit {bit}: {fault}");
+            disk.flip_bit(path, bit);
+        }
+    }
+
+    #[test]
+    fn a_file_older_than_the_keys_is_read_and_known_to_be_in_the_open() {
+        let disk = written(b"old");
+        let sealed = crate::seal::testing::sealed_disk(&disk, 1, 1);
+        let path = Path::new(PATH);
+        let found = read_checked_file(&*sealed, path, "everjet-test").unwrap();
+        assert_eq!(found.unwrap(), b"old");
+        assert!(holds_checked_file(&disk, path, "everjet-test", b"old"));
+        assert!(!holds_checked_file(&*sealed, path, "everjet-test", b"old"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::sabotage::{PlantedBug, is_planted};
+use crate::seal::Keys;
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,12 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `WouldBlock` when another holder has it, or what the file system says.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+
+    /// The keys that the store's files on this disk are sealed with; `None`: they are not. Only
+    /// [`SealedDisk`](crate::SealedDisk) has any.
+    fn keys(&self) -> Option<&Arc<Keys>> {
+        None
+    }
 }
 
 /// An open file; shared by reference, positions are explicit.

@@ -54,6 +54,11 @@ pub enum Fault {
         /// The newest version that can be read.
         supported: u32,
     },
+    /// A file is encrypted and there is no key.
+    Sealed {
+        /// The file.
+        path: PathBuf,
+    },
     /// An earlier fault left the journal in an unknown state, so it accepts nothing any more.
     Latched {
         /// The earlier fault.
@@ -144,9 +149,10 @@ impl Fault {
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
-            Self::Io { path, .. } | Self::Damaged { path, .. } | Self::NewerFormat { path, .. } => {
-                path
-            }
+            Self::Io { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::NewerFormat { path, .. }
+            | Self::Sealed { path } => path,
             Self::Latched { cause } => cause.path(),
         }
     }
@@ -172,6 +178,7 @@ impl Fault {
             Self::NewerFormat { .. } => {
                 "start the version of the server that wrote it, or a newer one"
             }
+            Self::Sealed { .. } => "set the key that the store was encrypted with",
             Self::Latched { .. } => "check the disk, then restart the server",
         }
     }
@@ -195,6 +202,7 @@ impl fmt::Display for Fault {
                 "{} has format version {version}, this server reads up to {supported}",
                 path.display()
             )?,
+            Self::Sealed { path } => write!(f, "{} is encrypted", path.display())?,
             Self::Latched { cause } => {
                 return write!(f, "the journal stopped after an earlier fault: {cause}");
             }
@@ -223,7 +231,7 @@ impl std::error::Error for Fault {
         match self {
             Self::Io { cause, .. } => Some(&**cause),
             Self::Latched { cause } => Some(&**cause),
-            Self::Damaged { .. } | Self::NewerFormat { .. } => None,
+            Self::Damaged { .. } | Self::NewerFormat { .. } | Self::Sealed { .. } => None,
         }
     }
 }

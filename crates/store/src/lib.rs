@@ -3,6 +3,7 @@
 //! No policy lives here: what to keep, what to refuse and when to expire is decided by the layers above.
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod checked_file;
 mod checksum;
 mod disk;
@@ -18,12 +19,13 @@ mod memory;
 mod overlay_disk;
 mod quarantine;
 mod sabotage;
+mod seal;
 mod segment;
 #[cfg(any(test, feature = "sim"))]
 mod sim_disk;
 mod stream_store;
 
-pub use checked_file::{read_checked_file, write_checked_file};
+pub use checked_file::{holds_checked_file, read_checked_file, write_checked_file};
 pub use checksum::{crc32c, crc32c_parts};
 pub use disk::{
     DirEntry, Disk, DiskFile, OpenMode, read_exact_at, read_file, write_file_atomically,
@@ -42,11 +44,15 @@ pub use quarantine::{quarantine_bytes, quarantine_file};
 #[cfg(all(any(test, feature = "sim"), debug_assertions))]
 pub use sabotage::plant;
 pub use sabotage::{PlantedBug, is_planted};
+pub use seal::{
+    Cipher, Encryption, KeyringError, KeyringNote, Keys, OpenedKeyring, SealedDisk, StoreKey,
+    open_keyring,
+};
 #[cfg(any(test, feature = "sim"))]
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
     CheckedSegment, CheckpointWrite, ColdRead, Compacted, Compaction, CompactionError, Damage,
     Fetched, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError,
     Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
-    StreamStore, SubjectSet, WrittenSegments, index_problem,
+    StreamStore, SubjectSet, WrittenSegments, index_problem, segment_length,
 };

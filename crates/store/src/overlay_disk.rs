@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{DirEntry, Disk, DiskFile, OpenMode};
+use crate::seal::Keys;
 
 /// Reads go to the disk below, changes stay in memory and go away with this. Nothing below is ever created, written, renamed or
 /// removed; even the lock is only taken when its file is there already.
@@ -70,6 +71,10 @@ fn missing<T>() -> io::Result<T> {
 }
 
 impl Disk for OverlayDisk {
+    fn keys(&self) -> Option<&Arc<Keys>> {
+        self.below.keys()
+    }
+
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut changes = self.changes();
         let known = changes.get(path).cloned();

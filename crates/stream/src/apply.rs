@@ -1,6 +1,6 @@
 //! Applying committed commands: the only place where a stream's state changes.
 
-use everjet_api::ConsumerConfig;
+use everjet_api::{Compression, ConsumerConfig};
 use everjet_consumer::codec::Malformed;
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId};
 use everjet_store::{NewMessage, Removed};
@@ -98,6 +98,8 @@ impl StreamState {
             Command::ConfigUpdated { config } => {
                 self.config = serde_json::from_slice(config).map_err(|_| Malformed)?;
                 self.set_segment_age();
+                let is_compressed = self.config.compression == Compression::S2;
+                self.store.set_compression(is_compressed);
                 limits::enforce_all(self, entry, removals);
             }
             Command::Expired { through } => {

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use everjet_api::{
-    ApiError, Compression, Discard, ErrorCode, Nanos, PersistMode, Placement, REQUIRED_LEVEL_KEY,
-    Retention, StreamConfig, check_stream_name, strip_level_metadata,
+    ApiError, Discard, ErrorCode, Nanos, PersistMode, Placement, REQUIRED_LEVEL_KEY, Retention,
+    StreamConfig, check_stream_name, strip_level_metadata,
 };
 use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
@@ -230,7 +230,6 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
-        (config.compression != Compression::None, "compression s2"),
         (config.subject_transform.is_some(), "subject_transform"),
         (config.republish.is_some(), "republish"),
         (config.allow_rollup_hdrs, "allow_rollup_hdrs"),
@@ -445,10 +444,6 @@ mod tests {
             (
                 r#"{"retention":"workqueue"}"#,
                 "retention workqueue is not supported by this version of Everjet yet",
-            ),
-            (
-                r#"{"compression":"s2"}"#,
-                "compression s2 is not supported by this version of Everjet yet",
             ),
             (
                 r#"{"allow_msg_ttl":true}"#,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use everjet_api::{Storage, StreamConfig};
+use everjet_api::{Compression, Storage, StreamConfig};
 use everjet_consumer::{Consumer, ConsumerId};
 use everjet_store::{StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -39,9 +39,10 @@ impl StreamState {
         id: StreamId,
         config: StreamConfig,
         created: Timestamp,
-        store: StreamStore,
+        mut store: StreamStore,
         entry: EntryIndex,
     ) -> Self {
+        store.set_compression(config.compression == Compression::S2);
         let mut state = Self {
             id,
             config,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Advertise, Credentials, SyncPolicy, WriteTimeout};
+use crate::{Advertise, Credentials, Secret, StoreCipher, SyncPolicy, WriteTimeout};
 
 struct OneFile<'a>(&'a str);
 
@@ -470,6 +470,60 @@ fn jetstream_is_turned_on_and_off() {
         "jetstream {enabled: \"no\"}",
         "nats.conf:1:12: \"enabled\" needs true or false, not a text",
     );
+}
+
+#[test]
+fn keys_of_the_store() {
+    let encrypted = |text: &str, previous: Option<&str>, cipher: StoreCipher| {
+        let loaded = read(text).expect("it is in order");
+        let jetstream = loaded.options.jetstream.expect("it is on");
+        let options = jetstream.encryption.clone().expect("there is a key");
+        assert_eq!(options.key.reveal(), "s3cret", "{text}");
+        let found = options.previous.as_ref().map(Secret::reveal);
+        assert_eq!((found, options.cipher), (previous, cipher), "{text}");
+        let shown = format!("{jetstream:?}");
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("0ld"),
+            "{shown}"
+        );
+    };
+    for key in ["key", "ek", "encryption_key", "Encryption_Key"] {
+        let text = format!("jetstream {{{key}: s3cret}}");
+        encrypted(&text, None, StoreCipher::ChaCha);
+    }
+    for key in ["prev_key", "prev_ek", "prev_encryption_key"] {
+        let text = format!("jetstream {{{key}: \"0ld\", key: s3cret}}");
+        encrypted(&text, Some("0ld"), StoreCipher::ChaCha);
+    }
+    for (word, cipher) in [
+        ("chacha", StoreCipher::ChaCha),
+        ("ChaChaPoly", StoreCipher::ChaCha),
+        ("AES", StoreCipher::Aes),
+    ] {
+        let text = format!("jetstream {{cipher: {word}, key: \"s3cret\"}}");
+        encrypted(&text, None, cipher);
+    }
+    for (text, expected) in [
+        ("jetstream {key: \"\"}", "nats.conf:1:12: \"key\" is empty"),
+        (
+            "jetstream {key: 5}",
+            "nats.conf:1:12: \"key\" needs a text (in quotes, should it begin with a digit), not a whole number",
+        ),
+        (
+            "jetstream {key: a, cipher: rot13}",
+            "nats.conf:1:20: Unknown cipher type: \"rot13\"",
+        ),
+        (
+            "jetstream {cipher: aes}",
+            "nats.conf:1:12: \"cipher\" needs a key: nothing is encrypted without",
+        ),
+        (
+            "jetstream {prev_key: a}",
+            "nats.conf:1:12: \"prev_key\" needs a key: nothing is encrypted without",
+        ),
+    ] {
+        refused(text, expected);
+    }
 }
 
 #[test]

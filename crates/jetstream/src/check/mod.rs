@@ -13,14 +13,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use everjet_store::{Disk, Fault, OverlayDisk, foreign_store};
+use everjet_store::{Disk, Fault, OverlayDisk, SealedDisk, foreign_store};
 use everjet_values::StreamSequence;
 use serde::Serialize;
 
 pub use repair::{RepairError, RepairReport, RepairedStream, repair_store};
 
 use crate::finding::{Finding, Severity};
-use crate::open::{OpenError, OpenStore, StorageOptions};
+use crate::open::{OpenError, OpenStore, StorageOptions, with_keys};
 use crate::paths::Paths;
 use crate::replay::Gaps;
 
@@ -117,8 +117,13 @@ pub fn check_store(
     options: &StorageOptions,
 ) -> Result<CheckReport, CheckError> {
     let (opened, report) = open(disk, store_dir, options, Gaps::Offline)?;
+    // Its own is the one that keeps changes to itself.
+    let disk: Arc<dyn Disk> = match opened.disk.keys() {
+        None => Arc::clone(disk),
+        Some(keys) => Arc::new(SealedDisk::new(Arc::clone(disk), Arc::clone(keys))),
+    };
     let mut job = Job {
-        disk: &**disk,
+        disk: &*disk,
         paths: Paths::new(store_dir),
         opened,
         report,
@@ -175,7 +180,7 @@ fn open(
                 "restore a manifest, or bring back what is readable with `nats-server check --repair`",
             );
             report.findings.push(finding);
-            let over = over();
+            let over = with_keys(&over(), root, options.encryption.as_ref(), &mut Vec::new())?;
             rebuild::write_manifest(&over, &paths)?;
             let mut opened = OpenStore::open_with(&over, &paths, options, gaps)?;
             // What was released long ago is missing when the journal is read from its beginning.

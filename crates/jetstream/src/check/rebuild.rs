@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use everjet_store::{
     CheckedSegment, Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestSegment, ManifestStream,
-    OpenMode, SegmentCheck, StreamId, read_checked_file, write_checked_file,
+    SegmentCheck, StreamId, read_checked_file, segment_length, write_checked_file,
 };
 use everjet_values::{EntryIndex, StreamSequence};
 
@@ -41,7 +41,7 @@ fn stream(disk: &dyn Disk, paths: &Paths, meta: StreamMeta) -> Result<ManifestSt
     let folder = paths.stream(&meta.account, &meta.name);
     let mut segments: Vec<ManifestSegment> = Vec::new();
     let (mut entry, mut last_sequence) = (EntryIndex::ZERO, StreamSequence::ZERO);
-    for file in files(disk, &folder)? {
+    for file in files(disk, &folder, meta.id)? {
         let (counted, is_sound) = verify(disk, &folder, &meta, file)?;
         let is_covered = segments.last().is_some_and(|before| {
             before.first_sequence == file.first_sequence || last_sequence >= file.first_sequence
@@ -100,18 +100,16 @@ fn verify(
 }
 
 /// The segment files in a folder, by first sequence and revision.
-fn files(disk: &dyn Disk, folder: &Path) -> Result<Vec<ManifestSegment>, Fault> {
+fn files(disk: &dyn Disk, folder: &Path, stream: StreamId) -> Result<Vec<ManifestSegment>, Fault> {
     let mut files = Vec::new();
     for entry in disk.list(folder).map_err(Fault::open(folder))? {
         if !entry.name.ends_with(".seg") {
             continue;
         }
-        let path = folder.join(&entry.name);
-        let file = disk
-            .open(&path, OpenMode::Read)
-            .map_err(Fault::open(&path))?;
-        let length = file.len().map_err(Fault::read(&path))?;
-        files.extend(ManifestSegment::of_file(&entry.name, length));
+        if let Some(mut file) = ManifestSegment::of_file(&entry.name, 0) {
+            file.length = segment_length(disk, folder, stream, &file)?;
+            files.push(file);
+        }
     }
     files.sort_unstable_by_key(|file| (file.first_sequence, file.revision));
     Ok(files)

@@ -100,7 +100,7 @@ pub fn repair_store(
         Ok(_) => return Err(RepairError::Exists(root)),
         Err(error) => return Err(Fault::open(&root)(error).into()),
     }
-    let (mut target, _) = ImportStore::open(Arc::clone(disk), copy, options.clone())?;
+    let (mut target, _) = ImportStore::open(disk, copy, options.clone())?;
     let mut report = RepairReport::default();
     for offline in &opened.offline {
         report

@@ -108,3 +108,32 @@ fn who_asks_is_told_when_a_file_cannot_be_overwritten() {
             .any(|bytes| bytes == SECRET.as_bytes())
     });
 }
+
+#[test]
+fn an_erasure_in_a_compressed_stream_costs_no_other_message() {
+    let mut rig = Rig::new();
+    let config = json!({
+        "name": "S", "subjects": ["s.>"], "storage": "file", "compression": "s2",
+    });
+    let created = rig.ask("$JS.API.STREAM.CREATE.S", config.to_string());
+    assert_eq!(error_of(&created), None, "{created}");
+    rig.store("s.before", "before");
+    let sequence = rig.store("s.x", SECRET);
+    rig.store("s.after", "after");
+    // It erases a message that is in a block, and of which the journal is the only other place.
+    rig.stop();
+    let mut rig = rig.started_again();
+    rig.store("s.later", "later");
+    let answer = erase(&mut rig, sequence);
+    assert_eq!(answer["success"], true, "{answer}");
+    let journal = rig.folder().join("jetstream/journal");
+    assert!(journal.is_dir());
+    assert_eq!(holders(&journal), [] as [String; 0]);
+    let mut again = rig.killed();
+    assert_eq!(again.subject_of(1).as_deref(), Ok("s.before"));
+    assert_eq!(again.subject_of(sequence), Err(10037));
+    assert_eq!(again.subject_of(3).as_deref(), Ok("s.after"));
+    assert_eq!(again.subject_of(4).as_deref(), Ok("s.later"));
+    assert_eq!(again.state()["messages"], 3);
+    assert!(!again.log.contains("damaged"));
+}

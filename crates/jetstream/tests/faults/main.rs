@@ -12,6 +12,7 @@ mod compaction;
 mod creation;
 mod damage;
 mod disk;
+mod encryption;
 mod erase;
 mod failed_sync;
 mod fixtures;

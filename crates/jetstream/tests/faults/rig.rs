@@ -10,7 +10,7 @@ use everjet_jetstream::{
     SyncPolicy, UsageLimits,
 };
 use everjet_routing::{Account, Message, Origin, Sink, Subscription, Turn};
-use everjet_store::{MemoryOptions, MemoryUse};
+use everjet_store::{Encryption, MemoryOptions, MemoryUse};
 use everjet_values::SeededEntropy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -137,6 +137,19 @@ impl Rig {
 
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
         Self::start_with(folder, sync, |_| {})
+    }
+
+    /// A JetStream on this folder whose store has this key, or why there is none.
+    pub(crate) fn with_key(
+        folder: &Arc<TempDir>,
+        encryption: Option<Encryption>,
+    ) -> Result<Self, String> {
+        let change = |config: &mut JetStreamConfig| {
+            config.storage.store.segment_bytes_max = 64 << 10;
+            config.storage.encryption = encryption;
+        };
+        let world = (Faults::none(), Arc::<Wall>::default());
+        Self::try_start(Arc::clone(folder), SyncPolicy::Always, change, world)
     }
 
     fn start_with(

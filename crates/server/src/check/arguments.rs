@@ -9,6 +9,8 @@ pub(crate) struct Arguments {
     pub(crate) dir: PathBuf,
     /// Where what is readable is brought to; nowhere when `None`.
     pub(crate) repair: Option<PathBuf>,
+    /// The file with the key of the store.
+    pub(crate) key_file: Option<PathBuf>,
     /// Whether the report is a JSON document.
     pub(crate) json: bool,
 }
@@ -30,6 +32,7 @@ DIR is only read.
 
 Options:
     --repair <copy>             Bring everything that can be read into a new store directory
+    --key-file <file>           A file with the jetstream key of DIR; a copy has it too
     --json                      Report as a JSON document
     -h, --help                  Show this message
 
@@ -59,12 +62,15 @@ pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
         match (name, &attached) {
             ("h" | "help", None) => return Ok(Asked::Help),
             ("json", None) => asked.json = true,
-            ("repair", _) => {
+            ("repair" | "key-file", _) => {
                 let value = attached
                     .or_else(|| rest.next().cloned())
                     .filter(|value| !value.is_empty())
                     .ok_or_else(|| format!("{arg} needs a value"))?;
-                asked.repair = Some(value.into());
+                match name {
+                    "repair" => asked.repair = Some(value.into()),
+                    _ => asked.key_file = Some(value.into()),
+                }
             }
             _ => return Err(format!("option {arg} is not known to check")),
         }
@@ -88,6 +94,7 @@ mod tests {
             let expected = Arguments {
                 dir: "/store".into(),
                 repair: repair.map(PathBuf::from),
+                key_file: None,
                 json,
             };
             assert_eq!(parsed(line), Ok(Asked::Check(expected)), "{line}");
@@ -96,6 +103,10 @@ mod tests {
         check("--json /store", None, true);
         check("/store -repair /copy", Some("/copy"), false);
         check("--repair=/copy /store -json", Some("/copy"), true);
+        let Ok(Asked::Check(locked)) = parsed("/store --key-file=k") else {
+            panic!("a store with a key");
+        };
+        assert_eq!(locked.key_file, Some("k".into()));
         assert_eq!(parsed("-h"), Ok(Asked::Help));
     }
 

@@ -10,11 +10,12 @@ use everjet_jetstream::{
     CheckReport, CheckedStream, Finding, OsDisk, RepairReport, Severity, StorageOptions,
     check_store, repair_store,
 };
-use everjet_store::Disk;
+use everjet_store::{Cipher, Disk};
 use everjet_values::Entropy;
 
 use self::arguments::{Arguments, Asked, USAGE};
 use crate::cli::{say_stderr, say_stdout};
+use crate::key_file;
 use crate::seams::OsEntropy;
 
 /// Every byte is as it was written.
@@ -50,7 +51,13 @@ fn fail(text: &str) -> ExitCode {
 /// Does what `arguments` ask for and returns the exit status; the error is why that was not possible.
 fn check(arguments: &Arguments) -> Result<u8, String> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let mut options = StorageOptions::default();
+    let key_file = arguments.key_file.as_ref();
+    let mut options = StorageOptions {
+        encryption: key_file
+            .map(|path| key_file::encryption(path, Cipher::default()))
+            .transpose()?,
+        ..StorageOptions::default()
+    };
     let report = check_store(&disk, &arguments.dir, &options).map_err(|error| error.to_string())?;
     if !arguments.json {
         say_report(&report);

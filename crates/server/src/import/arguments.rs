@@ -11,6 +11,10 @@ pub(crate) struct Arguments {
     pub(crate) target: Option<PathBuf>,
     /// Files with a key of the source.
     pub(crate) key_files: Vec<PathBuf>,
+    /// The file with the key of the target.
+    pub(crate) target_key_file: Option<PathBuf>,
+    /// The cipher of the target is AES-GCM, not ChaCha20-Poly1305.
+    pub(crate) target_aes: bool,
     /// Only this account of the source.
     pub(crate) account: Option<String>,
     /// The account that gets the streams; the one of the same name otherwise.
@@ -43,6 +47,8 @@ consumers into a store directory of Everjet. DIR is only read. A stream is taken
 Options:
     -sd, --store_dir <dir>      The store directory of Everjet that gets the streams
     --key-file <file>           A file with the jetstream key of DIR; once more for the previous key
+    --store-key-file <file>     A file with the jetstream key of the store that gets the streams
+    --store-cipher <cipher>     What that key is used with: chacha (default) or aes
     --account <name>            Only the streams of this account
     --into-account <name>       The account that gets them (default: the one of the same name)
     --stream <name>             Only this stream; may be given several times
@@ -77,14 +83,15 @@ pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
             ("salvage", None) => asked.salvage = true,
             ("dry-run", None) => asked.dry_run = true,
             (
-                "sd" | "store_dir" | "key-file" | "account" | "into-account" | "stream" | "without",
+                "sd" | "store_dir" | "key-file" | "store-key-file" | "store-cipher" | "account"
+                | "into-account" | "stream" | "without",
                 _,
             ) => {
                 let value = attached
                     .or_else(|| rest.next().cloned())
                     .filter(|value| !value.is_empty())
                     .ok_or_else(|| format!("{arg} needs a value"))?;
-                asked.take(name, value);
+                asked.take(name, value)?;
             }
             _ => return Err(format!("option {arg} is not known to import-store")),
         }
@@ -96,19 +103,31 @@ pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
                 .to_owned(),
         );
     }
+    if asked.target_aes && asked.target_key_file.is_none() {
+        return Err("--store-cipher needs --store-key-file".to_owned());
+    }
     Ok(Asked::Import(asked))
 }
 
 impl Arguments {
-    fn take(&mut self, name: &str, value: String) {
+    fn take(&mut self, name: &str, value: String) -> Result<(), String> {
         match name {
             "sd" | "store_dir" => self.target = Some(value.into()),
             "key-file" => self.key_files.push(value.into()),
+            "store-key-file" => self.target_key_file = Some(value.into()),
+            "store-cipher" => {
+                self.target_aes = match value.to_ascii_lowercase().as_str() {
+                    "aes" => true,
+                    "chacha" | "chachapoly" => false,
+                    _ => return Err(format!("--store-cipher is chacha or aes, not {value}")),
+                }
+            }
             "account" => self.account = Some(value),
             "into-account" => self.into = Some(value),
             "stream" => self.streams.push(value),
             _ => self.without.push(value),
         }
+        Ok(())
     }
 
     /// Whether a stream of the source is wanted.
@@ -135,6 +154,8 @@ mod tests {
             source: "/old".into(),
             target: Some("/new".into()),
             key_files: vec!["k1".into(), "k2".into()],
+            target_key_file: Some("k3".into()),
+            target_aes: true,
             account: Some("A".to_owned()),
             into: Some("$G".to_owned()),
             streams: vec!["S".to_owned(), "T".to_owned()],
@@ -143,7 +164,7 @@ mod tests {
             dry_run: false,
         };
         let line = "--salvage -sd /new --key-file k1 -key-file=k2 /old --account A --into-account=$G --stream S --stream T \
-                    --without compression";
+                    --without compression --store-key-file k3 --store-cipher AES";
         assert_eq!(parsed(line), Ok(Asked::Import(expected)));
         assert_eq!(parsed("-h"), Ok(Asked::Help));
         let Ok(Asked::Import(dry)) = parsed("--dry-run /old") else {
@@ -166,6 +187,8 @@ mod tests {
         check("/old --store_dir", "needs a value");
         check("/old --store_dir=", "needs a value");
         check("/old --salvage=yes --dry-run", "not known");
+        check("/old -sd /new --store-cipher rot13", "is chacha or aes");
+        check("/old -sd /new --store-cipher aes", "needs --store-key-file");
         check("/old --fast", "option --fast is not known");
     }
 }

@@ -21,7 +21,7 @@ use everjet_foreign::{Index, Plan, Record, StoreKey, Survey};
 use everjet_jetstream::{
     ImportError, ImportStore, Imported, ImportedMessage, Level, OsDisk, Paths, StorageOptions,
 };
-use everjet_store::{Disk, Fault, NewMessage, foreign_store};
+use everjet_store::{Cipher, Disk, Encryption, Fault, NewMessage, foreign_store};
 use everjet_values::{Entropy, StreamSequence, Timestamp};
 
 use self::arguments::{Arguments, Asked, USAGE};
@@ -31,6 +31,7 @@ use self::definition::Definition;
 use self::report::{Findings, Totals, count};
 use self::source::{Source, SourceStream};
 use crate::cli::{say_stderr, say_stdout};
+use crate::key_file;
 use crate::seams::OsEntropy;
 use crate::server::GLOBAL_ACCOUNT;
 
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     };
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let mut say = |line: &str| say_stdout(&format!("{line}\n"));
-    match read_keys(&arguments).and_then(|keys| import(&disk, &arguments, &keys, &mut say)) {
+    match Keys::read(&arguments).and_then(|keys| import(&disk, &arguments, &keys, &mut say)) {
         Ok(totals) => {
             say(&totals.line(arguments.dry_run));
             if totals.refused == 0 {
@@ -65,24 +66,43 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
     }
 }
 
-/// The keys in the files, without the line end that an editor leaves.
-fn read_keys(arguments: &Arguments) -> Result<Vec<StoreKey>, String> {
-    let read = |path: &std::path::PathBuf| {
-        let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let key = bytes.trim_ascii_end();
-        if key.is_empty() {
-            return Err(format!("{} holds no key", path.display()));
-        }
-        Ok(StoreKey::new(key))
+/// What opens the source and the target.
+#[derive(Default)]
+struct Keys {
+    source: Vec<StoreKey>,
+    target: Option<Encryption>,
+}
+
+impl Keys {
+    /// The keys in the files.
+    fn read(arguments: &Arguments) -> Result<Self, String> {
+        let source = arguments.key_files.iter();
+        Ok(Self {
+            source: source
+                .map(|path| Ok(StoreKey::new(&key_file::read(path)?)))
+                .collect::<Result<_, String>>()?,
+            target: read_target_key(arguments)?,
+        })
+    }
+}
+
+/// What the target is encrypted with.
+fn read_target_key(arguments: &Arguments) -> Result<Option<Encryption>, String> {
+    let cipher = if arguments.target_aes {
+        Cipher::Aes256Gcm
+    } else {
+        Cipher::ChaCha20Poly1305
     };
-    arguments.key_files.iter().map(read).collect()
+    let path = arguments.target_key_file.as_ref();
+    path.map(|path| key_file::encryption(path, cipher))
+        .transpose()
 }
 
 /// Imports what `arguments` ask for and says what comes of each stream. The error is what keeps it from going on.
 fn import(
     disk: &Arc<dyn Disk>,
     arguments: &Arguments,
-    keys: &[StoreKey],
+    keys: &Keys,
     say: &mut dyn FnMut(&str),
 ) -> Result<Totals, String> {
     for name in &arguments.without {
@@ -105,7 +125,7 @@ fn import(
         ));
     }
     let mut target = match &arguments.target {
-        Some(dir) if !arguments.dry_run => Some(open_target(disk, dir, say)?),
+        Some(dir) if !arguments.dry_run => Some(open_target(disk, dir, keys.target.clone(), say)?),
         _ => None,
     };
     if source.is_clustered {
@@ -118,7 +138,7 @@ fn import(
         let mut job = Job {
             disk,
             arguments,
-            keys,
+            keys: &keys.source,
             stream,
             findings: Findings::default(),
         };
@@ -155,12 +175,16 @@ fn import(
 fn open_target(
     disk: &Arc<dyn Disk>,
     dir: &Path,
+    encryption: Option<Encryption>,
     say: &mut dyn FnMut(&str),
 ) -> Result<ImportStore, String> {
-    let mut options = StorageOptions::default();
+    let mut options = StorageOptions {
+        encryption,
+        ..StorageOptions::default()
+    };
     options.journal.salt = OsEntropy.next_u64();
     let (store, notes) =
-        ImportStore::open(Arc::clone(disk), dir, options).map_err(|error| error.to_string())?;
+        ImportStore::open(disk, dir, options).map_err(|error| error.to_string())?;
     let worth_saying = |level: Level| matches!(level, Level::Warn | Level::Error);
     for (_, text) in notes.iter().filter(|(level, _)| worth_saying(*level)) {
         say(&format!("{}: {text}", Paths::new(dir).root().display()));

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use everjet_jetstream::{OpenStore, OpenedStream, Paths, StorageOptions};
-use everjet_store::{Disk, OpenMode, SimDisk, SimFault};
-use everjet_values::StreamSequence;
+use everjet_store::{Cipher, Disk, Encryption, OpenMode, SimDisk, SimFault, StoreKey};
+use everjet_values::{SeededEntropy, StreamSequence};
 
+use super::Keys;
 use super::arguments::Arguments;
 use super::report::Totals;
 
@@ -78,8 +79,16 @@ fn salvage() -> Arguments {
 
 /// The outcome of an import and what it said.
 fn import(disk: &SimDisk, arguments: &Arguments) -> (Result<Totals, String>, String) {
+    import_with(disk, arguments, &Keys::default())
+}
+
+fn import_with(
+    disk: &SimDisk,
+    arguments: &Arguments,
+    keys: &Keys,
+) -> (Result<Totals, String>, String) {
     let mut said = String::new();
-    let outcome = super::import(&disk.shared(), arguments, &[], &mut |line| {
+    let outcome = super::import(&disk.shared(), arguments, keys, &mut |line| {
         said.push_str(line);
         said.push('\n');
     });
@@ -88,7 +97,14 @@ fn import(disk: &SimDisk, arguments: &Arguments) -> (Result<Totals, String>, Str
 
 /// The streams that a server would find.
 fn streams(disk: &SimDisk) -> Vec<OpenedStream> {
-    let options = StorageOptions::default();
+    streams_with(disk, None)
+}
+
+fn streams_with(disk: &SimDisk, encryption: Option<Encryption>) -> Vec<OpenedStream> {
+    let options = StorageOptions {
+        encryption,
+        ..StorageOptions::default()
+    };
     let shared: Arc<dyn Disk> = disk.shared();
     let store = OpenStore::open(&shared, &Paths::new(Path::new(TARGET)), &options);
     let store = store.expect("a store that can be opened");
@@ -156,6 +172,43 @@ fn check_source(disk: &SimDisk) {
             everjet_store::read_file(disk, path).expect("readable"),
             bytes
         );
+    }
+}
+
+#[test]
+fn an_encrypted_store_takes_streams_in_with_its_key_and_shows_nothing_of_them() {
+    let disk = disk();
+    let encryption = |key: &str, seed| Encryption {
+        key: StoreKey::new(key.as_bytes()),
+        previous: None,
+        cipher: Cipher::Aes256Gcm,
+        entropy: Arc::new(SeededEntropy::new(seed)),
+    };
+    let keys = |key, seed| Keys {
+        target: Some(encryption(key, seed)),
+        ..Keys::default()
+    };
+    let (outcome, said) = import_with(&disk, &arguments(), &keys("right", 1));
+    assert_eq!(outcome.expect("an endless disk").messages, 8, "{said}");
+    for (keys, why) in [
+        (keys("wrong", 2), "does not open /new/jetstream/keyring.a"),
+        (Keys::default(), "is encrypted: set jetstream"),
+    ] {
+        let (outcome, _) = import_with(&disk, &arguments(), &keys);
+        let text = outcome.expect_err("it is locked");
+        assert!(text.contains(why), "{text}");
+    }
+    let mut streams = streams_with(&disk, Some(encryption("right", 3)));
+    assert_eq!(messages(&mut streams[0]), expected());
+    let ours = disk.list_files();
+    for path in ours.iter().filter(|path| path.starts_with(TARGET)) {
+        let bytes = everjet_store::read_file(&disk, path).expect("readable");
+        for marker in ["ORDERS", "orders.", "message 3"] {
+            let shows = bytes
+                .windows(marker.len())
+                .any(|part| part == marker.as_bytes());
+            assert!(!shows, "{marker} is in {}", path.display());
+        }
     }
 }
 

@@ -61,6 +61,11 @@ fn what_only_a_restart_changes_is_named() {
             "Mappings: 0 subjects -> 1 subjects",
         ),
         (
+            "jetstream { key: a }",
+            "jetstream { key: b, prev_key: a }",
+            "JetStreamKey: [REDACTED] -> [REDACTED]",
+        ),
+        (
             "authorization { user: a, password: b }",
             "authorization { user: a, password: c }",
             "Authorization: [REDACTED] -> [REDACTED]",

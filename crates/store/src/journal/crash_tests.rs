@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use everjet_values::{Entropy, EntryIndex, SeededEntropy};
 
-use super::tests::{Seen, open};
+use super::tests::{Seen, open, with_keys};
 use super::*;
 use crate::sim_disk::{SimDisk, SimFault};
 
@@ -197,4 +197,14 @@ fn many_crashes_in_a_row_keep_one_history() {
             }
         }
     }
+}
+
+#[test]
+fn a_cut_at_any_operation_loses_nothing_of_sealed_records() {
+    with_keys(|| {
+        for seed in 0..15 {
+            cut_everywhere(&SimDisk::new(), &Model::default(), seed, &(0..4), 0);
+        }
+        cut_everywhere(&SimDisk::new(), &Model::default(), 100, &(0..2), 2);
+    });
 }

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use super::record::HEAD_BYTES;
-use super::tests::{DIR, Seen, batch, open};
+use super::tests::{DIR, Seen, batch, open, with_keys};
 use super::*;
 use crate::disk::read_file;
 use crate::sim_disk::SimDisk;
@@ -86,6 +86,145 @@ fn any_flipped_bit_of_a_sealed_journal_costs_one_record_and_is_reported() {
         .map(|record| HEAD_BYTES + record.4.len())
         .sum();
     assert_eq!(harmed, bytes, "every byte of every record matters");
+}
+
+#[test]
+fn any_flipped_bit_of_encrypted_records_costs_one_record_and_is_reported() {
+    with_keys(|| {
+        let (disk, written) = sample(true);
+        let mut harmed = 0;
+        for path in disk.list_files() {
+            let length = read_file(&disk, &path).unwrap().len() as u64;
+            for byte in 0..length {
+                let disk = disk.kill();
+                disk.flip_bit(&path, byte * 8 + (byte * 5) % 8);
+                let context = format!("{} byte {byte}", path.display());
+                let missing = check_honest(&disk, &written, &context);
+                assert!(missing.len() <= 1, "{context}: {missing:?}");
+                harmed += missing.len();
+            }
+        }
+        let bytes = written
+            .iter()
+            .map(|record| HEAD_BYTES + record.4.len() + 16);
+        assert_eq!(
+            harmed,
+            bytes.sum::<usize>(),
+            "every byte of every record matters"
+        );
+    });
+}
+
+#[test]
+fn encrypted_records_survive_the_loss_of_either_place_that_names_their_key() {
+    with_keys(|| {
+        let (disk, written) = sample(true);
+        for path in disk.list_files() {
+            let length = read_file(&disk, &path).unwrap().len() as u64;
+            for place in [0..4096, length - 32..length] {
+                let disk = disk.kill();
+                let file = disk.open(&path, OpenMode::Write).unwrap();
+                let rubbish = vec![0x5A; (place.end - place.start) as usize];
+                file.write_all_at(&rubbish, place.start).unwrap();
+                let context = format!("{} {place:?}", path.display());
+                assert_eq!(check_honest(&disk, &written, &context), [] as [u64; 0]);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_record_that_no_key_opens_is_reported_as_lost() {
+    let disk = SimDisk::new();
+    with_keys(|| {
+        let (mut journal, ..) = open(&disk, 0).unwrap();
+        journal.write(&mut batch(&[b"one", b"two"])).unwrap();
+        let _ = journal.seal().unwrap();
+    });
+    let (journal, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(seen, []);
+    assert_eq!(lost(&report), [1, 2]);
+    assert_eq!(journal.next_lsn(), Lsn(4));
+}
+
+#[test]
+fn no_body_is_in_the_open_when_there_are_keys() {
+    let disk = SimDisk::new();
+    with_keys(|| {
+        for _ in 0..3 {
+            let (mut journal, ..) = open(&disk, 0).unwrap();
+            for _ in 0..10 {
+                journal
+                    .write(&mut batch(&[b"plaintext marker", &[7; 500]]))
+                    .unwrap();
+                let _ = journal.sync().unwrap();
+            }
+        }
+        let (_, report, seen) = open(&disk, 0).unwrap();
+        assert_eq!((seen.len(), report.damage), (60, vec![]));
+    });
+    for path in disk.list_files() {
+        let bytes = read_file(&disk, &path).unwrap();
+        assert!(!bytes.windows(16).any(|part| part == b"plaintext marker"));
+    }
+}
+
+#[test]
+fn a_journal_that_gets_keys_is_read_and_goes_on_sealed() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"before"])).unwrap();
+    let _ = journal.sync().unwrap();
+    with_keys(|| {
+        let (mut journal, _, seen) = open(&disk, 0).unwrap();
+        assert_eq!(seen.len(), 1);
+        journal.write(&mut batch(&[b"after"])).unwrap();
+        let _ = journal.sync().unwrap();
+        let (_, report, seen) = open(&disk, 0).unwrap();
+        let bodies: Vec<_> = seen.iter().map(|record| &record.4[..]).collect();
+        assert_eq!(
+            (bodies, report.damage),
+            (vec![&b"before"[..], b"after"], vec![])
+        );
+    });
+    for path in disk.list_files() {
+        let bytes = read_file(&disk, &path).unwrap();
+        assert!(!bytes.windows(5).any(|part| part == b"after"));
+    }
+}
+
+#[test]
+fn sealed_records_are_written_again_when_the_disk_was_full() {
+    with_keys(|| {
+        for operation in 1.. {
+            let disk = SimDisk::new();
+            let (mut journal, ..) = open(&disk, 0).unwrap();
+            let _ = journal.write(&mut batch(&[b"first"])).unwrap();
+            let mut large = batch(&[&[1; 2000], &[2; 2000], &[3; 2000]]);
+            disk.fail_at(
+                disk.operations() + operation,
+                crate::sim_disk::SimFault::Enospc,
+            );
+            let outcome = journal.write(&mut large);
+            let Err(fault) = outcome else {
+                assert!(operation > 4, "a write into new files has many steps");
+                break;
+            };
+            assert!(fault.is_full(), "{fault}");
+            if journal.latched().is_some() {
+                continue;
+            }
+            journal.write(&mut large).unwrap();
+            let _ = journal.sync().unwrap();
+            let (_, report, seen) = open(&disk, 0).unwrap();
+            let lengths: Vec<_> = seen.iter().map(|record| record.4.len()).collect();
+            assert_eq!(
+                (lengths, report.damage),
+                (vec![5, 2000, 2000, 2000], vec![]),
+                "{operation}"
+            );
+        }
+    });
 }
 
 #[test]

@@ -11,26 +11,43 @@
 //! | 24 | 8 | first LSN: records of older files from here on are void |
 //! | 32 | 8 | synced: the last LSN known durable when the file was begun |
 //! | 40 | 4 | CRC-32C of bytes 0..40 |
-//! | 44 | … | zero |
+//! | 44 | 20 | zero |
+//! | 64 | 32 | the key of sealed records, see below; anything if there are none |
+//! | 96 | … | zero |
 //! | 4096 | … | records, one after the other |
+//!
+//! A file of a store with keys names its key twice, in the header and in its last 32 bytes: what becomes unreadable with one
+//! place must not be all its records. The copies, where `seal::KeyName` is the cipher, the data key and a salt:
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 8 | generation, as in the name |
+//! | 8 | 20 | which key: `seal::KeyName` |
+//! | 28 | 4 | CRC-32C of bytes 0..28 |
 //!
 //! A prepared file is called `<…>.spare`, one in preparation `<…>.new`; its length and its header are durable before it is
 //! renamed to `.wal`. The generation only grows, by a step that cannot be
 //! guessed from outside.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use everjet_values::{Entropy, SeededEntropy};
 
 use super::record::{self, HEAD_BYTES, number, put};
 use crate::checksum::crc32c;
-use crate::disk::{Disk, OpenMode, read_exact_at};
+use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at};
 use crate::fault::Fault;
 use crate::identity::Lsn;
+use crate::seal::{JournalKey, KEY_NAME_BYTES, Keys};
 
 /// Where the first record is.
 pub(super) const HEADER_BYTES: u64 = 4096;
 const FIELDS_BYTES: usize = 44;
+/// Where the header names the key.
+const KEY_AT: usize = 64;
+/// Bytes that naming the key takes, at the end of the file too.
+pub(super) const KEY_BYTES: usize = 32;
 const MAGIC: [u8; 8] = *b"EVERJWAL";
 const VERSION: u32 = 1;
 
@@ -129,6 +146,48 @@ impl WalFile {
             first,
         })
     }
+}
+
+/// What the file of a generation says about its key, at both places.
+pub(super) fn encode_key(generation: u64, key: &JournalKey) -> [u8; KEY_BYTES] {
+    let mut bytes = [0; KEY_BYTES];
+    put(&mut bytes, 0, generation.to_le_bytes());
+    put(&mut bytes, 8, key.name());
+    let checksum = crc32c(&bytes[..28]);
+    put(&mut bytes, 28, checksum.to_le_bytes());
+    bytes
+}
+
+/// The beginning of a file with sealed records: header and key.
+pub(super) fn encode_sealed_header(header: &Header, key: &JournalKey) -> [u8; KEY_AT + KEY_BYTES] {
+    let mut bytes = [0; KEY_AT + KEY_BYTES];
+    put(&mut bytes, 0, header.encode());
+    put(&mut bytes, KEY_AT, encode_key(header.generation, key));
+    bytes
+}
+
+/// The key of a file; `None` when it names none that the store has.
+pub(super) fn find_key(
+    file: &dyn DiskFile,
+    length: u64,
+    generation: u64,
+    keys: &Keys,
+) -> io::Result<Option<JournalKey>> {
+    let places = [Some(KEY_AT as u64), length.checked_sub(KEY_BYTES as u64)];
+    for at in places.into_iter().flatten() {
+        let mut named = [0; KEY_BYTES];
+        if at + KEY_BYTES as u64 > length {
+            continue;
+        }
+        read_exact_at(file, &mut named, at)?;
+        let is_valid = number(&named, 0) == Some(generation.to_le_bytes())
+            && number(&named, 28) == Some(crc32c(&named[..28]).to_le_bytes());
+        let name = number::<KEY_NAME_BYTES>(&named, 8).filter(|_| is_valid);
+        if let Some(key) = name.and_then(|name| keys.existing_file(&name)) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 /// The path of the file of a generation.

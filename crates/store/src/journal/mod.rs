@@ -44,7 +44,11 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
 use crate::identity::{Lsn, StreamId};
 use crate::sabotage::{PlantedBug, is_planted};
-use file::{HEADER_BYTES, Header, WalFile, generation_after, path_of};
+use crate::seal::{JournalKey, Keys, TAG_BYTES};
+use file::{
+    HEADER_BYTES, Header, KEY_BYTES, WalFile, encode_key, encode_sealed_header, generation_after,
+    path_of,
+};
 use found::Found;
 
 /// The journal of a store directory. It has one owner at a time; the commit threads take turns.
@@ -67,7 +71,15 @@ pub struct Journal {
     next: Lsn,
     synced: Lsn,
     latched: Option<Arc<Fault>>,
+    /// What records are sealed with; `None`: they are not.
+    keys: Option<Arc<Keys>>,
+    /// The sealed records of a batch on their way to the file. The batch keeps its own as they are: a write that found the
+    /// disk full is repeated in another file, with another key.
+    sealed: Vec<u8>,
 }
+
+/// Memory for sealed records that is kept between writes.
+const SEALED_KEPT_BYTES: usize = 1 << 20;
 
 /// A file being written.
 struct Current {
@@ -76,7 +88,10 @@ struct Current {
     generation: u64,
     /// Where the next record goes.
     at: u64,
+    /// Where records must end.
     length: u64,
+    /// What its records are sealed with.
+    key: Option<JournalKey>,
 }
 
 impl Current {
@@ -115,6 +130,7 @@ impl Journal {
             });
         }
         disk.sync_dir(dir).map_err(Fault::sync(dir))?;
+        let keys = disk.keys().cloned();
         let journal = Self {
             disk,
             dir: dir.to_owned(),
@@ -128,6 +144,8 @@ impl Journal {
             next,
             synced: next.previous(),
             latched: None,
+            keys,
+            sealed: Vec::new(),
         };
         Ok((journal, report))
     }
@@ -140,17 +158,32 @@ impl Journal {
     /// Nothing is lost from the batch, the same write may be repeated. Any other fault latches the journal.
     pub fn write(&mut self, batch: &mut JournalBatch) -> Result<Lsn, Fault> {
         self.check_latch()?;
-        if let Err(fault) = self.provide_files(batch.encoded()) {
+        let last = if self.keys.is_none() {
+            self.write_encoded(batch.encoded_mut())
+        } else {
+            let mut sealed = std::mem::take(&mut self.sealed);
+            record::make_room_for_tags(batch.encoded(), &mut sealed);
+            let last = self.write_encoded(&mut sealed);
+            sealed.clear();
+            sealed.shrink_to(SEALED_KEPT_BYTES);
+            self.sealed = sealed;
+            last
+        }?;
+        batch.clear();
+        Ok(last)
+    }
+
+    fn write_encoded(&mut self, records: &mut [u8]) -> Result<Lsn, Fault> {
+        if let Err(fault) = self.provide_files(records) {
             return Err(self.latch_if_sync(fault));
         }
         let next_before = self.next;
-        if let Err(fault) = self.write_records(batch.encoded_mut()) {
+        if let Err(fault) = self.write_records(records) {
             // What was written of the batch is void: the next write begins a file that says so in its header.
             self.next = next_before;
             self.leave_current();
             return Err(self.latch_unless_full(fault));
         }
-        batch.clear();
         Ok(self.last_written())
     }
 
@@ -281,7 +314,18 @@ impl Journal {
     #[must_use]
     pub fn room(&self) -> u64 {
         let current = self.current.as_ref().map_or(0, Current::room);
-        current + self.ready.iter().map(Spare::room).sum::<u64>()
+        let ready = self.ready.iter().map(|spare| self.room_in(spare));
+        current + ready.sum::<u64>()
+    }
+
+    /// Bytes of records that a prepared file can take.
+    fn room_in(&self, spare: &Spare) -> u64 {
+        spare.length.saturating_sub(HEADER_BYTES + self.reserved())
+    }
+
+    /// Bytes at the end of each file that are not for records.
+    fn reserved(&self) -> u64 {
+        self.keys.as_ref().map_or(0, |_| KEY_BYTES as u64)
     }
 
     /// Why the journal accepts nothing any more, when it does not.
@@ -305,17 +349,21 @@ impl Journal {
             if self
                 .ready
                 .get(files_used)
-                .is_none_or(|spare| spare.room() < record)
+                .is_none_or(|spare| self.room_in(spare) < record)
             {
-                let wished = (HEADER_BYTES + rest.len() as u64).min(self.options.file_bytes);
+                let around = HEADER_BYTES + self.reserved();
+                let wished = (around + rest.len() as u64).min(self.options.file_bytes);
                 let length = wished
                     .max(self.options.hurried_file_bytes)
-                    .max(HEADER_BYTES + record);
+                    .max(around + record);
                 let path = self.new_path("new");
                 let spare = Spare::create(&*self.disk, path, length)?;
                 self.ready.insert(files_used, spare);
             }
-            room = self.ready.get(files_used).map_or(0, Spare::room);
+            room = self
+                .ready
+                .get(files_used)
+                .map_or(0, |spare| self.room_in(spare));
             files_used += 1;
         }
         Ok(())
@@ -343,7 +391,11 @@ impl Journal {
         };
         let mut unstamped = &mut *part;
         while !unstamped.is_empty() {
-            let length = record::stamp(unstamped, current.generation, self.next, self.synced);
+            let (generation, lsn, synced) = (current.generation, self.next, self.synced);
+            let length = match &current.key {
+                None => record::stamp(unstamped, generation, lsn, synced),
+                Some(key) => record::stamp_sealed(unstamped, generation, lsn, synced, key),
+            };
             unstamped = &mut unstamped[length..];
             self.next = self.next.next();
         }
@@ -370,10 +422,19 @@ impl Journal {
             first: self.next,
             synced: self.synced,
         };
-        spare
-            .file
-            .write_all_at(&header.encode(), 0)
-            .map_err(Fault::write(&spare.path))?;
+        let key = self.keys.as_ref().map(|keys| keys.new_file());
+        let records_end = spare.length - self.reserved();
+        match &key {
+            None => spare.file.write_all_at(&header.encode(), 0),
+            Some(key) => spare
+                .file
+                .write_all_at(&encode_sealed_header(&header, key), 0)
+                .and_then(|()| {
+                    let copy = encode_key(generation, key);
+                    spare.file.write_all_at(&copy, records_end)
+                }),
+        }
+        .map_err(Fault::write(&spare.path))?;
         if !is_planted(PlantedBug::JournalHeaderNotSynced) {
             spare.file.sync().map_err(Fault::sync(&spare.path))?;
         }
@@ -392,7 +453,8 @@ impl Journal {
             path,
             generation,
             at: HEADER_BYTES,
-            length: spare.length,
+            length: records_end,
+            key,
         });
         if is_planted(PlantedBug::JournalDirectoryNotSynced) {
             return Ok(());
@@ -411,9 +473,13 @@ impl Journal {
     /// Whether the batch fits into the current file: [`Journal::write`] then is one write and nothing else.
     #[must_use]
     pub fn fits_current_file(&self, batch: &JournalBatch) -> bool {
+        let tags = self
+            .keys
+            .as_ref()
+            .map_or(0, |_| batch.len() * TAG_BYTES as u64);
         self.current
             .as_ref()
-            .is_some_and(|current| batch.encoded().len() as u64 <= current.room())
+            .is_some_and(|current| batch.bytes() + tags <= current.room())
     }
 
     /// Keeps a file to be used again, or removes it.

@@ -12,9 +12,14 @@
 //! | 32 | 8 | entry index |
 //! | 40 | 4 | unsynced: how many LSNs before this one were not known durable when it was written; 2^32-1 = unknown |
 //! | 44 | 1 | kind |
-//! | 45 | 3 | zero |
+//! | 45 | 1 | 1 if the body is sealed, else 0 |
+//! | 46 | 2 | zero |
 //! | 48 | 4 | head checksum: CRC-32C of bytes 0..48 |
 //! | 52 | … | body |
+//!
+//! A sealed body is encrypted with the key of its file and followed by a tag of 16 bytes. The nonce is the LSN, the tag covers
+//! bytes 0..4 and 8..48 of the head too. The checksums are of what is in the file: damage and torn tails are told without a
+//! key.
 //!
 //! The head checksum covers the length, the identity and the body checksum, so together the two cover every byte. Body
 //! checksums are computed where the record is made; the commit thread touches heads only. The generation in every record
@@ -25,6 +30,7 @@ use everjet_values::EntryIndex;
 use crate::checksum::crc32c;
 use crate::identity::{Lsn, StreamId};
 use crate::sabotage::{PlantedBug, is_planted};
+use crate::seal::{JournalKey, TAG_BYTES};
 
 /// Bytes before the body.
 pub(super) const HEAD_BYTES: usize = 52;
@@ -52,6 +58,8 @@ pub struct JournalRecord<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored<'a> {
     pub(super) record: JournalRecord<'a>,
+    /// Whether the body is sealed: it has to be opened before it means anything.
+    pub(super) sealed: bool,
     /// Everything up to here was durable when the record was written.
     pub(super) synced: Lsn,
     /// Bytes in the file.
@@ -96,14 +104,73 @@ pub(super) fn encode(
 ///
 /// `synced` is the last position known durable now.
 pub(super) fn stamp(bytes: &mut [u8], generation: u64, lsn: Lsn, synced: Lsn) -> usize {
-    let head = &mut bytes[..HEAD_BYTES];
-    let unsynced = u32::try_from(lsn.0 - 1 - synced.0).unwrap_or(UNSYNCED_UNKNOWN);
-    put(head, 8, generation.to_le_bytes());
-    put(head, 16, lsn.0.to_le_bytes());
-    put(head, 40, unsynced.to_le_bytes());
-    let checksum = crc32c(&head[..48]);
-    put(head, 48, checksum.to_le_bytes());
+    put_place(bytes, generation, lsn, synced);
+    put_head_checksum(bytes);
     encoded_length(bytes)
+}
+
+/// [`stamp`] for a record that [`make_room_for_tags`] has made longer: seals its body too. A position must not be sealed twice
+/// with the same key.
+pub(super) fn stamp_sealed(
+    bytes: &mut [u8],
+    generation: u64,
+    lsn: Lsn,
+    synced: Lsn,
+    key: &JournalKey,
+) -> usize {
+    let length = encoded_length(bytes);
+    put(bytes, SEALED_AT, [1]);
+    put_place(bytes, generation, lsn, synced);
+    let (head, body) = bytes[..length].split_at_mut(HEAD_BYTES);
+    let (text, room) = body.split_at_mut(body.len() - TAG_BYTES);
+    room.copy_from_slice(&key.seal(lsn.0, &context(head), text));
+    put(head, 4, crc32c(body).to_le_bytes());
+    put_head_checksum(bytes);
+    length
+}
+
+/// Appends the encoded records of `plain` to `out`, each with room for the tag behind its body.
+pub(super) fn make_room_for_tags(mut plain: &[u8], out: &mut Vec<u8>) {
+    while !plain.is_empty() {
+        let (record, rest) = plain.split_at(encoded_length(plain));
+        plain = rest;
+        let start = out.len();
+        out.extend_from_slice(record);
+        out.extend_from_slice(&[0; TAG_BYTES]);
+        let length =
+            u32::try_from(record.len() + TAG_BYTES).expect("a record is shorter than 4 GiB");
+        put(&mut out[start..], 0, length.to_le_bytes());
+    }
+}
+
+/// The body of a sealed record, of which `bytes` are all; `None` when it is not what was sealed, or with another key.
+pub(super) fn open_body(bytes: &[u8], key: &JournalKey) -> Option<Vec<u8>> {
+    let (head, body) = bytes.split_at_checked(HEAD_BYTES)?;
+    let lsn = u64::from_le_bytes(number(head, 16)?);
+    let mut body = body.to_vec();
+    let length = key.open(lsn, &context(head), &mut body)?.len();
+    body.truncate(length);
+    Some(body)
+}
+
+/// What a sealed body is bound to: the head without its checksums.
+fn context(head: &[u8]) -> [u8; 44] {
+    let mut context = [0; 44];
+    context[..4].copy_from_slice(&head[..4]);
+    context[4..].copy_from_slice(&head[8..48]);
+    context
+}
+
+fn put_place(bytes: &mut [u8], generation: u64, lsn: Lsn, synced: Lsn) {
+    let unsynced = u32::try_from(lsn.0 - 1 - synced.0).unwrap_or(UNSYNCED_UNKNOWN);
+    put(bytes, 8, generation.to_le_bytes());
+    put(bytes, 16, lsn.0.to_le_bytes());
+    put(bytes, 40, unsynced.to_le_bytes());
+}
+
+fn put_head_checksum(bytes: &mut [u8]) {
+    let checksum = crc32c(&bytes[..48]);
+    put(bytes, 48, checksum.to_le_bytes());
 }
 
 /// The length of the encoded record at the start of `bytes`, which this process has encoded.
@@ -124,10 +191,15 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Option<Stored<'_>> {
             || is_planted(PlantedBug::HeadOutsideChecksum))
         && (u32::from_le_bytes(number(head, 4)?) == crc32c(body)
             || is_planted(PlantedBug::TornRecordAccepted))
-        && number(head, 45)? == [0; 3];
+        && number(head, 46)? == [0; 2];
     if !valid {
         return None;
     }
+    let sealed = match number(head, SEALED_AT)? {
+        [0] => false,
+        [1] => true,
+        _ => return None,
+    };
     let lsn = u64::from_le_bytes(number(head, 16)?);
     let synced = match u32::from_le_bytes(number(head, 40)?) {
         UNSYNCED_UNKNOWN => 0,
@@ -142,11 +214,14 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Option<Stored<'_>> {
             kind,
             body,
         },
+        sealed,
         synced: Lsn(synced),
         length,
     })
 }
 
+/// Where a record says whether it is sealed.
+const SEALED_AT: usize = 45;
 /// Where in a record the generation is; searches for records look for it.
 pub(super) const GENERATION_AT: usize = 8;
 
@@ -197,6 +272,39 @@ mod tests {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&damaged, 0xAB).is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_record_opens_in_its_place_only() {
+        let disk = crate::seal::testing::sealed_disk(&crate::sim_disk::SimDisk::new(), 1, 1);
+        let keys = disk.keys().unwrap();
+        let (key, other) = (keys.new_file(), keys.new_file());
+        let mut plain = Vec::new();
+        for body in [&b"hello"[..], b""] {
+            encode(&mut plain, StreamId(7), EntryIndex(9), 3, |out| {
+                out.extend(body)
+            });
+        }
+        let mut bytes = Vec::new();
+        make_room_for_tags(&plain, &mut bytes);
+        let first = stamp_sealed(&mut bytes, 0xAB, Lsn(12), Lsn(10), &key);
+        stamp_sealed(&mut bytes[first..], 0xAB, Lsn(13), Lsn(10), &key);
+        assert!(!bytes.windows(5).any(|part| part == b"hello"));
+        let stored = decode(&bytes, 0xAB).unwrap();
+        assert!(stored.sealed);
+        assert_eq!(
+            (stored.length, stored.synced),
+            (HEAD_BYTES + 5 + TAG_BYTES, Lsn(10))
+        );
+        assert_eq!(open_body(&bytes[..first], &key).unwrap(), b"hello");
+        assert_eq!(open_body(&bytes[first..], &key).unwrap(), b"");
+        assert!(open_body(&bytes[..first], &other).is_none());
+        // What the checksums cannot tell, because somebody has made them fit: another stream, another kind.
+        for at in [16, 24, 32, 40, 44] {
+            let mut moved = bytes[..first].to_vec();
+            moved[at] ^= 1;
+            assert!(open_body(&moved, &key).is_none(), "byte {at}");
         }
     }
 

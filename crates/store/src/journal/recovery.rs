@@ -14,13 +14,14 @@ use std::path::PathBuf;
 
 use memchr::memmem;
 
-use super::file::{HEADER_BYTES, WalFile};
+use super::file::{HEADER_BYTES, KEY_BYTES, WalFile, find_key};
 use super::record::{self, GENERATION_AT, JournalRecord, Stored};
 use super::report::{JournalDamage, JournalReport, LostRecords, TornTail};
 use crate::disk::{Disk, OpenMode, read_exact_at};
 use crate::fault::Fault;
 use crate::identity::Lsn;
 use crate::sabotage::{PlantedBug, is_planted};
+use crate::seal::JournalKey;
 
 /// What receives the records.
 pub(super) type Visit<'v> = dyn FnMut(JournalRecord<'_>) -> Result<(), Fault> + 'v;
@@ -107,6 +108,13 @@ impl Chapter<'_> {
         let path = &self.file.path;
         let file = disk.open(path, OpenMode::Read).map_err(Fault::open(path))?;
         let length = usize::try_from(self.file.length).expect("journal files fit into memory");
+        let key = match disk.keys() {
+            Some(keys) => find_key(&*file, self.file.length, self.file.generation, keys)
+                .map_err(Fault::read(path))?,
+            None => None,
+        };
+        // What names the key at the end of the file is no record.
+        let length = length - key.as_ref().map_or(0, |_| KEY_BYTES.min(length));
         // Most of a file is zeros or what it held before. Only pieces that records of its generation reach into are kept.
         let needle = self.file.generation.to_le_bytes();
         let mut window = vec![0; length.min(OVERLAP_BYTES + PIECE_BYTES)];
@@ -137,6 +145,7 @@ impl Chapter<'_> {
         Ok(Loaded {
             chapter: self,
             bytes,
+            key,
         })
     }
 }
@@ -151,6 +160,8 @@ struct Loaded<'a> {
     chapter: &'a Chapter<'a>,
     /// Its bytes, zeros where no record of its generation is, and nothing behind the last one.
     bytes: Vec<u8>,
+    /// What its records are sealed with.
+    key: Option<JournalKey>,
 }
 
 impl Loaded<'_> {
@@ -158,6 +169,12 @@ impl Loaded<'_> {
     fn record_at(&self, at: usize) -> Option<Stored<'_>> {
         let stored = record::decode(self.bytes.get(at..)?, self.chapter.file.generation)?;
         (stored.record.lsn < self.chapter.limit).then_some(stored)
+    }
+
+    /// The body of the sealed record at `at`; `None` when no key of the store opens it.
+    fn open_body(&self, at: usize, stored: &Stored<'_>) -> Option<Vec<u8>> {
+        let record = self.bytes.get(at..at + stored.length)?;
+        record::open_body(record, self.key.as_ref()?)
     }
 
     /// The first record at any byte from `at` on that counts and is `wanted` or later.
@@ -326,7 +343,7 @@ impl<'a> Walk<'a, '_> {
                     stored
                 }
             };
-            self.accept(index, at as u64, &stored)?;
+            self.accept(index, at, &stored, loaded)?;
             at += stored.length;
         }
         if self.report.records > visited_before && loaded.chapter.file.header.is_none() {
@@ -340,7 +357,13 @@ impl<'a> Walk<'a, '_> {
         Ok(After::Continue)
     }
 
-    fn accept(&mut self, chapter: usize, at: u64, stored: &Stored<'_>) -> Result<(), Fault> {
+    fn accept(
+        &mut self,
+        chapter: usize,
+        at: usize,
+        stored: &Stored<'_>,
+        loaded: &Loaded<'_>,
+    ) -> Result<(), Fault> {
         let lsn = stored.record.lsn;
         self.expected = lsn.next();
         self.proven = self.proven.max(stored.synced);
@@ -349,8 +372,8 @@ impl<'a> Walk<'a, '_> {
         }
         self.unproven.push_back(Unproven {
             chapter,
-            start: at,
-            end: at + stored.length as u64,
+            start: at as u64,
+            end: (at + stored.length) as u64,
             lsn,
         });
         while self
@@ -363,9 +386,32 @@ impl<'a> Walk<'a, '_> {
         if lsn < self.from || stored.is_mark() {
             return Ok(());
         }
+        let opened;
+        let body = if stored.sealed {
+            let Some(body) = loaded.open_body(at, stored) else {
+                // Whole, and yet not what was sealed: as good as lost.
+                self.report.damage.push(JournalDamage {
+                    path: loaded.chapter.file.path.clone(),
+                    offset: at as u64,
+                    length: stored.length as u64,
+                    lost: Some(LostRecords {
+                        first: lsn,
+                        last: Some(lsn),
+                    }),
+                });
+                return Ok(());
+            };
+            opened = body;
+            &opened
+        } else {
+            stored.record.body
+        };
         self.report.records += 1;
         self.report.bytes += stored.length as u64;
-        (self.visit)(stored.record)
+        (self.visit)(JournalRecord {
+            body,
+            ..stored.record
+        })
     }
 
     /// Judges a break of the chain, `next` being the first valid record behind it.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::HEADER_BYTES;
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
 
@@ -78,11 +77,6 @@ impl Spare {
             length,
             is_clean: true,
         })
-    }
-
-    /// Bytes of records the file can take.
-    pub(super) fn room(&self) -> u64 {
-        self.length.saturating_sub(HEADER_BYTES)
     }
 }
 

@@ -21,6 +21,29 @@ pub(super) fn options() -> JournalOptions {
     }
 }
 
+thread_local! {
+    /// Which start of a server with keys [`open`] is, if any.
+    static START: std::cell::Cell<Option<u64>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs `test` with journals whose records are sealed.
+pub(super) fn with_keys(test: impl FnOnce()) {
+    START.set(Some(1));
+    test();
+    START.set(None);
+}
+
+/// The disk as the journal sees it: each start seals with other keys of the same store, and with another cipher.
+pub(super) fn through(disk: &SimDisk) -> Arc<dyn Disk> {
+    match START.get() {
+        None => disk.shared(),
+        Some(start) => {
+            START.set(Some(start + 1));
+            crate::seal::testing::sealed_disk(disk, 1, start)
+        }
+    }
+}
+
 /// Opens the journal of `disk` and returns what it has from `from` on.
 pub(super) fn open(
     disk: &SimDisk,
@@ -28,7 +51,7 @@ pub(super) fn open(
 ) -> Result<(Journal, JournalReport, Vec<Seen>), Fault> {
     let mut seen = Vec::new();
     let (journal, report) = Journal::open(
-        disk.shared(),
+        through(disk),
         Path::new(DIR),
         options(),
         Lsn(from),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use everjet_subject::{SubjectNames, SubjectTable};
 use everjet_values::{EntryIndex, Timestamp};
 
+use crate::blocks::{Place, open, open_to_write};
 use crate::index::{
     CHECKPOINT_HEAD, CheckpointHead, CheckpointSegment, FileNumbers, Section, Sections,
     read_subjects,
@@ -51,14 +52,28 @@ impl CheckpointWrite {
     }
 
     fn write_to(&self, disk: &dyn Disk, path: &Path) -> io::Result<()> {
-        let file = disk.open(path, OpenMode::CreateNew)?;
+        if disk.keys().is_some() {
+            // A file in blocks is written from its beginning to its end, and this one's beginning is known last.
+            let mut whole = Vec::new();
+            self.write_parts(&mut |bytes, at| put_at(&mut whole, bytes, at))?;
+            let place = Place::checkpoint(self.head.stream);
+            open_to_write(disk, path, place, 0, false)?.write_all_at(&whole, 0)?;
+        } else {
+            let file = disk.open(path, OpenMode::CreateNew)?;
+            self.write_parts(&mut |bytes, at| file.write_all_at(bytes, at))?;
+        }
+        disk.rename(path, &self.dir.join(CHECKPOINT))
+    }
+
+    /// Writes each part at its place.
+    fn write_parts(&self, write: &mut dyn FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
         let numbers = FileNumbers::new(&self.segments, self.names.len());
         let mut sections = Sections::default();
         // How many sections of subjects there will be is known, so that they can be written in one go.
         let mut position = CheckpointHead::list_end(numbers.sections() + self.segments.len());
         numbers.write_subjects(&self.names, |bytes| {
             sections.subjects.push(Section::of(bytes));
-            file.write_all_at(bytes, position)?;
+            write(bytes, position)?;
             position += bytes.len() as u64;
             io::Result::Ok(())
         })?;
@@ -67,12 +82,24 @@ impl CheckpointWrite {
             bytes.clear();
             segment.put(&numbers, &mut bytes);
             sections.segments.push(Section::of(&bytes));
-            file.write_all_at(&bytes, position)?;
+            write(&bytes, position)?;
             position += bytes.len() as u64;
         }
-        file.write_all_at(&self.head.encode(&sections), 0)?;
-        disk.rename(path, &self.dir.join(CHECKPOINT))
+        write(&self.head.encode(&sections), 0)
     }
+}
+
+/// Puts bytes at their place in a file that is made in memory.
+fn put_at(whole: &mut Vec<u8>, bytes: &[u8], at: u64) -> io::Result<()> {
+    let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let end = at + bytes.len();
+    if whole.len() < end {
+        whole.resize(end, 0);
+    }
+    if let Some(place) = whole.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+    Ok(())
 }
 
 impl StreamStore {
@@ -181,11 +208,11 @@ impl Checkpoint {
         entry: EntryIndex,
     ) -> Result<Self, Fault> {
         let path = dir.join(CHECKPOINT);
-        let file = match disk.open(&path, OpenMode::Read) {
+        let file = match open(disk, &path, Place::checkpoint(id)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::nothing()),
             file => file,
         };
-        match file.and_then(|file| read(&*file, id, entry)) {
+        match file.and_then(|(file, _)| read(&*file, id, entry)) {
             Ok(Reading::Whole(checkpoint)) => return Ok(checkpoint),
             Ok(Reading::Unfit) => {}
             // Nobody knows how late one is that cannot be read; it is derived and will be written again.

@@ -132,7 +132,10 @@ impl ColdRead {
 
     /// Reads whole records. What the disk refuses to read is an outcome, what it refuses to open is an error.
     fn read(&self, from: u32, to: u32) -> Result<Outcome, Fault> {
-        let open = || open_segment(&*self.disk, &self.path);
+        let open = || {
+            let opened = open_segment(&*self.disk, &self.path, self.key.file);
+            opened.map(|(file, _)| file)
+        };
         let file = match self.memory.file(self.key.file, open) {
             Err(fault) if fault.is_missing() => return Ok(Outcome::Missing),
             file => file?,

@@ -3,15 +3,20 @@
 //! The command that erases is durable in the journal before anything is overwritten, and the journal keeps it until the
 //! checkpoint that overwrites counts: a crash in between leaves at worst a record that is half overwritten, and replaying
 //! the command overwrites it again. What the whole write leaves is a valid record that says that its message is gone.
+//!
+//! A file in blocks, compressed or sealed, is not overwritten: a block is valid as a whole, and the others in it would be lost
+//! with the one. There the message is removed like any other, and its bytes go when compaction rewrites the segment or drops
+//! it. What has not got to the file yet is overwritten in memory, so it never gets there.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
+use crate::blocks::{Place, open_in_place};
 use crate::index::{DAMAGED, REMOVED};
 use crate::segment::{RecordSalt, Run, put_erased};
-use crate::{Disk, DiskFile, Fault, OpenMode};
+use crate::{Disk, DiskFile, Fault, StreamId};
 
 use super::file_id::{FileId, segment_path};
 use super::segment::Segment;
@@ -118,16 +123,21 @@ impl Erasure {
         record
     }
 
-    /// Overwrites the message; returns the file, to be synced. `None` when there is no file.
+    /// Overwrites the message; returns the file, to be synced. `None` when there is no file, or it is in blocks.
     pub(super) fn write(
         &self,
         disk: &dyn Disk,
         dir: &Path,
+        stream: StreamId,
     ) -> Result<Option<Arc<dyn DiskFile>>, Fault> {
         let path = segment_path(dir, self.file);
-        let file = match disk.open(&path, OpenMode::Write) {
+        let place = Place::segment(self.file.of(stream));
+        let file = match open_in_place(disk, &path, place) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(Fault::open(&path))?,
+        };
+        let Some(file) = file else {
+            return Ok(None);
         };
         file.write_all_at(&self.record(), u64::from(self.start))
             .map_err(Fault::write(&path))?;

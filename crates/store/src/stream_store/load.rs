@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use everjet_subject::SubjectTable;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
+use crate::blocks::{Place, read_whole};
 use crate::index::{CheckpointSegment, DAMAGED, Frame, trailing_frame_length};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{HeaderError, Run, SegmentHeader};
-use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode, StreamId, read_exact_at};
 
 use super::reader::open_segment;
 use super::scan::Scan;
@@ -44,6 +45,8 @@ pub(super) struct Loaded {
     pub(super) damage: Vec<Damage>,
     pub(super) last_time: Timestamp,
     pub(super) last_sequence: u64,
+    /// Whether the file is in blocks; one that is missing counts as such.
+    pub(super) in_blocks: bool,
     /// Bytes read record by record; `None` when an index told everything.
     scanned: Option<u64>,
 }
@@ -75,6 +78,7 @@ impl Loader<'_> {
             damage: Vec::new(),
             last_time,
             last_sequence: 0,
+            in_blocks: true,
             scanned: None,
         };
         if self.saved.length >= 1 << 32 {
@@ -83,13 +87,20 @@ impl Loader<'_> {
                 "the manifest gives it 4 GiB or more",
             ));
         }
-        let file = match open_segment(self.disk, &self.path) {
+        let file = id_of(self.saved).of(self.id);
+        let (file, in_blocks) = match open_segment(self.disk, &self.path, file) {
             Err(fault) if fault.is_missing() => {
                 self.lose_whole(&mut loaded);
                 return Ok(loaded);
             }
-            file => file?,
+            // Its beginning cannot be read; the rest may be, if it is not in blocks.
+            Err(fault) => match self.disk.open(&self.path, OpenMode::Read) {
+                Ok(file) => (file, false),
+                Err(_) => return Err(fault),
+            },
+            Ok(opened) => opened,
         };
+        loaded.in_blocks = in_blocks;
         let length = file
             .len()
             .map_err(Fault::read(&self.path))?
@@ -187,7 +198,8 @@ impl Loader<'_> {
         let Some(index_path) = &self.index_path else {
             return Ok(None);
         };
-        let bytes = match read_file(self.disk, index_path) {
+        let place = Place::index(id_of(self.saved).of(self.id));
+        let bytes = match read_whole(self.disk, index_path, place) {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {

@@ -64,7 +64,7 @@ pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
-pub use verify::{CheckedSegment, SegmentCheck, index_problem};
+pub use verify::{CheckedSegment, SegmentCheck, index_problem, segment_length};
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
@@ -132,6 +132,8 @@ struct Files {
     dir: PathBuf,
     id: StreamId,
     name: String,
+    /// Whether what is written is compressed.
+    compress: bool,
 }
 
 impl StreamStore {
@@ -157,6 +159,7 @@ impl StreamStore {
             dir,
             id,
             name: name.to_owned(),
+            compress: false,
         };
         let mut store = Self::bare(options, Some(files));
         store.push_segment(1);
@@ -201,6 +204,14 @@ impl StreamStore {
     /// same for readers.
     pub fn set_segment_age(&mut self, age_max: Option<Duration>) {
         self.segment_age_max = age_max;
+    }
+
+    /// Compresses what is written from now on, or no longer. A segment that was begun without stays as it is, what was written
+    /// stays as it was. Nothing happens in memory.
+    pub fn set_compression(&mut self, compress: bool) {
+        if let Some(files) = &mut self.files {
+            files.compress = compress;
+        }
     }
 
     /// Stores a message under the next sequence and returns it. Times must not decrease; entries must not either.

@@ -26,6 +26,15 @@ struct Listed {
     indexes: BTreeSet<FileId>,
 }
 
+/// What the last segment file is like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastFile {
+    Sound,
+    Damaged,
+    /// It was begun before the store had keys.
+    InTheOpen,
+}
+
 impl StreamStore {
     /// Loads exactly the state that `saved` (from the manifest) describes. Damage is no failure: what cannot be read is
     /// reported and reads as [`ReadError::Damaged`], everything else is served. Segment files are not changed; index files
@@ -51,6 +60,7 @@ impl StreamStore {
             dir,
             id,
             name: name.to_owned(),
+            compress: false,
         };
         let mut store = Self::bare(options, Some(files));
         let mut report = OpenReport::default();
@@ -61,7 +71,11 @@ impl StreamStore {
         store.subjects = std::mem::take(&mut checkpoint.subjects);
         store.checkpointed = checkpoint.slots;
         let mut runs = Vec::new();
-        let mut is_last_sound = true;
+        let must_be_sealed = store
+            .files
+            .as_ref()
+            .is_some_and(|files| files.disk.keys().is_some());
+        let mut last_file = LastFile::Sound;
         for (at, segment) in saved.segments.iter().enumerate() {
             let next = saved.segments.get(at + 1);
             let last_max = next.map_or(saved.last_sequence.0, |next| next.first_sequence.0 - 1);
@@ -70,8 +84,14 @@ impl StreamStore {
             // All but the last one are never written again, whatever the manifest says.
             loaded.segment.sealed |= next.is_some();
             loaded.segment.finished |= next.is_some();
-            is_last_sound = loaded.damage.is_empty();
-            loaded.segment.is_evidence |= !is_last_sound;
+            last_file = if must_be_sealed && !loaded.in_blocks {
+                LastFile::InTheOpen
+            } else if loaded.damage.is_empty() {
+                LastFile::Sound
+            } else {
+                LastFile::Damaged
+            };
+            loaded.segment.is_evidence |= !loaded.damage.is_empty();
             if loaded.segment.sealed {
                 loaded.segment.columns.pack();
             }
@@ -86,7 +106,7 @@ impl StreamStore {
             store.apply_run(run);
         }
         store.count_all();
-        store.open_active(is_last_sound);
+        store.open_active(last_file);
         store.drop_empty();
         if is_planted(PlantedBug::SequenceReused) && store.messages == 0 {
             store.segments.clear();
@@ -225,24 +245,26 @@ impl StreamStore {
     }
 
     /// Makes sure that there is a sound segment to append to, whose sequences follow the last one.
-    fn open_active(&mut self, is_last_sound: bool) {
+    fn open_active(&mut self, last_file: LastFile) {
         let next = self.last + 1;
         if let Some(last) = self.segments.back_mut() {
             let is_gone = last.saved > 0 && last.written == 0;
             if !last.sealed && last.first == next {
                 // It has no messages yet. Nothing else may have its name, so it goes on even when it is damaged; when it
-                // is gone, it begins anew.
-                if is_gone {
+                // is gone, or should be sealed and is not, it begins anew.
+                if is_gone || last_file == LastFile::InTheOpen {
                     self.segments.pop_back();
                     self.push_segment(next);
                 }
                 return;
             }
-            let is_last_sound = is_last_sound || is_planted(PlantedBug::WrittenBehindDamage);
+            let is_last_sound =
+                last_file == LastFile::Sound || is_planted(PlantedBug::WrittenBehindDamage);
             if !last.sealed && is_last_sound && last.last() == self.last {
                 return;
             }
-            // Nothing is ever written behind damage or a gap. It gets no footer: that would hide what was found.
+            // Nothing is ever written behind damage, a gap, or what was written before the store had keys. It gets no
+            // footer: that would hide what was found.
             last.sealed = true;
             last.finished = true;
             last.columns.pack();

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use everjet_values::{StreamSequence, Timestamp};
 
-use crate::memory::{BlockKey, MemoryOptions, StoreMemory};
-use crate::{Disk, DiskFile, Fault, OpenMode};
+use crate::blocks::{Place, open};
+use crate::memory::{BlockKey, FileKey, MemoryOptions, StoreMemory};
+use crate::{Disk, DiskFile, Fault};
 
 use super::cold::{Fetched, Outcome};
 
@@ -17,12 +18,16 @@ const HELD_MAX: usize = 16;
 /// Times that are remembered: a search by time looks at seven messages.
 const TIMES_MAX: usize = 64;
 
-/// Opens a segment file for reading: the only place that does.
+/// Opens a segment file for reading: the only place that does. The second value: whether it is in blocks.
 ///
 /// # Errors
 /// [`Fault`]; one that [is missing](Fault::is_missing) when there is no such file.
-pub(super) fn open_segment(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, Fault> {
-    disk.open(path, OpenMode::Read).map_err(Fault::open(path))
+pub(super) fn open_segment(
+    disk: &dyn Disk,
+    path: &Path,
+    file: FileKey,
+) -> Result<(Arc<dyn DiskFile>, bool), Fault> {
+    open(disk, path, Place::segment(file)).map_err(Fault::open(path))
 }
 
 /// The way of one store to what is on disk.

@@ -67,6 +67,8 @@ impl StreamStore {
         };
         Some(SegmentWrites {
             dir: files.dir.clone(),
+            stream: files.id,
+            compress: files.compress,
             files: taken,
             erasures: self.erasures.clone(),
             checkpoint,

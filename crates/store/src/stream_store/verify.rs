@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use everjet_values::{EntryIndex, StreamSequence};
 
+use crate::blocks::{Place, read_whole};
 use crate::index::{Frame, starts_frame, trailing_frame_length};
 use crate::segment::{
     Fields, HeaderError, RECORD_HEADER, RecordKind, RecordSalt, SegmentHeader, parse_record,
     view_record,
 };
-use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at, read_file};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId, read_exact_at};
 
 use super::Damage;
 use super::file_id::{index_path, segment_path};
@@ -165,13 +166,14 @@ impl SegmentCheck {
 
     /// Opens the file and looks at its header and its end.
     fn begin(&mut self, disk: &dyn Disk, found: &mut Vec<Damage>) -> Result<bool, Fault> {
-        let file = match open_segment(disk, &self.path) {
+        let file = id_of(&self.saved).of(self.stream);
+        let (file, _) = match open_segment(disk, &self.path, file) {
             Err(fault) if fault.is_missing() => {
                 self.lose(0, self.saved.length, "the file is missing", found);
                 self.blame(self.last_max, found);
                 return Ok(false);
             }
-            file => file?,
+            opened => opened?,
         };
         let held = file.len().map_err(Fault::read(&self.path))?;
         self.held = held.min(self.saved.length);
@@ -379,6 +381,22 @@ impl SegmentCheck {
     }
 }
 
+/// How many bytes the file of a segment holds, as the manifest counts them.
+///
+/// # Errors
+/// What the disk says.
+pub fn segment_length(
+    disk: &dyn Disk,
+    dir: &Path,
+    stream: StreamId,
+    segment: &ManifestSegment,
+) -> Result<u64, Fault> {
+    let id = id_of(segment);
+    let path = segment_path(dir, id);
+    let (file, _) = open_segment(disk, &path, id.of(stream))?;
+    file.len().map_err(Fault::read(&path))
+}
+
 /// What is wrong with the index file of a segment, which only makes starts slower; `None` when it is sound or not there.
 ///
 /// # Errors
@@ -390,7 +408,7 @@ pub fn index_problem(
     saved: &ManifestSegment,
 ) -> Result<Option<(PathBuf, &'static str)>, Fault> {
     let path = index_path(dir, id_of(saved));
-    let bytes = match read_file(disk, &path) {
+    let bytes = match read_whole(disk, &path, Place::index(id_of(saved).of(stream))) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(Fault::read(&path))?,
     };

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use everjet_values::{EntryIndex, StreamSequence};
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::{Place, open_to_write};
 use crate::sabotage::{PlantedBug, is_planted};
-use crate::{Disk, DiskFile, Fault, ManifestSegment, OpenMode};
+use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId};
 
 use super::CheckpointWrite;
 use super::erase::Erasure;
@@ -36,6 +37,8 @@ pub struct SavedSegments {
 #[must_use = "what is not written is lost when the store is dropped"]
 pub struct SegmentWrites {
     pub(super) dir: PathBuf,
+    pub(super) stream: StreamId,
+    pub(super) compress: bool,
     pub(super) files: Vec<SegmentWrite>,
     /// What is overwritten after that.
     pub(super) erasures: Vec<Erasure>,
@@ -88,10 +91,10 @@ impl SegmentWrites {
             erased: Vec::new(),
         };
         for file in &self.files {
-            written.files.push(file.write(disk, &self.dir)?);
+            written.files.push(self.write_segment(file, disk)?);
         }
         for erasure in &self.erasures {
-            if let Some(file) = erasure.write(disk, &self.dir)? {
+            if let Some(file) = erasure.write(disk, &self.dir, self.stream)? {
                 let path = segment_path(&self.dir, erasure.file);
                 written.erased.push((path, file));
             }
@@ -102,44 +105,51 @@ impl SegmentWrites {
         }
         Ok(written)
     }
-}
 
-impl SegmentWrite {
-    fn length(&self) -> u64 {
-        let buffers: u64 = self.buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        buffers + self.footer.as_ref().map_or(0, |footer| footer.len() as u64)
-    }
-
-    fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<WrittenSegment, Fault> {
-        let path = segment_path(dir, self.id);
-        let file = open_or_create(disk, &path)?;
-        let mut position = self.offset;
-        for buffer in &self.buffers {
+    fn write_segment(
+        &self,
+        write: &SegmentWrite,
+        disk: &dyn Disk,
+    ) -> Result<WrittenSegment, Fault> {
+        let path = segment_path(&self.dir, write.id);
+        let place = Place::segment(write.id.of(self.stream));
+        let file = open_to_write(disk, &path, place, write.offset, self.compress)
+            .map_err(Fault::open(&path))?;
+        let mut position = write.offset;
+        for buffer in &write.buffers {
             file.write_all_at(buffer, position)
                 .map_err(Fault::write(&path))?;
             position += buffer.len() as u64;
         }
         let end = position;
-        if let Some(footer) = &self.footer {
+        if let Some(footer) = &write.footer {
             file.write_all_at(footer, position)
                 .map_err(Fault::write(&path))?;
             // A crashed run may have left a longer file behind; a sealed file ends with its footer.
             file.set_len(position + footer.len() as u64)
                 .map_err(Fault::write(&path))?;
         }
-        if let Some(index) = &self.index {
-            let path = index_path(dir, self.id);
-            let file = open_or_create(disk, &path)?;
+        if let Some(index) = &write.index {
+            let path = index_path(&self.dir, write.id);
+            let place = Place::index(write.id.of(self.stream));
+            let file = open_to_write(disk, &path, place, 0, false).map_err(Fault::open(&path))?;
             file.write_all_at(index, 0).map_err(Fault::write(&path))?;
             file.set_len(index.len() as u64)
                 .map_err(Fault::write(&path))?;
         }
         Ok(WrittenSegment {
-            id: self.id,
+            id: write.id,
             end,
             path,
             file,
         })
+    }
+}
+
+impl SegmentWrite {
+    fn length(&self) -> u64 {
+        let buffers: u64 = self.buffers.iter().map(|buffer| buffer.len() as u64).sum();
+        buffers + self.footer.as_ref().map_or(0, |footer| footer.len() as u64)
     }
 }
 
@@ -254,14 +264,5 @@ pub(super) fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), Fault>
             Err(Fault::remove(path)(error))
         }
         _ => Ok(()),
-    }
-}
-
-fn open_or_create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, Fault> {
-    match disk.open(path, OpenMode::Write) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => disk
-            .open(path, OpenMode::CreateNew)
-            .map_err(Fault::create(path)),
-        other => other.map_err(Fault::open(path)),
     }
 }

@@ -132,6 +132,7 @@ impl StreamStore {
             disk: files.disk.clone(),
             dir: files.dir.clone(),
             stream: files.id,
+            compress: files.compress,
             name: files.name.clone(),
             target,
             created: front.created,

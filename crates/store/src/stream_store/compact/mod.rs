@@ -33,6 +33,8 @@ pub struct Compaction {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     stream: StreamId,
+    /// Whether the new file is compressed.
+    compress: bool,
     name: String,
     target: FileId,
     /// The time of the last message before the first of the sources.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use everjet_subject::SubjectTable;
 use everjet_values::{StreamSequence, Timestamp};
 
+use crate::blocks::{Place, open_to_write};
 use crate::index::{Columns, FrameHead};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{
     RecordKind, RecordSalt, Run, SegmentHeader, encode_runs, merge_runs, move_record, parse_record,
     put_removals,
 };
-use crate::{DiskFile, Fault, OpenMode, read_exact_at};
+use crate::{DiskFile, Fault, read_exact_at};
 
 use super::super::file_id::segment_path;
 use super::super::reader::open_segment;
@@ -48,9 +49,8 @@ impl Compaction {
     ) -> Result<Compacted, CompactionError> {
         // A name that an attempt before has left must not lend its content to this one.
         remove_if_there(&*self.disk, path)?;
-        let file = self
-            .disk
-            .open(path, OpenMode::CreateNew)
+        let place = Place::segment(self.target.of(self.stream));
+        let file = open_to_write(&*self.disk, path, place, 0, self.compress)
             .map_err(Fault::create(path))?;
         let foreign = self.foreign();
         let mut output = Output::begin(self, &foreign, path.to_owned(), Arc::clone(&file));
@@ -63,8 +63,9 @@ impl Compaction {
                 .as_ref()
                 .is_none_or(|(source, ..)| *source != first.source)
             {
-                let path = segment_path(&self.dir, self.source(first).0);
-                let file = open_segment(&*self.disk, &path)?;
+                let id = self.source(first).0;
+                let path = segment_path(&self.dir, id);
+                let (file, _) = open_segment(&*self.disk, &path, id.of(self.stream))?;
                 open = Some((first.source, path, file));
             }
             let (_, path, file) = open.as_ref().expect("it was opened above");

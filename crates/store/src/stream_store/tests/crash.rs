@@ -1,16 +1,21 @@
 //! Power cuts at every operation between take and manifest. The harness plays the manifest (what was saved last) and the
 //! journal (the steps since then), which may lose its end as it does when it is synced lazily.
 
-use everjet_values::{EntryIndex, SeededEntropy};
+use std::sync::Arc;
+
+use everjet_values::{Entropy, EntryIndex, SeededEntropy};
 
 use super::super::{Compacted, StreamStore};
 use super::model::Model;
-use super::{Step, below, disk, on, open, remove_indexes, save};
-use crate::SavedSegments;
+use super::{Form, Step, below, disk, remove_indexes, save};
 use crate::sim_disk::{SimDisk, SimFault};
+use crate::{Disk, SavedSegments};
 
 struct World {
+    form: Form,
     disk: SimDisk,
+    /// What the store sees of it.
+    through: Arc<dyn Disk>,
     store: StreamStore,
     model: Model,
     entry: u64,
@@ -50,7 +55,7 @@ impl World {
 
     /// A checkpoint; false when the power went before the manifest was written.
     fn checkpoint(&mut self) -> bool {
-        let Ok(mut saved) = save(&mut self.store, &self.disk) else {
+        let Ok(mut saved) = save(&mut self.store, &*self.through) else {
             return false;
         };
         // The driver's checkpoint is at the stream's entry, which consumers move on as well.
@@ -76,7 +81,8 @@ impl World {
             remove_indexes(&self.disk);
         }
         let (saved, model, entry) = self.durable.clone();
-        let (store, report) = open(&self.disk, &saved);
+        self.through = self.form.disk(&self.disk, dice.next_u64());
+        let (store, report) = self.form.open(Arc::clone(&self.through), &saved);
         assert_eq!(report.damaged, [], "{context}");
         (self.store, self.model, self.entry) = (store, model, entry);
         self.model
@@ -96,13 +102,23 @@ impl World {
 
 #[test]
 fn every_power_cut_leaves_the_state_of_the_manifest() {
-    let (mut cuts, mut rewritten) = (0, 0);
-    for seed in 0..60 {
+    for form in Form::ALL {
+        cut_a_lot(form);
+    }
+}
+
+fn cut_a_lot(form: Form) {
+    let (mut cuts, mut rewritten) = (0_u64, 0_u64);
+    let seeds = if form == Form::Plain { 60 } else { 25 };
+    for seed in 0..seeds {
         let dice = SeededEntropy::new(seed);
         let disk = disk();
+        let through = form.disk(&disk, seed);
         let mut world = World {
-            store: on(&disk),
+            form,
+            store: form.open(Arc::clone(&through), &SavedSegments::default()).0,
             disk,
+            through,
             model: Model::new(false),
             entry: 0,
             durable: (SavedSegments::default(), Model::new(false), 0),
@@ -114,7 +130,7 @@ fn every_power_cut_leaves_the_state_of_the_manifest() {
             for _ in 0..below(&dice, 60) {
                 world.step(&dice);
             }
-            let context = format!("seed {seed} round {round}");
+            let context = format!("{form:?} seed {seed} round {round}");
             if below(&dice, 2) == 0 {
                 let operation = world.disk.operations() + 1 + below(&dice, 14);
                 world.disk.fail_at(operation, SimFault::Cut);
@@ -124,15 +140,18 @@ fn every_power_cut_leaves_the_state_of_the_manifest() {
             }
             let is_saved = !world.disk.is_cut() && world.checkpoint();
             if !is_saved || world.disk.is_cut() || below(&dice, 6) == 0 {
-                cuts += u32::from(world.disk.is_cut());
+                cuts += u64::from(world.disk.is_cut());
                 world.recover(&dice, &context);
             }
         }
         world
             .model
-            .check(&world.store, &format!("seed {seed} at the end"));
-        rewritten += world.rewritten;
+            .check(&world.store, &format!("{form:?} seed {seed} at the end"));
+        rewritten += u64::from(world.rewritten);
     }
-    assert!(cuts > 200, "only {cuts} cuts hit a checkpoint");
-    assert!(rewritten > 40, "only {rewritten} segments rewritten");
+    assert!(cuts > 3 * seeds, "only {cuts} cuts hit a checkpoint");
+    assert!(
+        rewritten * 3 > 2 * seeds,
+        "only {rewritten} segments rewritten"
+    );
 }

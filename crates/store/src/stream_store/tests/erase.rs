@@ -4,7 +4,7 @@ use everjet_values::{EntryIndex, StreamSequence};
 
 use super::super::file_id::segment_path;
 use super::super::{ReadError, StreamStore};
-use super::{DIR, disk, fill, message, on, open, remove_indexes, save};
+use super::{DIR, Form, disk, fill, message, on, open, remove_indexes, save};
 use crate::sim_disk::{SimDisk, SimFault};
 use crate::{SavedSegments, read_file};
 
@@ -175,4 +175,96 @@ fn what_is_erased_while_its_segment_is_rewritten_is_not_carried_over() {
     let (opened, report) = open(&disk, &saved);
     assert_eq!(report.damaged, []);
     assert_eq!(opened.state(), store.state());
+}
+
+/// The other messages of its block would be lost with what is overwritten, and all that is behind it in the file.
+#[test]
+fn erasing_in_a_file_in_blocks_removes_the_message_and_costs_no_other() {
+    let path = segment_path(DIR.as_ref(), 1);
+    for form in [Form::Compressed, Form::Sealed, Form::Both] {
+        for is_written in [true, false] {
+            let context = format!("{form:?}, written {is_written}");
+            let sim = disk();
+            let mut through = form.disk(&sim, 1);
+            let (mut store, _) = form.open(through.clone(), &SavedSegments::default());
+            fill(&mut store, AT.0 - 1);
+            store.append(EntryIndex(AT.0), &message(6, "secret", b"", SECRET));
+            if is_written {
+                let saved = save(&mut store, &*through).expect("the disk works");
+                through = form.disk(&sim, 2);
+                store = form.open(through.clone(), &saved).0;
+            }
+            fill(&mut store, COUNT - AT.0);
+            let before = read_file(&sim, &path).unwrap_or_default();
+            assert_eq!(before.is_empty(), !is_written, "{context}");
+            assert!(store.erase(EntryIndex(20), AT).is_some(), "{context}");
+            assert_eq!(store.has_erasures(), is_written, "{context}");
+            let saved = save(&mut store, &*through).expect("the disk works");
+            assert!(!store.has_erasures(), "{context}");
+            let after = read_file(&sim, &path).expect("it was written");
+            assert!(after.starts_with(&before), "{context}");
+            assert!(is_written || !has_secret(&sim), "{context}");
+            for indexed in [true, false] {
+                if !indexed {
+                    remove_indexes(&sim);
+                }
+                let (opened, report) = form.open(form.disk(&sim, 3), &saved);
+                assert_eq!(report.damaged, [], "{context}");
+                check(&opened, &format!("{context}, indexed {indexed}"));
+            }
+        }
+    }
+}
+
+/// What was written before the store had keys is in the open: it is overwritten.
+#[test]
+fn a_file_older_than_the_keys_is_overwritten() {
+    let sim = disk();
+    let mut store = filled(&sim);
+    let saved = save(&mut store, &sim).expect("the disk works");
+    assert!(has_secret(&sim));
+    let through = Form::Sealed.disk(&sim, 1);
+    let (mut store, _) = Form::Sealed.open(through.clone(), &saved);
+    assert!(store.erase(EntryIndex(20), AT).is_some());
+    let saved = save(&mut store, &*through).expect("the disk works");
+    assert!(!has_secret(&sim));
+    remove_indexes(&sim);
+    let (store, report) = Form::Sealed.open(Form::Sealed.disk(&sim, 2), &saved);
+    assert_eq!(report.damaged, []);
+    check(&store, "older than the keys");
+}
+
+#[test]
+fn compaction_takes_an_erased_message_out_of_a_file_in_blocks() {
+    for form in [Form::Compressed, Form::Sealed] {
+        let sim = disk();
+        let through = form.disk(&sim, 1);
+        let (mut store, _) = form.open(through.clone(), &SavedSegments::default());
+        fill(&mut store, 50);
+        store.append(EntryIndex(51), &message(51, "secret", b"", SECRET));
+        fill(&mut store, 200);
+        save(&mut store, &*through).expect("the disk works");
+        for sequence in (1..250).filter(|sequence| *sequence != 51 && sequence % 10 != 0) {
+            store.remove(EntryIndex(300 + sequence), StreamSequence(sequence));
+        }
+        store.erase(EntryIndex(600), StreamSequence(51));
+        save(&mut store, &*through).expect("the disk works");
+        while let Some(compaction) = store.take_compaction().or_else(|| store.take_compaction()) {
+            let done = compaction.rewrite(&mut |_| true).expect("the disk works");
+            assert!(store.finish_compaction(done));
+        }
+        let saved = save(&mut store, &*through).expect("the disk works");
+        let obsolete = store.obsolete_files(&saved);
+        obsolete.delete(&*through).expect("the disk works");
+        let old = segment_path(DIR.as_ref(), 1);
+        assert!(!sim.list_files().contains(&old), "{form:?}");
+        remove_indexes(&sim);
+        let (opened, report) = form.open(form.disk(&sim, 2), &saved);
+        assert_eq!(report.damaged, [], "{form:?}");
+        assert_eq!(opened.state(), store.state(), "{form:?}");
+        assert!(matches!(
+            opened.get(StreamSequence(51)),
+            Err(ReadError::Deleted)
+        ));
+    }
 }

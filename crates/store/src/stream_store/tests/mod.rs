@@ -1,6 +1,7 @@
 //! The stream store against a naive model, in memory and on the simulated disk, through damage and power cuts.
 
 mod age;
+mod blocks;
 mod checkpoint;
 mod cold;
 mod compact;
@@ -13,11 +14,13 @@ mod verify;
 mod writes;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use everjet_values::{Entropy, EntryIndex, SeededEntropy, StreamSequence, Timestamp};
 
 use super::{NewMessage, StoreOptions, StreamStore};
 use crate::disk::Disk;
+use crate::seal::testing::sealed_disk;
 use crate::sim_disk::SimDisk;
 use crate::{Fault, SavedSegments, StreamId};
 use model::Model;
@@ -42,6 +45,34 @@ fn small() -> StoreOptions {
         tail_bytes_max: 1500,
         checkpoint_messages_min: 1,
         chunk_bytes: 512,
+    }
+}
+
+/// What the files of a store are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Compressed,
+    Sealed,
+    Both,
+}
+
+impl Form {
+    const ALL: [Self; 4] = [Self::Plain, Self::Compressed, Self::Sealed, Self::Both];
+
+    /// The disk at one start of a server.
+    fn disk(self, disk: &SimDisk, start: u64) -> Arc<dyn Disk> {
+        match self {
+            Self::Plain | Self::Compressed => disk.shared(),
+            Self::Sealed | Self::Both => sealed_disk(disk, 1, start),
+        }
+    }
+
+    /// The store as `saved` says.
+    fn open(self, disk: Arc<dyn Disk>, saved: &SavedSegments) -> (StreamStore, super::OpenReport) {
+        let (mut store, report) = open_through(disk, saved);
+        store.set_compression(matches!(self, Self::Compressed | Self::Both));
+        (store, report)
     }
 }
 
@@ -164,19 +195,16 @@ fn on(disk: &SimDisk) -> StreamStore {
 }
 
 fn open(disk: &SimDisk, saved: &SavedSegments) -> (StreamStore, super::OpenReport) {
-    StreamStore::open(
-        disk.shared(),
-        DIR.into(),
-        StreamId(7),
-        "ORDERS",
-        small(),
-        saved,
-    )
-    .expect("damage is no failure")
+    open_through(disk.shared(), saved)
+}
+
+fn open_through(disk: Arc<dyn Disk>, saved: &SavedSegments) -> (StreamStore, super::OpenReport) {
+    StreamStore::open(disk, DIR.into(), StreamId(7), "ORDERS", small(), saved)
+        .expect("damage is no failure")
 }
 
 /// Takes, writes and syncs; what is returned may go into a manifest.
-fn save(store: &mut StreamStore, disk: &SimDisk) -> Result<SavedSegments, Fault> {
+fn save(store: &mut StreamStore, disk: &dyn Disk) -> Result<SavedSegments, Fault> {
     if let Some(writes) = store.take_writes() {
         let written = writes.write(disk)?;
         written.sync(disk)?;
