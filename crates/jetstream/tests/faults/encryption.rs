@@ -80,7 +80,7 @@ fn check_nothing_shows(folder: &Path) {
         }
         kinds.extend(path.extension().map(ToOwned::to_owned));
     }
-    for kind in ["wal", "seg", "idx", "json", "state", "a", "b"] {
+    for kind in ["wal", "seg", "idx", "bin", "json", "state", "a", "b"] {
         assert!(
             kinds.iter().any(|found| found == kind),
             "no {kind}: {kinds:?}"

@@ -146,6 +146,7 @@ impl Rig {
     ) -> Result<Self, String> {
         let change = |config: &mut JetStreamConfig| {
             config.storage.store.segment_bytes_max = 64 << 10;
+            config.storage.store.checkpoint_messages_min = 1;
             config.storage.encryption = encryption;
         };
         let world = (Faults::none(), Arc::<Wall>::default());
