@@ -42,3 +42,14 @@ fn random_worlds_keep_their_promises() {
         }
     }
 }
+
+/// Worlds that were broken once.
+#[test]
+fn what_was_broken_stays_mended() {
+    // A segment is dropped whole while it is being rewritten together with others: its messages were back after a restart.
+    for seed in [1_073_441] {
+        if let Err(why) = run::random(seed) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::index::REMOVED;
 use crate::sabotage::{PlantedBug, is_planted};
+use crate::segment::Run;
 
 use super::super::StreamStore;
 use super::super::segment::Segment;
@@ -30,8 +31,9 @@ impl StreamStore {
             (messages + source.messages, bytes + source.bytes)
         });
         segment.columns = done.columns;
+        let mut removed = Vec::new();
         if !is_as_taken && !is_planted(PlantedBug::RemovalsWhileCompactedForgotten) {
-            remove_removed(&mut segment, old());
+            removed = remove_removed(&mut segment, old());
         }
         for old in self.segments.drain(at + 1..at + count).collect::<Vec<_>>() {
             self.forget_rewritten(old.id());
@@ -39,6 +41,10 @@ impl StreamStore {
         let slot = self.segments.get_mut(at).expect("it was found above");
         let old = std::mem::replace(slot, segment);
         self.forget_rewritten(old.id());
+        // A source that was dropped whole needed no record of what was removed from it; its messages in the new file do.
+        for run in removed {
+            self.note_removed(run);
+        }
         self.erase_in(at);
         if self.segments.get(at).is_some_and(Segment::is_spent) {
             self.drop_segment(at);
@@ -85,8 +91,13 @@ impl Compacted {
     }
 }
 
-/// Removes what was removed from the sources since they were taken. Those that are not there any more lost everything.
-fn remove_removed<'a>(segment: &mut Segment, sources: impl Iterator<Item = &'a Segment>) {
+/// Removes what was removed from the sources since they were taken, and returns that. Those that are not there any more lost
+/// everything.
+fn remove_removed<'a>(
+    segment: &mut Segment,
+    sources: impl Iterator<Item = &'a Segment>,
+) -> Vec<Run> {
+    let mut removed = Vec::new();
     let mut sources = sources.peekable();
     for slot in 0..segment.columns.len() {
         let sequence = segment.sequence(slot);
@@ -94,6 +105,11 @@ fn remove_removed<'a>(segment: &mut Segment, sources: impl Iterator<Item = &'a S
         let source = sources.peek().filter(|source| source.first <= sequence);
         if source.is_none_or(|source| source.subject(source.slot(sequence)).is_none()) {
             segment.columns.replace(slot, REMOVED);
+            removed.push(Run {
+                first: sequence,
+                last: sequence,
+            });
         }
     }
+    removed
 }
