@@ -12,7 +12,12 @@ fn remove(folder: &Path, part: &str) -> usize {
         let path = path.strip_prefix(folder).unwrap();
         path.to_string_lossy().contains(part)
     });
-    gone.map(|path| fs::remove_file(path).unwrap()).count()
+    // The server may have renamed or removed one since it was listed.
+    let remove = |path: &PathBuf| match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        result => result.map(|()| true).unwrap(),
+    };
+    gone.filter(remove).count()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
