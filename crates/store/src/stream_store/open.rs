@@ -76,6 +76,7 @@ impl StreamStore {
             .as_ref()
             .is_some_and(|files| files.disk.keys().is_some());
         let mut last_file = LastFile::Sound;
+        let mut is_known_so_far = true;
         for (at, segment) in saved.segments.iter().enumerate() {
             let next = saved.segments.get(at + 1);
             let last_max = next.map_or(saved.last_sequence.0, |next| next.first_sequence.0 - 1);
@@ -92,6 +93,12 @@ impl StreamStore {
                 LastFile::Damaged
             };
             loaded.segment.is_evidence |= !loaded.damage.is_empty();
+            if loaded.segment.in_checkpoint && !is_known_so_far {
+                // The file is of a start that had dropped an empty segment, or rewritten one, and no manifest without it: what
+                // emptied it is said by segments that the file knows.
+                loaded.runs = loaded.segment.foreign_runs();
+            }
+            is_known_so_far &= loaded.segment.in_checkpoint;
             if loaded.segment.sealed {
                 loaded.segment.columns.pack();
             }

@@ -276,3 +276,25 @@ fn what_is_damaged_is_reported_at_every_start() {
     let (_, later) = open(&disk, &saved);
     assert_eq!(later.damaged, report.damaged);
 }
+
+#[test]
+fn one_of_a_start_that_dropped_an_empty_segment_forgets_no_removal() {
+    let disk = disk();
+    let mut store = on(&disk);
+    fill(&mut store, 400);
+    save(&mut store, &disk).expect("the disk works");
+    let last_of_first = store.segments[0].last();
+    // Said by a segment that is sealed afterwards.
+    store.remove(EntryIndex(401), StreamSequence(last_of_first));
+    save(&mut store, &disk).expect("the disk works");
+    fill(&mut store, 200);
+    // Nothing is left of the first segment, and only the next look at it would show that.
+    store.remove_through(EntryIndex(800), StreamSequence(last_of_first - 1));
+    let saved = save(&mut store, &disk).expect("the disk works");
+    let first = saved.segments.first().map(|first| first.first_sequence);
+    assert_eq!(first, Some(StreamSequence(1)), "it is listed still");
+    let (mut opened, _) = open(&disk, &saved);
+    let newer = opened.make_checkpoint().expect("it has files");
+    newer.write(&disk).expect("the disk works");
+    check_same(&disk, &saved, &store, "the manifest is the one before");
+}
