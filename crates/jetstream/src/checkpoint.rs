@@ -72,6 +72,12 @@ impl Captured {
     pub fn segments(&self) -> &SavedSegments {
         &self.segments
     }
+
+    /// As [`Captured::segments`], when it was written: lets go of the messages, so that their memory can be used again.
+    #[must_use]
+    pub fn into_segments(self) -> SavedSegments {
+        self.segments
+    }
 }
 
 /// Writes checkpoints of one store and keeps its manifest.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use everjet_api::{ErrorCode, ResponseType, render_error};
 use everjet_routing::{Message, Origin, Turn};
-use everjet_store::{Attempt, Fault, JournalBatch, Lsn, StreamId};
+use everjet_store::{Attempt, Fault, JournalBatch, Lsn, SavedSegments, StreamId};
 use parking_lot::Mutex;
 
 use crate::actor::StreamActor;
@@ -30,6 +30,10 @@ const QUIET_AFTER: Duration = Duration::from_millis(300);
 ///
 /// [`StorageOptions::checkpoint_bytes`]: crate::StorageOptions::checkpoint_bytes
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+/// Sooner when few streams have changed, for each of which files have to be synced: less memory and fewer files of the journal are in
+/// use then, and it is the same ones again and again. New ones cost more than what is written into them.
+const SOON_BYTES: u64 = 32 << 20;
+const SOON_BYTES_PER_STREAM: u64 = 1 << 20;
 
 /// Which streams a checkpoint takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,10 +122,13 @@ impl Housekeeper {
             let bytes = self.host.commit.written_bytes();
             let is_much = bytes - seen_bytes >= MUCH_BYTES;
             look_after = if is_much { LOOK_SOON } else { LOOK_EVERY };
+            if bytes == seen_bytes {
+                self.host.memory.release_spares();
+            }
             seen_bytes = bytes;
             let gathered = bytes - last_bytes;
             let due = self.host.commit.wants_checkpoint()
-                || gathered >= self.host.config.storage.checkpoint_bytes
+                || self.is_much_for_all(gathered)
                 || (gathered > 0 && last_full.elapsed() >= CHECKPOINT_EVERY);
             if due || last_look.elapsed() >= LOOK_EVERY {
                 self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
@@ -133,6 +140,20 @@ impl Housekeeper {
                 last_bytes = bytes;
             }
         }
+    }
+
+    /// Whether so many bytes in the journal are reason enough to checkpoint all streams.
+    fn is_much_for_all(&self, gathered: u64) -> bool {
+        let most = self.host.config.storage.checkpoint_bytes;
+        if gathered < most.min(SOON_BYTES) {
+            return false;
+        }
+        let streams = self.host.registry.all();
+        let changed = streams
+            .iter()
+            .filter(|actor| actor.is_on_disk() && actor.is_dirty());
+        let soon = SOON_BYTES_PER_STREAM * changed.count() as u64;
+        gathered >= soon.clamp(SOON_BYTES.min(most), most)
     }
 
     /// Overwrites what was removed to be erased, in the files of the streams and of the journal, and says so. All that
@@ -231,7 +252,9 @@ impl Housekeeper {
                 checkpointer.persist(&captured)
             };
             match persisted {
-                Ok(written) => finished.push((Arc::clone(actor), captured, written)),
+                Ok(written) => {
+                    finished.push((Arc::clone(actor), captured.into_segments(), written));
+                }
                 Err(fault) => {
                     if !is_retry {
                         self.note(actor, &fault);
@@ -263,9 +286,9 @@ impl Housekeeper {
         };
         let published =
             synced.and_then(|_| checkpointer.publish(journal_from, host.next_stream_id()));
-        for (actor, captured, written) in finished {
+        for (actor, saved, written) in finished {
             // Read back from the files or not: the bytes are there, whether or not the manifest names them yet.
-            self.finish(&actor, &captured, written.as_ref(), published.is_ok(), turn);
+            self.finish(&actor, &saved, written.as_ref(), published.is_ok(), turn);
             if published.is_err() {
                 actor.set_dirty();
             }
@@ -318,7 +341,7 @@ impl Housekeeper {
     fn finish(
         &self,
         actor: &Arc<StreamActor>,
-        captured: &Captured,
+        saved: &SavedSegments,
         written: Option<&everjet_store::WrittenSegments>,
         published: bool,
         turn: &mut Turn,
@@ -328,7 +351,7 @@ impl Housekeeper {
             if let Some(written) = written {
                 store.finish_writes(written);
             }
-            published.then(|| store.obsolete_files(captured.segments()))
+            published.then(|| store.obsolete_files(saved))
         });
         if written.is_some() {
             // What was written can be rewritten, now that the removals are known to the files.

@@ -34,7 +34,7 @@ pub struct StorageOptions {
     pub journal: JournalOptions,
     /// The key, if the store is to be encrypted.
     pub encryption: Option<Encryption>,
-    /// All streams are checkpointed when this much was written to the journal since the last time. Default 128 MiB. Also bounds
+    /// All streams are checkpointed at the latest when this much was written to the journal since the last time. Default 128 MiB. Also bounds
     /// memory: when twice as much waits for a checkpoint, the journal waits too, and publishers for their acknowledgements.
     pub checkpoint_bytes: u64,
 }

@@ -16,6 +16,7 @@ const OPTIONS: MemoryOptions = MemoryOptions {
     read_bytes_max: 1000,
     tail_bytes_max: 100_000,
     open_files_max: 2,
+    spare_bytes_max: 50_000,
 };
 
 /// The number in message `sequence` of a stream.

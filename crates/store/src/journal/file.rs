@@ -212,7 +212,7 @@ pub(super) fn generation_of(name: &str, extension: &str) -> Option<u64> {
 pub(super) fn generation_after(last: u64, salt: u64) -> u64 {
     let step = SeededEntropy::new(salt ^ last.rotate_left(32)).next_u64() & 0xFFFF_FFFF;
     last.checked_add(1 + step)
-        .expect("2^32 files of 64 MiB are never written")
+        .expect("2^32 files of 16 MiB are never written")
 }
 
 #[cfg(test)]

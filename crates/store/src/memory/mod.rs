@@ -3,6 +3,7 @@
 
 mod blocks;
 mod files;
+mod spares;
 mod tails;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use crate::{DiskFile, Fault, StreamId};
 
 use blocks::Blocks;
 use files::OpenFiles;
+use spares::Spares;
 use tails::Tails;
 
 pub(crate) use blocks::{Block, BlockKey, Place};
@@ -26,6 +28,8 @@ pub struct MemoryOptions {
     pub tail_bytes_max: usize,
     /// Segment files that are kept open for reading. Default 128.
     pub open_files_max: usize,
+    /// Memory that held messages and is kept to hold the next ones, while messages come. Default 64 MiB.
+    pub spare_bytes_max: usize,
 }
 
 impl Default for MemoryOptions {
@@ -34,6 +38,7 @@ impl Default for MemoryOptions {
             read_bytes_max: 64 << 20,
             tail_bytes_max: 256 << 20,
             open_files_max: 128,
+            spare_bytes_max: 64 << 20,
         }
     }
 }
@@ -44,10 +49,12 @@ impl MemoryOptions {
         read_bytes_max: 2 << 20,
         tail_bytes_max: usize::MAX,
         open_files_max: 8,
+        spare_bytes_max: 0,
     };
 }
 
-/// What the stores of a server share: blocks read from segment files, open files, and the account of recent messages in memory.
+/// What the stores of a server share: blocks read from segment files, open files, the account of recent messages in memory, and
+/// memory for the next ones.
 ///
 /// Safe to use from many threads; no lock is held during an operation of the disk.
 #[derive(Debug)]
@@ -55,6 +62,7 @@ pub struct StoreMemory {
     blocks: Mutex<Blocks>,
     files: Mutex<OpenFiles>,
     tails: Mutex<Tails>,
+    spares: Mutex<Spares>,
 }
 
 /// Bytes that are held, for those who watch.
@@ -66,6 +74,8 @@ pub struct MemoryUse {
     pub tail_bytes: usize,
     /// Segment files open for reading.
     pub open_files: usize,
+    /// Memory for messages to come.
+    pub spare_bytes: usize,
 }
 
 impl StoreMemory {
@@ -76,6 +86,7 @@ impl StoreMemory {
             blocks: Mutex::new(Blocks::new(options.read_bytes_max)),
             files: Mutex::new(OpenFiles::new(options.open_files_max)),
             tails: Mutex::new(Tails::new(options.tail_bytes_max)),
+            spares: Mutex::new(Spares::new(options.spare_bytes_max)),
         })
     }
 
@@ -86,6 +97,7 @@ impl StoreMemory {
             read_bytes: lock(&self.blocks).bytes(),
             tail_bytes: lock(&self.tails).bytes(),
             open_files: lock(&self.files).len(),
+            spare_bytes: lock(&self.spares).bytes(),
         }
     }
 
@@ -148,6 +160,25 @@ impl StoreMemory {
     /// Notes that a stream keeps so many bytes less.
     pub(crate) fn remove_tail(&self, stream: StreamId, bytes: usize) {
         lock(&self.tails).remove(stream, bytes);
+    }
+
+    /// An empty buffer with room for `bytes`.
+    pub(crate) fn buffer(&self, bytes: usize) -> Vec<u8> {
+        let spare = lock(&self.spares).take(bytes);
+        spare.unwrap_or_else(|| Vec::with_capacity(bytes))
+    }
+
+    /// Keeps a buffer for whoever asks [`StoreMemory::buffer`] for as many `bytes`, unless somebody reads it still.
+    pub(crate) fn keep_buffer(&self, buffer: Arc<Vec<u8>>, bytes: usize) {
+        if let Ok(buffer) = Arc::try_unwrap(buffer) {
+            lock(&self.spares).keep(buffer, bytes);
+        }
+    }
+
+    /// Gives back memory that is kept for messages to come. For when none have come lately.
+    pub fn release_spares(&self) {
+        let spares = lock(&self.spares).release();
+        drop(spares);
     }
 }
 

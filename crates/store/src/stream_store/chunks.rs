@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::memory::StoreMemory;
+
 /// Consecutive pieces of a segment: some frozen and shared, the last one open for appending. A record never spans two.
 #[derive(Default)]
 pub(super) struct Chunks {
@@ -22,6 +24,14 @@ struct Frozen {
     bytes: Arc<Vec<u8>>,
 }
 
+/// Where pieces come from.
+#[derive(Clone, Copy)]
+pub(super) struct Supply<'a> {
+    /// The size of a piece; a larger record gets one of its own.
+    pub(super) chunk_bytes: usize,
+    pub(super) memory: &'a StoreMemory,
+}
+
 /// Where bytes were found.
 pub(super) enum Found<'a> {
     /// In the open piece.
@@ -32,20 +42,30 @@ pub(super) enum Found<'a> {
 
 impl Chunks {
     /// The place to append `length` bytes at segment offset `at`; freezes the open piece when it would outgrow
-    /// `chunk_bytes`.
+    /// its size.
     #[inline]
-    pub(super) fn space(&mut self, at: u32, length: usize, chunk_bytes: usize) -> &mut Vec<u8> {
-        if !self.open.is_empty() && self.open.len() + length > chunk_bytes {
+    pub(super) fn space(&mut self, at: u32, length: usize, supply: Supply<'_>) -> &mut Vec<u8> {
+        if !self.open.is_empty() && self.open.len() + length > supply.chunk_bytes {
             self.freeze();
         }
         if self.open.is_empty() {
-            self.open_start = at;
-            // Small stores stay small: the first piece grows as needed, the following ones are made whole.
-            if !self.frozen.is_empty() {
-                self.open.reserve(chunk_bytes.max(length));
-            }
+            self.begin(at, length, supply);
         }
         &mut self.open
+    }
+
+    #[cold]
+    fn begin(&mut self, at: u32, length: usize, supply: Supply<'_>) {
+        self.open_start = at;
+        // Small stores stay small: the first piece grows as needed, the following ones are made whole.
+        if self.frozen.is_empty() || self.open.capacity() > 0 {
+            return;
+        }
+        self.open = if length > supply.chunk_bytes {
+            Vec::with_capacity(length)
+        } else {
+            supply.memory.buffer(supply.chunk_bytes)
+        };
     }
 
     /// The place to append something small that is no message at segment offset `at`.
@@ -98,10 +118,10 @@ impl Chunks {
         }
     }
 
-    /// Lets the first piece go when it begins at `start`, and returns its size.
-    pub(super) fn pop_first(&mut self, start: u32) -> Option<usize> {
+    /// Lets the first piece go when it begins at `start`.
+    pub(super) fn pop_first(&mut self, start: u32) -> Option<Arc<Vec<u8>>> {
         self.frozen.front().filter(|chunk| chunk.start == start)?;
-        self.frozen.pop_front().map(|chunk| chunk.bytes.len())
+        self.frozen.pop_front().map(|chunk| chunk.bytes)
     }
 
     /// Replaces bytes that are in memory and were not taken for writing.

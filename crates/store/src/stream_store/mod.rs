@@ -49,6 +49,7 @@ use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
+use chunks::Supply;
 use damage::KnownDamage;
 use erase::Erasure;
 use file_id::FileId;
@@ -228,7 +229,10 @@ impl StreamStore {
         }
         let subject = self.subjects.intern(message.subject).0;
         let sequence = self.last + 1;
-        let chunk_bytes = self.options.chunk_bytes;
+        let supply = Supply {
+            chunk_bytes: self.options.chunk_bytes,
+            memory: &self.reader.memory,
+        };
         let home = home(self.files.as_ref());
         let active = self
             .segments
@@ -239,7 +243,7 @@ impl StreamStore {
             active.begin(home);
         }
         let bytes = active.bytes;
-        active.append(entry, message, subject, chunk_bytes);
+        active.append(entry, message, subject, supply);
         self.bytes += active.bytes - bytes;
         self.totals.add(subject, sequence);
         self.messages += 1;

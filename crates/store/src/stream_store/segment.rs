@@ -12,7 +12,7 @@ use crate::segment::{
 };
 
 use super::NewMessage;
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Supply};
 use super::file_id::FileId;
 
 /// Where the segments of a store live; `None` in memory.
@@ -125,11 +125,11 @@ impl Segment {
         entry: EntryIndex,
         message: &NewMessage<'_>,
         subject: u32,
-        chunk_bytes: usize,
+        supply: Supply<'_>,
     ) {
         let length = record_length(message);
         let sequence = self.first + self.columns.len() as u64;
-        let out = self.chunks.space(self.end, length, chunk_bytes);
+        let out = self.chunks.space(self.end, length, supply);
         put_message(out, self.salt, self.end, entry, sequence, message);
         self.chunks.count_message();
         let has_headers = !message.headers.is_empty();

@@ -34,8 +34,11 @@ impl StreamStore {
         };
         self.uncount_tail(piece.bytes);
         let at = self.segments.binary_search_by_key(&piece.file, Segment::id);
-        if let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at)) {
-            segment.chunks.pop_first(piece.start);
+        if let Some(segment) = at.ok().and_then(|at| self.segments.get_mut(at))
+            && let Some(bytes) = segment.chunks.pop_first(piece.start)
+        {
+            let memory = &self.reader.memory;
+            memory.keep_buffer(bytes, self.options.chunk_bytes);
         }
         true
     }

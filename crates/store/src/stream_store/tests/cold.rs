@@ -123,6 +123,30 @@ fn readers_in_different_places_share_blocks_and_do_not_push_each_other_out() {
 }
 
 #[test]
+fn memory_of_messages_on_disk_holds_the_next_ones_unless_somebody_reads_it() {
+    let disk = disk();
+    let mut store = on(&disk);
+    let memory = StoreMemory::new(MemoryOptions::default());
+    store.share(&memory);
+    fill(&mut store, 200);
+    let held = store.get(StreamSequence(100)).expect("it is in memory");
+    let writes = store.take_writes().expect("there is something");
+    let written = writes.write(&disk).expect("the disk works");
+    drop(writes);
+    store.finish_writes(&written);
+    let kept = memory.usage().spare_bytes;
+    assert!(kept >= 10 * store.options.chunk_bytes, "{kept}");
+    fill(&mut store, 100);
+    assert!(memory.usage().spare_bytes < kept, "it is used again");
+    assert_eq!(held.payload(), b"m100");
+    for sequence in 1..=300 {
+        read(&store, sequence, None);
+    }
+    memory.release_spares();
+    assert_eq!(memory.usage().spare_bytes, 0);
+}
+
+#[test]
 fn reading_old_messages_takes_nothing_from_the_recent_ones() {
     let (_, mut store) = cold();
     let memory = StoreMemory::new(MemoryOptions {
