@@ -13,8 +13,20 @@
 //! | 40 | 4 | CRC-32C of bytes 0..40 |
 //! | 44 | 20 | zero |
 //! | 64 | 32 | the key of sealed records, see below; anything if there are none |
-//! | 96 | … | zero |
+//! | 96 | 32 | zero |
+//! | 128 | 28 | how the file was closed, see below; anything if it was not |
+//! | 156 | … | zero |
 //! | 4096 | … | records, one after the other |
+//!
+//! An orderly stop closes the file: nothing is ever appended to it again. What a start knows already of a closed file it need
+//! not read. A file that was not closed, or whose note fails its check, is searched to its end.
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 8 | generation, as in the name |
+//! | 8 | 8 | where its records end |
+//! | 16 | 8 | next LSN: that of its last record, which is a mark, plus one |
+//! | 24 | 4 | CRC-32C of bytes 0..24 |
 //!
 //! A file of a store with keys names its key twice, in the header and in its last 32 bytes: what becomes unreadable with one
 //! place must not be all its records. The copies, where `seal::KeyName` is the cipher, the data key and a salt:
@@ -48,6 +60,9 @@ const FIELDS_BYTES: usize = 44;
 const KEY_AT: usize = 64;
 /// Bytes that naming the key takes, at the end of the file too.
 pub(super) const KEY_BYTES: usize = 32;
+/// Where the header says how the file was closed.
+pub(super) const CLOSED_AT: u64 = 128;
+const CLOSED_BYTES: usize = 28;
 const MAGIC: [u8; 8] = *b"EVERJWAL";
 const VERSION: u32 = 1;
 
@@ -57,6 +72,43 @@ pub(super) struct Header {
     pub(super) generation: u64,
     pub(super) first: Lsn,
     pub(super) synced: Lsn,
+}
+
+/// What an orderly stop says about the file it has written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closed {
+    /// Where its records end.
+    pub(super) end: u64,
+    /// One more than the LSN of its last record, which is a mark.
+    pub(super) next: Lsn,
+}
+
+impl Closed {
+    pub(super) fn encode(&self, generation: u64) -> [u8; CLOSED_BYTES] {
+        let mut bytes = [0; CLOSED_BYTES];
+        put(&mut bytes, 0, generation.to_le_bytes());
+        put(&mut bytes, 8, self.end.to_le_bytes());
+        put(&mut bytes, 16, self.next.0.to_le_bytes());
+        let checksum = crc32c(&bytes[..24]);
+        put(&mut bytes, 24, checksum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` when the file was not closed: the place holds zeros, or what was there when the file had another generation.
+    fn decode(bytes: &[u8; CLOSED_BYTES], generation: u64) -> Option<Self> {
+        let is_valid = number(bytes, 0) == Some(generation.to_le_bytes())
+            && number(bytes, 24) == Some(crc32c(&bytes[..24]).to_le_bytes());
+        let closed = Self {
+            end: u64::from_le_bytes(number(bytes, 8)?),
+            next: Lsn(u64::from_le_bytes(number(bytes, 16)?)),
+        };
+        is_valid.then_some(closed)
+    }
+
+    /// Whether a start that needs records from `from` on needs nothing of the file: the last record says nothing.
+    pub(super) fn is_before(&self, from: Lsn) -> bool {
+        self.next <= from.next()
+    }
 }
 
 /// A journal file that exists.
@@ -69,6 +121,8 @@ pub(super) struct WalFile {
     pub(super) header: Option<Header>,
     /// The first LSN as the header or, failing that, the first record says.
     pub(super) first: Option<Lsn>,
+    /// How an orderly stop has closed it, if one did.
+    pub(super) closed: Option<Closed>,
 }
 
 impl Header {
@@ -123,6 +177,12 @@ impl WalFile {
             read_exact_at(&*file, &mut fields, 0).map_err(Fault::read(&path))?;
         }
         let header = Header::decode(&fields, generation, &path)?;
+        let mut note = [0; CLOSED_BYTES];
+        if length >= HEADER_BYTES {
+            read_exact_at(&*file, &mut note, CLOSED_AT).map_err(Fault::read(&path))?;
+        }
+        // Of a file that was cut nobody knows how it ended.
+        let closed = Closed::decode(&note, generation).filter(|closed| closed.end <= length);
         let first = match header {
             Some(header) => Some(header.first),
             None => {
@@ -144,6 +204,7 @@ impl WalFile {
             length,
             header,
             first,
+            closed,
         })
     }
 }
@@ -258,6 +319,24 @@ mod tests {
             "x.wal has format version 2, this server reads up to 1 \
              (start the version of the server that wrote it, or a newer one)"
         );
+    }
+
+    #[test]
+    fn a_file_is_closed_for_its_own_generation_only() {
+        let closed = Closed {
+            end: 5000,
+            next: Lsn(77),
+        };
+        let bytes = closed.encode(5);
+        assert_eq!(Closed::decode(&bytes, 5), Some(closed));
+        assert_eq!(Closed::decode(&bytes, 6), None);
+        assert_eq!(Closed::decode(&[0; CLOSED_BYTES], 0), None);
+        for bit in 0..CLOSED_BYTES * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Closed::decode(&damaged, 5), None);
+        }
+        assert!(closed.is_before(Lsn(76)) && !closed.is_before(Lsn(75)));
     }
 
     #[test]

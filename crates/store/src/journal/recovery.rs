@@ -35,7 +35,7 @@ pub(super) fn recover(
     from: Lsn,
     visit: &mut Visit<'_>,
 ) -> Result<(Lsn, JournalReport), Fault> {
-    let chapters = chapters(files, from);
+    let (chapters, from) = chapters(files, from);
     let mut walk = Walk {
         disk,
         chapters: &chapters,
@@ -64,12 +64,24 @@ struct Chapter<'a> {
     limit: Lsn,
 }
 
-/// The files needed to read from `from` on, each with its limit.
-fn chapters(files: &[WalFile], from: Lsn) -> Vec<Chapter<'_>> {
+/// The files needed to read from `from` on, each with its limit, and where their records begin.
+fn chapters(files: &[WalFile], mut from: Lsn) -> (Vec<Chapter<'_>>, Lsn) {
     let mut limit = Lsn(u64::MAX);
     let mut chapters = Vec::new();
     for file in files.iter().rev() {
         if limit <= from {
+            break;
+        }
+        if let Some(closed) = file.closed.filter(|closed| closed.is_before(from)) {
+            // Nothing in it is needed, and what is older is void from its beginning on. The next record is behind its mark when
+            // it was written by the same process. A start gives the mark's position again: should the power go now, the note may
+            // be on the disk and the mark not, or the other way round.
+            let next = chapters
+                .last()
+                .and_then(|later: &Chapter<'_>| later.file.first);
+            if next == Some(closed.next) {
+                from = from.max(closed.next);
+            }
             break;
         }
         chapters.push(Chapter { file, limit });
@@ -78,7 +90,7 @@ fn chapters(files: &[WalFile], from: Lsn) -> Vec<Chapter<'_>> {
         }
     }
     chapters.reverse();
-    chapters
+    (chapters, from)
 }
 
 impl Chapter<'_> {
@@ -115,6 +127,9 @@ impl Chapter<'_> {
         };
         // What names the key at the end of the file is no record.
         let length = length - key.as_ref().map_or(0, |_| KEY_BYTES.min(length));
+        let closed = self.file.closed.map(|closed| closed.end);
+        let end = closed.and_then(|end| usize::try_from(end).ok());
+        let length = length.min(end.unwrap_or(length));
         // Most of a file is zeros or what it held before. Only pieces that records of its generation reach into are kept.
         let needle = self.file.generation.to_le_bytes();
         let mut window = vec![0; length.min(OVERLAP_BYTES + PIECE_BYTES)];
