@@ -35,6 +35,8 @@ const SPARES_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 256 << 10;
 /// Rounds of reading and delivering after which a reader thread turns to another stream.
 const READS_PER_JOB: usize = 16;
+/// How many messages of a batch the stream is shown before they come: what it looks up for them has to stay in the caches.
+const LOOK_AHEAD: usize = 64;
 /// Messages one call of the machine delivers.
 const DELIVERIES_PER_POLL: usize = 512;
 
@@ -577,7 +579,10 @@ impl StreamActor {
         turn: &mut Turn,
     ) {
         let closed = self.closed();
-        for (message, _) in batch.iter() {
+        for (at, (message, _)) in batch.iter().enumerate() {
+            if at.is_multiple_of(LOOK_AHEAD) && closed.is_none() {
+                look_ahead(stream, batch, at);
+            }
             match &closed {
                 None => {
                     let publish = Publish {
@@ -704,6 +709,17 @@ impl StreamActor {
             self.surroundings.timers.schedule(at, self);
         }
     }
+}
+
+/// Shows the stream the subjects of the messages from number `at` on.
+fn look_ahead(stream: &mut Stream, batch: &MessageBatch, at: usize) {
+    let mut subjects: [&[u8]; LOOK_AHEAD] = [&[]; LOOK_AHEAD];
+    let coming = batch.iter().skip(at).take(LOOK_AHEAD);
+    let count = coming.len();
+    for (subject, (message, _)) in subjects.iter_mut().zip(coming) {
+        *subject = message.subject;
+    }
+    stream.look_ahead(&subjects[..count]);
 }
 
 /// The stream as a receiver of its subjects.

@@ -283,16 +283,18 @@ fn check_room(state: &StreamState, publish: &Publish<'_>) -> Result<(), ApiError
         return Ok(());
     }
     let full = |text: &str| Err(ErrorCode::StreamStoreFailed.because(text));
+    let size = stored_size(config.storage, publish);
+    let has_messages = limit(config.max_msgs).is_some_and(|limit| state.store.messages() >= limit);
+    let has_bytes = limit(config.max_bytes).is_some_and(|limit| state.store.bytes() + size > limit);
+    if !has_messages && !has_bytes && !config.discard_new_per_subject {
+        // What would be replaced makes no difference, and looking for it is dear.
+        return Ok(());
+    }
     let replaced = replaced_by(state, publish.subject);
-    if limit(config.max_msgs).is_some_and(|limit| state.store.messages() >= limit)
-        && replaced.is_none()
-    {
+    if has_messages && replaced.is_none() {
         return full("maximum messages exceeded");
     }
-    let size = stored_size(config.storage, publish);
-    if limit(config.max_bytes).is_some_and(|limit| state.store.bytes() + size > limit)
-        && replaced.is_none_or(|replaced| replaced < size)
-    {
+    if has_bytes && replaced.is_none_or(|replaced| replaced < size) {
         return full("maximum bytes exceeded");
     }
     if replaced.is_some() && config.discard_new_per_subject {

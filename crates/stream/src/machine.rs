@@ -11,6 +11,7 @@ use crate::apply::{Applied, Removal};
 use crate::checks::{self, Admission};
 use crate::command::Command;
 use crate::leader::Leader;
+use crate::limits;
 use crate::output::Output;
 use crate::state::StreamState;
 use crate::wanted::Wanted;
@@ -126,8 +127,16 @@ impl Stream {
         }
     }
 
+    /// The next calls of [`on_publish`](Self::on_publish) bring messages with these subjects, in this order, as far as
+    /// that is known: they cost less then.
+    pub fn look_ahead(&mut self, subjects: &[&[u8]]) {
+        let replaced_from = limits::limit(self.state.config.max_msgs_per_subject);
+        self.state.store.look_ahead(subjects, replaced_from);
+    }
+
     /// A message was published to the stream. Its PubAck is an effect.
     pub fn on_publish(&mut self, now: Timestamp, publish: &Publish<'_>, out: &mut Output) {
+        self.state.store.next_comes();
         let reply = if self.state.config.no_ack {
             b""
         } else {

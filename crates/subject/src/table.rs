@@ -11,6 +11,9 @@ use crate::filter::{has_wildcards, matches};
 
 pub use names::SubjectNames;
 
+/// How many subjects [`SubjectTable::lookup_many`] looks up together.
+const TOGETHER: usize = 32;
+
 /// A subject of one [`SubjectTable`]: its position in order of first appearance, from 0. Ids of different tables have
 /// nothing to do with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +74,31 @@ impl SubjectTable {
     #[must_use]
     pub fn lookup(&self, subject: &[u8]) -> Option<SubjectId> {
         self.find(self.hash(subject), subject)
+    }
+
+    /// Looks many subjects up, and adds the id of each to `ids`, `None` for those that the table does not have. In a
+    /// large table that is several times faster than one after the other: every step is made for some dozens of
+    /// subjects before the next one, so that the processor waits for their memory together. Rarely, a subject that the
+    /// table has is not found: a wrong one shares its place. What is found is right.
+    pub fn lookup_many(&self, subjects: &[&[u8]], ids: &mut Vec<Option<SubjectId>>) {
+        for some in subjects.chunks(TOGETHER) {
+            let mut hashes = [0; TOGETHER];
+            for (hash, subject) in hashes.iter_mut().zip(some) {
+                *hash = spread(self.hash(subject));
+            }
+            let mut found = [None; TOGETHER];
+            for (found, hash) in found.iter_mut().zip(hashes).take(some.len()) {
+                *found = self.ids.iter_hash(hash).next().copied();
+            }
+            let mut names: [&[u8]; TOGETHER] = [&[]; TOGETHER];
+            for (name, id) in names.iter_mut().zip(found) {
+                *name = id.map_or(&[], |id| self.name(SubjectId(id)));
+            }
+            let checked = found.into_iter().zip(names).zip(some);
+            ids.extend(
+                checked.map(|((id, name), subject)| id.filter(|_| name == *subject).map(SubjectId)),
+            );
+        }
     }
 
     /// The subject of an id.
@@ -171,4 +199,35 @@ fn literal_prefix(filter: &[u8]) -> usize {
         start += token.len() + 1;
     }
     start.min(filter.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_found_like_one_after_the_other() {
+        let name = |number: u32| format!("key.{}.{number}", number % 7).into_bytes();
+        let mut table = SubjectTable::new();
+        for number in 0..20_000 {
+            table.intern(&name(number));
+        }
+        for count in [0, 1, TOGETHER, TOGETHER + 1, 1000] {
+            // Every other one is not in the table.
+            let names: Vec<_> = (0..count as u32)
+                .map(|at| name(at * 39_989 % 40_000))
+                .collect();
+            let subjects: Vec<_> = names.iter().map(Vec::as_slice).collect();
+            let mut ids = Vec::new();
+            table.lookup_many(&subjects, &mut ids);
+            assert_eq!(ids.len(), count);
+            let mut missed = 0;
+            for (id, subject) in ids.into_iter().zip(subjects) {
+                let expected = table.lookup(subject);
+                missed += usize::from(id.is_none() && expected.is_some());
+                assert!(id.is_none() || id == expected);
+            }
+            assert!(missed <= count / 10, "{missed} of {count}");
+        }
+    }
 }

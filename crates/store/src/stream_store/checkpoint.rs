@@ -121,7 +121,12 @@ impl StreamStore {
         let is_due = unknown > 0 && known + unknown >= self.options.checkpoint_messages_min;
         let is_taken =
             |segment: &Segment| segment.taken == segment.end && segment.sealed == segment.finished;
-        let is_saved = self.pending.is_empty() && self.segments.iter().all(is_taken);
+        let is_said = |segment: &Segment| segment.unsaid.is_empty();
+        let is_saved = self.again.is_empty()
+            && self
+                .segments
+                .iter()
+                .all(|segment| is_taken(segment) && is_said(segment));
         (is_due && is_saved).then(|| self.make_checkpoint())?
     }
 

@@ -15,7 +15,7 @@ use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::blocks::{Place, open_in_place};
 use crate::index::{DAMAGED, REMOVED};
-use crate::segment::{RecordSalt, Run, put_erased};
+use crate::segment::{RecordSalt, put_erased};
 use crate::{Disk, DiskFile, Fault, StreamId};
 
 use super::file_id::{FileId, segment_path};
@@ -63,10 +63,9 @@ impl StreamStore {
             self.explained.push(sequence);
         }
         // An index file may take it for a message still.
-        self.note_removed(Run {
-            first: sequence.0,
-            last: sequence.0,
-        });
+        segment.note_removed(slot);
+        self.unsaid += 1;
+        self.may_compact = true;
         self.last_entry = entry;
         None
     }

@@ -8,6 +8,7 @@
 //! What survives: nothing by itself. The journal keeps every change until a manifest names segments that hold it;
 //! [`StreamStore::open`] gives exactly the state that the manifest names, and the journal is replayed on top.
 
+mod ahead;
 mod checkpoint;
 mod chunks;
 mod cold;
@@ -33,6 +34,7 @@ mod take;
 mod tests;
 mod times;
 mod totals;
+mod unsaid;
 mod verify;
 mod writes;
 
@@ -49,6 +51,7 @@ use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, record_length};
 use crate::{Disk, StreamId};
 
+use ahead::Ahead;
 use chunks::Supply;
 use damage::KnownDamage;
 use erase::Erasure;
@@ -73,6 +76,9 @@ pub use writes::{
 /// A smaller segment is not sealed for its age.
 const AGED_BYTES_MIN: u64 = 256 << 10;
 
+/// After so many removals they are recorded with the next message, so that no record, and no take, gets long.
+const UNSAID_MAX: usize = 16 << 10;
+
 /// The messages of one stream.
 pub struct StreamStore {
     options: StoreOptions,
@@ -89,8 +95,11 @@ pub struct StreamStore {
     last: u64,
     last_time: Timestamp,
     last_entry: EntryIndex,
-    /// Removals that no record says yet. Not merged.
-    pending: Vec<Run>,
+    /// What records of dropped segments said about earlier ones, which has to be said again.
+    again: Vec<Run>,
+    /// How many messages were removed since the last removal record, or more.
+    unsaid: usize,
+    ahead: Ahead,
     /// Written pieces that are still in memory, oldest first.
     tail: VecDeque<TailPiece>,
     tail_bytes: usize,
@@ -182,7 +191,9 @@ impl StreamStore {
             last: 0,
             last_time: Timestamp::UNSET,
             last_entry: EntryIndex::ZERO,
-            pending: Vec::new(),
+            again: Vec::new(),
+            unsaid: 0,
+            ahead: Ahead::default(),
             tail: VecDeque::new(),
             tail_bytes: 0,
             reader: Reader::default(),
@@ -220,6 +231,9 @@ impl StreamStore {
     /// # Panics
     /// When the subject is longer than 65,535 bytes, or the message larger than 1 GiB: refuse such before.
     pub fn append(&mut self, entry: EntryIndex, message: &NewMessage<'_>) -> StreamSequence {
+        if self.unsaid >= UNSAID_MAX {
+            self.record_removals();
+        }
         let length = record_length(message);
         let active = self.active();
         if active.is_full_for(length, self.options.segment_bytes_max)
@@ -227,7 +241,12 @@ impl StreamStore {
         {
             self.roll(self.last + 1);
         }
-        let subject = self.subjects.intern(message.subject).0;
+        let known = self.ahead.take_current();
+        let known = known.filter(|&id| self.subjects.name(id) == message.subject);
+        let subject = match known {
+            Some(id) => id.0,
+            None => self.subjects.intern(message.subject).0,
+        };
         let sequence = self.last + 1;
         let supply = Supply {
             chunk_bytes: self.options.chunk_bytes,
@@ -286,14 +305,15 @@ impl StreamStore {
         let slot = segment.slot(sequence.0);
         let (subject, bytes) = segment.remove(slot)?;
         let is_spent = segment.messages == 0 && segment.is_spent();
+        if self.files.is_some() {
+            segment.note_removed(slot);
+            self.unsaid += 1;
+            self.may_compact = true;
+        }
         self.totals.subtract(subject, sequence.0);
         self.messages -= 1;
         self.bytes -= bytes;
         self.last_entry = entry;
-        self.note_removed(Run {
-            first: sequence.0,
-            last: sequence.0,
-        });
         if is_spent {
             self.drop_segment(at);
         } else if at + 1 == self.segments.len() {
@@ -510,42 +530,26 @@ impl StreamStore {
         };
         let (messages, bytes) = (segment.messages, segment.bytes);
         let slots = segment.slot_from(through.saturating_add(1));
+        let is_on_disk = self.files.is_some();
         // Limits remove message by message from the front: what was emptied before is not looked at again.
         let start = segment.emptied;
-        let mut changed = false;
         for slot in start..slots {
             if let Some((subject, _)) = segment.remove(slot) {
                 self.totals.subtract(subject, segment.sequence(slot));
-                changed = true;
             } else if segment.columns.subjects().get(slot) == Some(DAMAGED) {
                 segment.columns.replace(slot, REMOVED);
-                changed = true;
+            } else {
+                continue;
+            }
+            if is_on_disk {
+                segment.note_removed(slot);
+                self.unsaid += 1;
+                self.may_compact = true;
             }
         }
         segment.emptied = start.max(slots);
         self.messages -= messages - segment.messages;
         self.bytes -= bytes - segment.bytes;
-        if changed {
-            let run = Run {
-                first: segment.sequence(start),
-                last: segment.sequence(slots - 1),
-            };
-            self.note_removed(run);
-        }
-    }
-
-    fn note_removed(&mut self, run: Run) {
-        if self.files.is_none() {
-            return;
-        }
-        self.may_compact = true;
-        match self.pending.last_mut() {
-            // Removals mostly come in order.
-            Some(last) if (last.first..=last.last + 1).contains(&run.first) => {
-                last.last = last.last.max(run.last);
-            }
-            _ => self.pending.push(run),
-        }
     }
 
     /// Forgets a sealed segment that holds no messages. Its file stays until a manifest without it is durable.
@@ -564,7 +568,7 @@ impl StreamStore {
         {
             // Of those that are gone nothing has to be said again.
             let stays = |run: &Run| run.last >= front.first;
-            self.pending
+            self.again
                 .extend(segment.foreign_runs().into_iter().filter(stays));
         }
         if segment.taken > 0 {

@@ -14,6 +14,7 @@ use crate::segment::{
 use super::NewMessage;
 use super::chunks::{Chunks, Supply};
 use super::file_id::FileId;
+use super::unsaid::Unsaid;
 
 /// Where the segments of a store live; `None` in memory.
 #[derive(Clone, Copy)]
@@ -42,6 +43,8 @@ pub(super) struct Segment {
     pub(super) sealed: bool,
     /// Slots before this one hold nothing.
     pub(super) emptied: usize,
+    /// Which removals no record says yet.
+    pub(super) unsaid: Unsaid,
     /// Sequences after the last slot that were lost with the file, up to this one.
     pub(super) lost_to: u64,
     /// Blocks of runs: what the removal records in this segment say about earlier segments. When this segment is dropped,
@@ -82,6 +85,7 @@ impl Segment {
             created: created.as_nanos(),
             sealed: false,
             emptied: 0,
+            unsaid: Unsaid::default(),
             lost_to: 0,
             foreign: Arc::default(),
             salt: stream.map(|stream| RecordSalt::new(stream, first).revised(revision)),
@@ -201,6 +205,12 @@ impl Segment {
             self.chunks.release_message(start);
         }
         Some((subject, bytes))
+    }
+
+    /// Notes that a record has to say that a slot holds nothing any more.
+    #[inline]
+    pub(super) fn note_removed(&mut self, slot: usize) {
+        self.unsaid.add(slot, self.columns.len());
     }
 
     /// Counts the messages in the columns.

@@ -26,8 +26,13 @@ impl StreamStore {
     #[must_use]
     pub fn first_of(&self, subject: SubjectId) -> Option<StreamSequence> {
         let total = self.totals.of(subject.0)?;
+        let hint = StreamSequence(total.first_hint());
+        if self.subject_id(hint) == Some(subject) {
+            // Nothing is before it.
+            return Some(hint);
+        }
         let members = Members::One(subject.0);
-        let from = total.first_hint().max(self.first);
+        let from = hint.0.max(self.first);
         let found = self
             .find(&members, from, self.last)
             .expect("its count says that there is one");
@@ -134,6 +139,10 @@ impl StreamStore {
 
     /// The first member between `from` and `to`, both included.
     fn find(&self, members: &Members, from: u64, to: u64) -> Option<u64> {
+        if from > to {
+            // Or the rest of a segment would be looked through for what cannot be there.
+            return None;
+        }
         let at = self.segment_before(from).unwrap_or(0);
         for segment in self
             .segments

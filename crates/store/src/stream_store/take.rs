@@ -152,17 +152,21 @@ impl StreamStore {
         }
     }
 
-    /// Puts one record for all removals since the last take into the open segment.
-    fn record_removals(&mut self) {
-        let mut runs = std::mem::take(&mut self.pending);
-        if runs.is_empty() || self.files.is_none() || is_planted(PlantedBug::RemovalsForgotten) {
+    /// Puts one record for all removals since the last one into the open segment.
+    pub(super) fn record_removals(&mut self) {
+        self.unsaid = 0;
+        let again = std::mem::take(&mut self.again);
+        if self.files.is_none() || is_planted(PlantedBug::RemovalsForgotten) {
             return;
         }
-        merge_runs(&mut runs);
-        runs.retain(|run| self.concerns(run));
+        let mut runs: Vec<Run> = again.into_iter().filter(|run| self.concerns(run)).collect();
+        for segment in &mut self.segments {
+            segment.say_removed(&mut runs);
+        }
         if runs.is_empty() {
             return;
         }
+        merge_runs(&mut runs);
         let home = super::home(self.files.as_ref());
         let last = (self.last, self.last_time);
         let active = self

@@ -2,7 +2,6 @@
 
 use crate::index::REMOVED;
 use crate::sabotage::{PlantedBug, is_planted};
-use crate::segment::Run;
 
 use super::super::StreamStore;
 use super::super::segment::Segment;
@@ -31,9 +30,10 @@ impl StreamStore {
             (messages + source.messages, bytes + source.bytes)
         });
         segment.columns = done.columns;
-        let mut removed = Vec::new();
         if !is_as_taken && !is_planted(PlantedBug::RemovalsWhileCompactedForgotten) {
-            removed = remove_removed(&mut segment, old());
+            // A source that was dropped whole needed no record of what was removed from it; its messages in the new file do.
+            remove_removed(&mut segment, old());
+            self.may_compact = true;
         }
         for old in self.segments.drain(at + 1..at + count).collect::<Vec<_>>() {
             self.forget_rewritten(old.id());
@@ -41,10 +41,6 @@ impl StreamStore {
         let slot = self.segments.get_mut(at).expect("it was found above");
         let old = std::mem::replace(slot, segment);
         self.forget_rewritten(old.id());
-        // A source that was dropped whole needed no record of what was removed from it; its messages in the new file do.
-        for run in removed {
-            self.note_removed(run);
-        }
         self.erase_in(at);
         if self.segments.get(at).is_some_and(Segment::is_spent) {
             self.drop_segment(at);
@@ -91,13 +87,9 @@ impl Compacted {
     }
 }
 
-/// Removes what was removed from the sources since they were taken, and returns that. Those that are not there any more lost
-/// everything.
-fn remove_removed<'a>(
-    segment: &mut Segment,
-    sources: impl Iterator<Item = &'a Segment>,
-) -> Vec<Run> {
-    let mut removed = Vec::new();
+/// Removes what was removed from the sources since they were taken; a record has to say all of it. Those that are not there any
+/// more lost everything.
+fn remove_removed<'a>(segment: &mut Segment, sources: impl Iterator<Item = &'a Segment>) {
     let mut sources = sources.peekable();
     for slot in 0..segment.columns.len() {
         let sequence = segment.sequence(slot);
@@ -105,11 +97,7 @@ fn remove_removed<'a>(
         let source = sources.peek().filter(|source| source.first <= sequence);
         if source.is_none_or(|source| source.subject(source.slot(sequence)).is_none()) {
             segment.columns.replace(slot, REMOVED);
-            removed.push(Run {
-                first: sequence,
-                last: sequence,
-            });
+            segment.note_removed(slot);
         }
     }
-    removed
 }

@@ -2,9 +2,10 @@
 
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
-use super::super::StreamStore;
 use super::super::file_id::segment_path;
+use super::super::{StoreOptions, StreamStore};
 use super::{DIR, disk, fill, message, on, open, save, small};
+use crate::StreamId;
 use crate::disk::Disk;
 use crate::sim_disk::SimFault;
 
@@ -104,9 +105,35 @@ fn removals_from_the_front_are_one_run() {
         store.remove_through(EntryIndex(40 + 2 * at), StreamSequence(2 * at - 1));
         store.remove(EntryIndex(41 + 2 * at), StreamSequence(2 * at));
     }
-    assert_eq!(store.pending.len(), 1);
     let writes = store.take_writes().expect("the removals");
     assert!(writes.bytes() < 50, "{} bytes", writes.bytes());
+}
+
+#[test]
+fn many_removals_are_recorded_as_they_come() {
+    let disk = disk();
+    let options = StoreOptions {
+        segment_bytes_max: 1 << 20,
+        ..small()
+    };
+    let mut store = StreamStore::on_disk(disk.shared(), DIR.into(), StreamId(7), "ORDERS", options);
+    let count = 3 * super::super::UNSAID_MAX as u64;
+    let mut entry = 0;
+    for _ in 0..count {
+        entry += 1;
+        store.append(EntryIndex(entry), &message(1, "key", b"", b""));
+    }
+    save(&mut store, &disk).expect("the disk works");
+    for sequence in (1..=count).step_by(2) {
+        store.remove(EntryIndex(entry + 1), StreamSequence(sequence));
+        store.append(EntryIndex(entry + 2), &message(1, "key", b"", b""));
+        entry += 2;
+    }
+    assert!(store.unsaid < super::super::UNSAID_MAX);
+    let saved = save(&mut store, &disk).expect("the disk works");
+    let opened = open(&disk, &saved).0;
+    assert_eq!(opened.state(), store.state());
+    assert!((1..=count).all(|at| opened.contains(StreamSequence(at)) == (at % 2 == 0)));
 }
 
 #[test]
