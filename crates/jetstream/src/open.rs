@@ -231,9 +231,7 @@ impl OpenStore {
             .map(Finding::in_manifest)
             .collect();
         let mut replay = Replay::new(disk, paths, options, gaps);
-        for saved in &manifest.streams {
-            replay.load(saved);
-        }
+        replay.load_all(&manifest.streams);
         let mut failure = None;
         let (journal, report) = Journal::open(
             Arc::clone(disk),

@@ -7,11 +7,14 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use everjet_store::{DirEntry, Disk, DiskFile, OpenMode};
+use everjet_store::{DirEntry, Disk, DiskFile, Job, OpenMode};
+use parking_lot::Mutex;
 
 /// Files are for the server's user only: messages are nobody else's business.
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
+/// Jobs that are done at the same time.
+const JOBS_MAX: usize = 8;
 
 /// The disk of the operating system. No file it opens is inherited by programs the server starts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,6 +97,28 @@ impl Disk for OsDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let status = rustix::fs::statvfs(path)?;
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
+    fn do_all(&self, jobs: &mut [Job<'_>]) {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = cores.min(jobs.len()).min(JOBS_MAX);
+        let queue = Mutex::new(jobs.iter_mut());
+        let work = || {
+            loop {
+                let next = queue.lock().next();
+                let Some(job) = next else { return };
+                job();
+            }
+        };
+        std::thread::scope(|scope| {
+            for number in 1..threads {
+                let name = format!("opener-{number}");
+                let helper = std::thread::Builder::new().name(name);
+                // Without another thread this one does all.
+                let _ = helper.spawn_scoped(scope, work);
+            }
+            work();
+        });
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
+    Disk, Fault, Job, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
     quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
+use parking_lot::Mutex;
 
 use crate::finding::Finding;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
 use crate::open::{CONSUMER_MAGIC, OfflineStream, OpenError, OpenedStream, StorageOptions};
 use crate::paths::{META, Paths};
 use crate::records::{STREAM_CREATED, STREAM_DELETED, StreamCreated, StreamDeleted};
+
+/// Streams that are loaded at the same time.
+const LOADERS: usize = 8;
 
 /// A stream while the journal is read.
 struct Opening {
@@ -77,25 +81,45 @@ impl<'a> Replay<'a> {
         }
     }
 
+    /// Loads all streams as of their checkpoints, several at a time where the disk's driver can.
+    pub(crate) fn load_all(&mut self, saved: &[ManifestStream]) {
+        let queue = Mutex::new(saved.iter());
+        let loaded = Mutex::new(Vec::with_capacity(saved.len()));
+        {
+            let this = &*self;
+            let work = || {
+                loop {
+                    // Held for the look only.
+                    let next = queue.lock().next();
+                    let Some(saved) = next else { return };
+                    let opening = this.load(saved);
+                    loaded.lock().push((saved.id, opening));
+                }
+            };
+            let mut workers = vec![work; saved.len().min(LOADERS)];
+            let mut jobs: Vec<Job<'_>> = Vec::with_capacity(workers.len());
+            jobs.extend(workers.iter_mut().map(|worker| worker as Job<'_>));
+            self.disk.do_all(&mut jobs);
+        }
+        for (id, opening) in loaded.into_inner() {
+            self.add(id, opening);
+        }
+    }
+
     /// Loads a stream as of its checkpoint.
-    pub(crate) fn load(&mut self, saved: &ManifestStream) {
+    fn load(&self, saved: &ManifestStream) -> Opening {
         let mut findings = Vec::new();
         let mut has_meta = false;
         let stream = self.load_stream(saved, &mut findings, &mut has_meta);
         // A checkpoint writes it before the manifest says the same.
         let written = stream.as_ref().ok().filter(|_| has_meta);
-        let written = written.map(|stream| stream.config().clone());
-        let (account, name) = (saved.account.clone(), saved.name.clone());
-        self.add(
-            saved.id,
-            Opening {
-                account,
-                name,
-                stream,
-                written,
-                findings,
-            },
-        );
+        Opening {
+            account: saved.account.clone(),
+            name: saved.name.clone(),
+            written: written.map(|stream| stream.config().clone()),
+            stream,
+            findings,
+        }
     }
 
     fn add(&mut self, id: StreamId, opening: Opening) {

@@ -88,12 +88,23 @@ pub trait Disk: Send + Sync {
     /// `WouldBlock` when another holder has it, or what the file system says.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
 
+    /// Does `jobs`, none of which needs another one, and returns when all are done. A disk whose driver has threads does some at
+    /// a time; here they are done one after the other.
+    fn do_all(&self, jobs: &mut [Job<'_>]) {
+        for job in jobs {
+            job();
+        }
+    }
+
     /// The keys that the store's files on this disk are sealed with; `None`: they are not. Only
     /// [`SealedDisk`](crate::SealedDisk) has any.
     fn keys(&self) -> Option<&Arc<Keys>> {
         None
     }
 }
+
+/// What [`Disk::do_all`] does; each is called once.
+pub type Job<'a> = &'a mut (dyn FnMut() + Send);
 
 /// An open file; shared by reference, positions are explicit.
 #[expect(

@@ -28,7 +28,7 @@ mod stream_store;
 pub use checked_file::{holds_checked_file, read_checked_file, write_checked_file};
 pub use checksum::{crc32c, crc32c_parts};
 pub use disk::{
-    DirEntry, Disk, DiskFile, OpenMode, read_exact_at, read_file, write_file_atomically,
+    DirEntry, Disk, DiskFile, Job, OpenMode, read_exact_at, read_file, write_file_atomically,
 };
 pub use fault::{Attempt, Fault};
 pub use foreign::{foreign_store, foreign_store_beside};

@@ -3,7 +3,8 @@
 mod transforms;
 
 use everjet_subject::{
-    FilterSet, FilterTree, SubjectId, SubjectTable, collides, is_valid_filter, matches,
+    FilterSet, FilterTree, SubjectId, SubjectNames, SubjectTable, collides, is_valid_filter,
+    matches,
 };
 
 /// A splitmix64 sequence: the same seed gives the same test.
@@ -176,6 +177,32 @@ fn a_table_of_many_subjects_keeps_them_apart() {
     let mut found = 0;
     table.for_each_match(b"$KV.*.>", |_| found += 1);
     assert_eq!(found, 200_000);
+}
+
+#[test]
+fn subjects_added_in_blocks_are_those_added_one_by_one() {
+    let names: Vec<String> = (0..3 * SubjectNames::TOGETHER + 100)
+        .map(|key| format!("block.{key}"))
+        .collect();
+    // Whole blocks, what is left of one, and blocks that begin in the middle of one.
+    for step in [SubjectNames::TOGETHER, 1000, SubjectNames::TOGETHER + 1] {
+        let mut table = SubjectTable::with_capacity(names.len() / 2);
+        for some in names.chunks(step) {
+            let bytes = some.concat();
+            let lengths: Vec<u16> = some.iter().map(|name| name.len() as u16).collect();
+            assert!(!table.push_new_all(bytes.as_bytes(), &lengths[1..]));
+            assert!(table.push_new_all(bytes.as_bytes(), &lengths));
+        }
+        assert!(table.push_new_all(b"", &[]));
+        assert_eq!(table.len(), names.len());
+        assert_eq!(table.names().len(), names.len());
+        for (id, name) in (0..).zip(&names) {
+            assert_eq!(table.lookup(name.as_bytes()), Some(SubjectId(id)));
+            assert_eq!(table.name(SubjectId(id)), name.as_bytes());
+        }
+        assert_eq!(table.intern(b"one more").0 as usize, names.len());
+        assert_eq!(table.lookup(b"another"), None);
+    }
 }
 
 fn check_set(seed: u64, alphabet: &[&str]) {

@@ -52,8 +52,10 @@ const VERSION: u32 = 1;
 pub(crate) const CHECKPOINT_HEAD: usize = 56;
 /// Bytes of a section in the list.
 const LISTED: usize = 8;
-/// Subjects in a section.
-const SUBJECTS_MAX: usize = 4096;
+/// Bytes of the count that a section of subjects begins with.
+pub(crate) const COUNT_BYTES: usize = 4;
+/// Subjects in a section; the last one may have fewer.
+const SUBJECTS_MAX: usize = SubjectNames::TOGETHER;
 
 /// What a checkpoint file is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,10 +186,16 @@ impl CheckpointHead {
 }
 
 impl Sections {
-    /// There are no more subjects than this: an upper bound that is near when the file is sound.
-    pub(crate) fn subjects_max(&self) -> usize {
-        let most = |section: &Section| SUBJECTS_MAX.min(section.length as usize / 2);
-        self.subjects.iter().map(most).sum()
+    /// How many subjects there are, the last section of them beginning with `last`; `None` when that cannot be.
+    pub(crate) fn subjects(&self, last: [u8; COUNT_BYTES]) -> Option<usize> {
+        let last = usize::try_from(u32::from_le_bytes(last)).ok()?;
+        match self.subjects.split_last() {
+            None => Some(0),
+            Some((_, whole)) if (1..=SUBJECTS_MAX).contains(&last) => {
+                Some(whole.len() * SUBJECTS_MAX + last)
+            }
+            Some(_) => None,
+        }
     }
 }
 
@@ -269,10 +277,8 @@ impl FileNumbers {
 pub(crate) fn read_subjects(bytes: &[u8], table: &mut SubjectTable) -> Option<()> {
     let mut input = Input(bytes);
     let count = input.count()?;
-    for length in input.shorts(count)? {
-        table.push_new(input.take(usize::from(length))?);
-    }
-    input.0.is_empty().then_some(())
+    let lengths = input.shorts(count)?;
+    table.push_new_all(input.0, &lengths).then_some(())
 }
 
 impl CheckpointSegment {

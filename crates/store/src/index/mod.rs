@@ -9,8 +9,8 @@ mod offsets;
 mod subject_column;
 
 pub(crate) use checkpoint::{
-    CHECKPOINT_HEAD, CheckpointHead, CheckpointSegment, FileNumbers, Section, Sections,
-    read_subjects,
+    CHECKPOINT_HEAD, COUNT_BYTES, CheckpointHead, CheckpointSegment, FileNumbers, Section,
+    Sections, read_subjects,
 };
 pub(crate) use columns::{Columns, DAMAGED, REMOVED};
 pub(crate) use frame::{Frame, FrameHead, starts_frame, trailing_frame_length};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::keys::Keys;
-use crate::disk::{DirEntry, Disk, DiskFile, OpenMode};
+use crate::disk::{DirEntry, Disk, DiskFile, Job, OpenMode};
 
 /// A disk that knows the keys of its store. Opening a file gives its bytes as they are: who reads and writes a kind of file
 /// asks [`Disk::keys`] and seals what the kind seals.
@@ -26,6 +26,10 @@ impl SealedDisk {
 impl Disk for SealedDisk {
     fn keys(&self) -> Option<&Arc<Keys>> {
         Some(&self.keys)
+    }
+
+    fn do_all(&self, jobs: &mut [Job<'_>]) {
+        self.inner.do_all(jobs);
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {

@@ -11,10 +11,10 @@ use everjet_values::{EntryIndex, Timestamp};
 
 use crate::blocks::{Place, open, open_to_write};
 use crate::index::{
-    CHECKPOINT_HEAD, CheckpointHead, CheckpointSegment, FileNumbers, Section, Sections,
-    read_subjects,
+    CHECKPOINT_HEAD, COUNT_BYTES, CheckpointHead, CheckpointSegment, FileNumbers, Section,
+    Sections, read_subjects,
 };
-use crate::{Disk, DiskFile, Fault, OpenMode, StreamId, read_exact_at};
+use crate::{Disk, DiskFile, Fault, Job, OpenMode, StreamId, read_exact_at};
 
 use super::StreamStore;
 use super::file_id::FileId;
@@ -25,6 +25,9 @@ use super::writes::remove_if_there;
 pub(super) const CHECKPOINT: &str = "checkpoint.bin";
 /// Where it is written before it gets its name; left over from a crash, it is removed.
 pub(super) const CHECKPOINT_NEW: &str = "checkpoint.bin.new";
+
+/// Subjects and segments of a file from this length on are read at the same time.
+const TOGETHER_BYTES_MIN: u64 = 1 << 20;
 
 /// A checkpoint file to be written: what is in it is shared with the store.
 #[must_use = "a checkpoint that is not written makes the next start slower"]
@@ -217,7 +220,7 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::nothing()),
             file => file,
         };
-        match file.and_then(|(file, _)| read(&*file, id, entry)) {
+        match file.and_then(|(file, _)| read(disk, &*file, id, entry)) {
             Ok(Reading::Whole(checkpoint)) => return Ok(checkpoint),
             Ok(Reading::Unfit) => {}
             // Nobody knows how late one is that cannot be read; it is derived and will be written again.
@@ -236,7 +239,12 @@ enum Reading {
     Whole(Checkpoint),
 }
 
-fn read(file: &dyn DiskFile, id: StreamId, entry: EntryIndex) -> io::Result<Reading> {
+fn read(
+    disk: &dyn Disk,
+    file: &dyn DiskFile,
+    id: StreamId,
+    entry: EntryIndex,
+) -> io::Result<Reading> {
     let length = file.len()?;
     if length < CHECKPOINT_HEAD as u64 {
         return Ok(Reading::Unfit);
@@ -260,36 +268,96 @@ fn read(file: &dyn DiskFile, id: StreamId, entry: EntryIndex) -> io::Result<Read
     if head.entry > entry {
         return Ok(Reading::Later);
     }
-    let mut checkpoint = Checkpoint {
-        subjects: SubjectTable::with_capacity(sections.subjects_max()),
-        segments: BTreeMap::new(),
-        last_time: head.last_time,
-        slots: 0,
+    let subjects_end = start + length_of(&sections.subjects);
+    let Some(known) = count_subjects(file, &sections, subjects_end)? else {
+        return Ok(Reading::Unfit);
     };
-    let mut position = start;
-    for section in &sections.subjects {
-        // One buffer for all sections: fresh memory costs more than what is done with it.
-        read_section(file, section, &mut position, &mut bytes)?;
-        let is_sound = section.holds(&bytes);
-        if !is_sound || read_subjects(&bytes, &mut checkpoint.subjects).is_none() {
-            return Ok(Reading::Unfit);
+    let (mut subjects, mut segments) = (Ok(None), Ok(None));
+    {
+        let mut read_subjects = || subjects = read_all_subjects(file, &sections, start, known);
+        let mut read_segments =
+            || segments = read_all_segments(file, &sections, subjects_end, known);
+        let mut jobs: [Job<'_>; 2] = [&mut read_segments, &mut read_subjects];
+        if length < TOGETHER_BYTES_MIN {
+            // Less than it costs to begin another thread.
+            jobs.iter_mut().for_each(|job| job());
+        } else {
+            disk.do_all(&mut jobs);
         }
     }
-    let known = checkpoint.subjects.len();
+    let (Some(subjects), Some(segments)) = (subjects?, segments?) else {
+        return Ok(Reading::Unfit);
+    };
+    let slots = |segment: &CheckpointSegment| segment.columns.len() as u64;
+    Ok(Reading::Whole(Checkpoint {
+        subjects,
+        last_time: head.last_time,
+        slots: segments.values().map(slots).sum(),
+        segments,
+    }))
+}
+
+fn length_of(sections: &[Section]) -> u64 {
+    let lengths = sections.iter().map(|section| u64::from(section.length));
+    lengths.sum()
+}
+
+/// How many subjects the file says it has, before any of them is read.
+fn count_subjects(file: &dyn DiskFile, sections: &Sections, end: u64) -> io::Result<Option<usize>> {
+    let mut count = [0; COUNT_BYTES];
+    if let Some(last) = sections.subjects.last() {
+        if (last.length as usize) < COUNT_BYTES {
+            return Ok(None);
+        }
+        read_exact_at(file, &mut count, end - u64::from(last.length))?;
+    }
+    Ok(sections.subjects(count))
+}
+
+/// The subjects; `None` when a section fails its check, or they are not as many as the last one said.
+fn read_all_subjects(
+    file: &dyn DiskFile,
+    sections: &Sections,
+    mut position: u64,
+    known: usize,
+) -> io::Result<Option<SubjectTable>> {
+    // Those of the segments that the file does not know come, too.
+    let mut subjects = SubjectTable::with_capacity(known + known / 8);
+    // One buffer for all sections: fresh memory costs more than what is done with it.
+    let mut bytes = Vec::new();
+    for section in &sections.subjects {
+        read_section(file, section, &mut position, &mut bytes)?;
+        if !section.holds(&bytes) || read_subjects(&bytes, &mut subjects).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok((subjects.len() == known).then_some(subjects))
+}
+
+/// The segments, whose subjects are below `known`; `None` when a section fails its check.
+fn read_all_segments(
+    file: &dyn DiskFile,
+    sections: &Sections,
+    mut position: u64,
+    known: usize,
+) -> io::Result<Option<BTreeMap<FileId, CheckpointSegment>>> {
+    let mut segments = BTreeMap::new();
+    let mut bytes = Vec::new();
     for section in &sections.segments {
         read_section(file, section, &mut position, &mut bytes)?;
-        let segment = CheckpointSegment::parse(&bytes, known).filter(|_| section.holds(&bytes));
-        let Some(segment) = segment else {
-            return Ok(Reading::Unfit);
+        if !section.holds(&bytes) {
+            return Ok(None);
+        }
+        let Some(segment) = CheckpointSegment::parse(&bytes, known) else {
+            return Ok(None);
         };
-        checkpoint.slots += segment.columns.len() as u64;
         let file = FileId {
             first: segment.first,
             revision: segment.revision,
         };
-        checkpoint.segments.insert(file, segment);
+        segments.insert(file, segment);
     }
-    Ok(Reading::Whole(checkpoint))
+    Ok(Some(segments))
 }
 
 fn read_section(

@@ -23,6 +23,9 @@ struct Block {
 }
 
 impl SubjectNames {
+    /// So many subjects lie together, in one piece of memory.
+    pub const TOGETHER: usize = BLOCK;
+
     /// How many there are; their ids are below.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -67,6 +70,24 @@ impl SubjectNames {
                 id = id.wrapping_add(1);
             }
         }
+    }
+
+    /// Adds subjects under the next ids as a block of their own; returns false, and adds none, when the last block has room
+    /// or these are too many for one. The lengths must be those of the bytes.
+    pub(super) fn push_block(&mut self, bytes: &[u8], lengths: &[u16]) -> bool {
+        let has_room = |last: &Arc<Block>| last.ends.len() < BLOCK;
+        if lengths.is_empty() || lengths.len() > BLOCK || self.blocks.last().is_some_and(has_room) {
+            return false;
+        }
+        let mut end = 0;
+        let ends = lengths.iter().map(|&length| {
+            end += u32::from(length);
+            end
+        });
+        let ends = ends.collect();
+        let bytes = bytes.to_vec();
+        self.blocks.push(Arc::new(Block { bytes, ends }));
+        true
     }
 
     /// Adds a subject under the next id.
