@@ -9,6 +9,7 @@ mod decode;
 mod matching;
 mod render;
 mod sink;
+mod store;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,8 @@ struct Case {
 
 fn cases() -> impl Iterator<Item = &'static Case> {
     let decode = decode::CASES.iter();
-    decode.chain(&matching::CASES).chain(&render::CASES)
+    let routing = decode.chain(&matching::CASES).chain(&render::CASES);
+    routing.chain(&store::CASES)
 }
 
 fn main() -> ExitCode {

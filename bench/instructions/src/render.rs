@@ -14,7 +14,7 @@ const ROUNDS: u64 = 200;
 const SUBJECT: &str = "orders.eu.1234";
 const HEADERS: &[u8] = b"NATS/1.0\r\nNats-Msg-Id: 0123456789\r\n\r\n";
 
-pub(crate) const CASES: [Case; 7] = [
+pub(crate) const CASES: [Case; 9] = [
     case("render-msg-16", 1, || rendered(&[b'x'; 16], b"")),
     case("render-msg-128", 1, || rendered(&[b'x'; 128], b"")),
     case("render-hmsg-128", 1, || rendered(&[b'x'; 128], HEADERS)),
@@ -24,6 +24,9 @@ pub(crate) const CASES: [Case; 7] = [
     // The same for what a client publishes, from the bytes that were read: decoded too.
     case("forward-1to1-128", 1, || forwarded(1)),
     case("forward-1to10-128", 10, || forwarded(10)),
+    // What a stream answers: all to one inbox, or each to another one below it.
+    case("answer-one-inbox", 1, || answered(false)),
+    case("answer-inboxes", 1, || answered(true)),
 ];
 
 const fn case(name: &'static str, receivers: u64, prepare: fn() -> Box<dyn FnMut()>) -> Case {
@@ -61,6 +64,22 @@ fn delivered(receivers: usize) -> Box<dyn FnMut()> {
         for _ in 0..ROUND {
             let message = message(black_box(SUBJECT), &[b'x'; 128]);
             assert_eq!(turn.publish(&account, Origin::SERVER, &message), receivers);
+        }
+        turn.flush();
+    })
+}
+
+fn answered(distinct: bool) -> Box<dyn FnMut()> {
+    let account = Account::new("$G");
+    subscribe(&account, 1, "_INBOX.kQ8vZ2.*");
+    let number = |number: usize| if distinct { number } else { 0 };
+    let inboxes = (0..ROUND).map(|at| format!("_INBOX.kQ8vZ2.{:06}", number(at)));
+    let inboxes: Vec<String> = inboxes.collect();
+    let mut turn = Turn::new(1);
+    Box::new(move || {
+        for inbox in &inboxes {
+            let message = message(black_box(inbox), b"{\"stream\":\"ORDERS\", \"seq\":123456}");
+            assert_eq!(turn.publish(&account, Origin::SERVER, &message), 1);
         }
         turn.flush();
     })

@@ -47,7 +47,7 @@ pub use name::{
     is_valid_stream_name,
 };
 pub use nanos::Nanos;
-pub use pub_ack::{PubAck, render_pub_ack, render_pub_ack_error};
+pub use pub_ack::{PubAck, PubAckLine, PubAcks, render_pub_ack, render_pub_ack_error};
 pub use render::{render_error, render_response, to_json};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, MsgDeleteRequest, MsgGetRequest, PageRequest,

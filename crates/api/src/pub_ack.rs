@@ -60,6 +60,55 @@ pub fn render_pub_ack(
     out.push(b'}');
 }
 
+/// The answers to many publishes of one stream: what is the same in all of them is rendered once.
+#[derive(Clone, Debug)]
+pub struct PubAcks {
+    /// Up to the sequence.
+    start: Vec<u8>,
+    line: Vec<u8>,
+}
+
+/// One of [`PubAcks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PubAckLine<'a> {
+    /// What follows the `sid` in the `MSG` that a receiver gets: size, answer, line ends.
+    pub rest: &'a [u8],
+    /// The answer, as [`render_pub_ack`] renders it.
+    pub payload: &'a [u8],
+}
+
+impl PubAcks {
+    /// The answers of a stream.
+    #[must_use]
+    pub fn new(stream: &str, domain: Option<&str>) -> Self {
+        let mut start = Vec::with_capacity(48 + stream.len());
+        render_pub_ack(&mut start, stream, domain, 0, false);
+        start.truncate(start.len() - b"0}".len());
+        let line = Vec::with_capacity(start.len() + 48);
+        Self { start, line }
+    }
+
+    /// The answer to a publish that was stored as `seq`, and not before.
+    pub fn stored(&mut self, seq: u64) -> PubAckLine<'_> {
+        const END: &[u8] = b"}\r\n";
+        let Self { start, line } = self;
+        let (mut seq_digits, mut size_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let seq = seq_digits.format(seq).as_bytes();
+        let size = start.len() + seq.len() + 1;
+        line.clear();
+        line.extend_from_slice(size_digits.format(size).as_bytes());
+        line.extend_from_slice(b"\r\n");
+        let from = line.len();
+        line.extend_from_slice(start);
+        line.extend_from_slice(seq);
+        line.extend_from_slice(END);
+        PubAckLine {
+            rest: line,
+            payload: &line[from..from + size],
+        }
+    }
+}
+
 /// Appends the answer to a publish that was refused. It never names the domain.
 pub fn render_pub_ack_error(out: &mut Vec<u8>, stream: &str, error: &ApiError) {
     append_json(
@@ -107,6 +156,22 @@ mod tests {
                 ..PubAck::default()
             }
         );
+    }
+
+    #[test]
+    fn many_answers_are_those_that_are_rendered_one_by_one() {
+        for (stream, domain) in [("ORDERS", None), ("a<b", None), ("S", Some("hub"))] {
+            let mut acks = PubAcks::new(stream, domain);
+            for seq in [0, 1, 9, 10, 12_345, u64::MAX] {
+                let mut payload = Vec::new();
+                render_pub_ack(&mut payload, stream, domain, seq, false);
+                let mut rest = format!("{}\r\n", payload.len()).into_bytes();
+                rest.extend_from_slice(&payload);
+                rest.extend_from_slice(b"\r\n");
+                let line = acks.stored(seq);
+                assert_eq!((line.payload, line.rest), (&payload[..], &rest[..]));
+            }
+        }
     }
 
     #[test]

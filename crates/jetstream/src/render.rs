@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ErrorCode, ResponseType, render_error, render_pub_ack, render_pub_ack_error,
+    ApiError, ErrorCode, PubAcks, ResponseType, render_error, render_pub_ack, render_pub_ack_error,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
 use everjet_stream::{Effect, Effects, Outgoing, Sends};
@@ -86,7 +86,8 @@ pub(crate) fn release(
     failure: Option<&str>,
     turn: &mut Turn,
 ) {
-    let mut payload = Vec::with_capacity(128);
+    let mut acks = PubAcks::new(stream, None);
+    let mut payload = Vec::new();
     for effect in effects.iter() {
         payload.clear();
         let reply = match (effect, failure) {
@@ -94,11 +95,29 @@ pub(crate) fn release(
                 Effect::Stored {
                     reply,
                     sequence,
-                    duplicate,
+                    duplicate: false,
                 },
                 None,
             ) => {
-                render_pub_ack(&mut payload, stream, None, sequence.0, duplicate);
+                let ack = acks.stored(sequence.0);
+                let message = Message {
+                    subject: reply,
+                    reply: b"",
+                    headers: b"",
+                    payload: ack.payload,
+                };
+                turn.publish_as_is(account, Origin::SERVER, &message, ack.rest);
+                continue;
+            }
+            (
+                Effect::Stored {
+                    reply,
+                    sequence,
+                    duplicate: true,
+                },
+                None,
+            ) => {
+                render_pub_ack(&mut payload, stream, None, sequence.0, true);
                 reply
             }
             (Effect::Stored { reply, .. }, Some(why)) => {

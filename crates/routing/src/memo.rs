@@ -38,7 +38,18 @@ pub(crate) struct Memo {
     /// Entries with messages that their subscriptions have not counted yet.
     unsettled: Vec<u32>,
     /// The matches of a subject that is not remembered.
-    direct: Matches,
+    passing: Passing,
+}
+
+/// The matches of a subject that is not remembered beyond this turn: many answers to one inbox leave together.
+#[derive(Default)]
+struct Passing {
+    account: u64,
+    subject: Vec<u8>,
+    /// Set when the subject came twice in a row: the matches are kept for the rest of the turn, and prepared.
+    stamp: Option<Stamp>,
+    matches: Matches,
+    home: Weak<Account>,
 }
 
 struct Entry {
@@ -70,7 +81,7 @@ impl Memo {
             bytes: 0,
             seen: Box::new([0; SEEN]),
             unsettled: Vec::new(),
-            direct: Matches::default(),
+            passing: Passing::default(),
         }
     }
 
@@ -83,11 +94,7 @@ impl Memo {
             Some(last) if last.is_for(account.id(), subject) => self.last,
             _ => match self.position(account, subject) {
                 Some(position) => position,
-                None => {
-                    self.direct.clear();
-                    account.collect(subject, &mut self.direct);
-                    return &mut self.direct;
-                }
+                None => return self.passing.matches(account, subject),
             },
         };
         self.last = position;
@@ -103,11 +110,12 @@ impl Memo {
         &mut entry.matches
     }
 
-    /// Drops the subscriptions held for a subject that is not remembered, so that they do not outlive their connection.
+    /// Drops the subscriptions held for a subject that came once, so that they do not outlive their connection.
     #[inline]
-    pub(crate) fn release_direct(&mut self) {
-        if self.direct.len() > 0 {
-            self.direct.clear();
+    pub(crate) fn release_passing(&mut self) {
+        let Passing { matches, stamp, .. } = &mut self.passing;
+        if stamp.is_none() && matches.len() > 0 {
+            matches.clear();
         }
     }
 
@@ -117,6 +125,9 @@ impl Memo {
             let entry = &mut self.entries[position as usize];
             entry.is_unsettled = false;
             entry.settle();
+        }
+        if !self.passing.subject.is_empty() {
+            self.passing.forget();
         }
     }
 
@@ -193,13 +204,59 @@ impl Memo {
 
 impl Entry {
     fn settle(&mut self) {
-        let mut ended: Vec<Arc<Subscription>> = Vec::new();
-        self.matches.settle(&mut ended);
-        if !ended.is_empty()
-            && let Some(account) = self.home.upgrade()
+        settle(&mut self.matches, &self.home);
+    }
+}
+
+impl Passing {
+    /// Who wants `subject` now.
+    fn matches(&mut self, account: &Arc<Account>, subject: &[u8]) -> &mut Matches {
+        let is_again = self.account == account.id() && is_same(&self.subject, subject);
+        if is_again
+            && let Some(stamp) = &self.stamp
+            && account.is_current(stamp)
         {
-            account.unsubscribe_all(&ended);
+            return &mut self.matches;
         }
+        self.look_up(account, subject, is_again);
+        &mut self.matches
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, account: &Arc<Account>, subject: &[u8], is_again: bool) {
+        self.forget();
+        self.account = account.id();
+        self.subject.extend_from_slice(subject);
+        if is_again {
+            self.home = Arc::downgrade(account);
+            // Taken before the look-up: a change in between then shows.
+            self.stamp = Some(account.stamp(subject));
+        }
+        account.collect(subject, &mut self.matches);
+        if is_again {
+            self.matches.prepare(subject);
+        }
+    }
+
+    /// Has the messages counted and drops the subscriptions.
+    fn forget(&mut self) {
+        if self.stamp.take().is_some() {
+            settle(&mut self.matches, &self.home);
+            self.home = Weak::new();
+        }
+        self.matches.clear();
+        self.subject.clear();
+    }
+}
+
+/// Lets subscriptions count what was staged for them, and removes those that have had their last message.
+fn settle(matches: &mut Matches, home: &Weak<Account>) {
+    let mut ended: Vec<Arc<Subscription>> = Vec::new();
+    matches.settle(&mut ended);
+    if !ended.is_empty()
+        && let Some(account) = home.upgrade()
+    {
+        account.unsubscribe_all(&ended);
     }
 }
 

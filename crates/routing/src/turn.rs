@@ -132,7 +132,7 @@ impl Turn {
         let staged = self
             .staging
             .deliver(matches, &mut publication, &mut self.ended);
-        self.memo.release_direct();
+        self.memo.release_passing();
         if !self.ended.is_empty() {
             account.unsubscribe_all(&self.ended);
             self.ended.clear();

@@ -91,25 +91,40 @@ pub(crate) fn all(
     now: Timestamp,
     publish: &Publish<'_>,
 ) -> Result<Admission, ApiError> {
-    let headers = PublishHeaders::read(publish.headers);
     check_subject(&state.config, publish)?;
     check_size(&state.config, publish)?;
     check_sealed(&state.config)?;
-    check_batch(&headers)?;
-    check_stream(&state.config, &headers)?;
-    check_source(&headers)?;
-    check_ttl(&headers)?;
-    check_counter(&headers)?;
-    if let Some(sequence) = duplicate(state, now, &headers) {
-        return Ok(Admission::Duplicate(sequence));
+    if !publish.headers.is_empty() {
+        let headers = PublishHeaders::read(publish.headers);
+        if let Some(sequence) = check_headers(state, now, publish, &headers)? {
+            return Ok(Admission::Duplicate(sequence));
+        }
     }
-    check_last_subject_sequence(state, publish, &headers)?;
-    check_last_sequence(state, &headers)?;
-    check_last_message_id(state, &headers)?;
-    check_schedule(&headers)?;
-    check_rollup(&headers)?;
     check_room(state, publish)?;
     Ok(Admission::New)
+}
+
+/// Everything that headers ask for. The sequence is that of the message of which this one is a duplicate.
+fn check_headers(
+    state: &StreamState,
+    now: Timestamp,
+    publish: &Publish<'_>,
+    headers: &PublishHeaders<'_>,
+) -> Result<Option<StreamSequence>, ApiError> {
+    check_batch(headers)?;
+    check_stream(&state.config, headers)?;
+    check_source(headers)?;
+    check_ttl(headers)?;
+    check_counter(headers)?;
+    if let Some(sequence) = duplicate(state, now, headers) {
+        return Ok(Some(sequence));
+    }
+    check_last_subject_sequence(state, publish, headers)?;
+    check_last_sequence(state, headers)?;
+    check_last_message_id(state, headers)?;
+    check_schedule(headers)?;
+    check_rollup(headers)?;
+    Ok(None)
 }
 
 fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {

@@ -31,6 +31,17 @@ pub fn has_wildcards(filter: &[u8]) -> bool {
 /// in the subject are ordinary tokens.
 #[must_use]
 pub fn matches(filter: &[u8], subject: &[u8]) -> bool {
+    // What most filters are: the subject itself, or the tokens that it begins with.
+    if filter == subject {
+        return is_well_formed(subject);
+    }
+    if let Some(start) = filter.strip_suffix(b".>")
+        && let Some(tail) = subject.strip_prefix(start)
+        && tail.len() > 1
+        && tail.first() == Some(&b'.')
+    {
+        return is_well_formed(subject);
+    }
     let mut filter = Rest::of(filter);
     let mut subject = Rest::of(subject);
     loop {
@@ -228,6 +239,13 @@ mod tests {
             ("foo.*", "foo.*", true),
             ("foo.*", "foo.>", true),
             ("foo.bar", "foo.*", false),
+            ("foo.>", "foo.>", true),
+            ("foo.>", "foo.", false),
+            ("foo.>", "foo..bar", false),
+            ("foo..>", "foo..bar", false),
+            (".>", ".foo", false),
+            ("foo..bar", "foo..bar", false),
+            ("", "", false),
             (">", "foo..bar", false),
             (">", ".foo", false),
             (">", "foo.", false),

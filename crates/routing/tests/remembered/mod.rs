@@ -8,6 +8,9 @@ use everjet_wire::{Limits, decode_plain_publish};
 
 use crate::{Recorder, message, publish};
 
+/// One that is remembered from turn to turn, and one that is for a turn at most.
+const SUBJECTS: [&str; 2] = ["a", "_INBOX.a"];
+
 /// Publishes as often as it takes to be remembered, and forgets what was delivered.
 fn warm_up(turn: &mut Turn, account: &Arc<Account>, subject: &str, recorders: &[&Arc<Recorder>]) {
     for _ in 0..3 {
@@ -107,82 +110,127 @@ fn a_place_staged_to_before_is_not_mistaken_for_anothers() {
 
 #[test]
 fn messages_are_counted_before_anybody_has_them() {
-    let account = Account::new("A");
-    let recorder = Recorder::new(1);
-    let subscription = recorder.subscribe(&account, "a", "1");
-    let mut turn = Turn::new(0);
-    let payload = "x".repeat(1000);
-    let mut published = 0;
-    while recorder.deliveries.load(Ordering::Relaxed) == 0 {
-        publish(&mut turn, &account, "a", &payload);
-        published += 1;
+    for subject in SUBJECTS {
+        let account = Account::new("A");
+        let recorder = Recorder::new(1);
+        let subscription = recorder.subscribe(&account, subject, "1");
+        let mut turn = Turn::new(0);
+        let payload = "x".repeat(1000);
+        let mut published = 0;
+        while recorder.deliveries.load(Ordering::Relaxed) == 0 {
+            publish(&mut turn, &account, subject, &payload);
+            published += 1;
+        }
+        assert!(published > 10, "written early, before the turn ended");
+        assert_eq!(subscription.delivered(), published);
+        publish(&mut turn, &account, subject, &payload);
+        turn.settle();
+        assert_eq!(subscription.delivered(), published + 1);
+        turn.flush();
+        assert_eq!(subscription.delivered(), published + 1);
     }
-    assert!(published > 10, "written early, before the turn ended");
-    assert_eq!(subscription.delivered(), published);
-    publish(&mut turn, &account, "a", &payload);
-    turn.settle();
-    assert_eq!(subscription.delivered(), published + 1);
-    turn.flush();
-    assert_eq!(subscription.delivered(), published + 1);
 }
 
 #[test]
 fn a_limit_counts_what_this_thread_staged_before() {
-    let account = Account::new("A");
-    let recorder = Recorder::new(1);
-    let subscription = recorder.subscribe(&account, "a", "1");
-    let mut turn = Turn::new(0);
-    warm_up(&mut turn, &account, "a", &[&recorder]);
-    assert_eq!(publish(&mut turn, &account, "a", "4"), 1);
-    turn.settle();
-    assert!(!account.limit_deliveries(&subscription, 6));
-    let taken: Vec<_> = (5..9)
-        .map(|number: u8| publish(&mut turn, &account, "a", &number.to_string()))
-        .collect();
-    assert_eq!(taken, [1, 1, 0, 0]);
-    assert!(subscription.is_removed());
-    turn.flush();
-    assert_eq!(recorder.taken().matches("MSG a 1 1").count(), 3);
+    for subject in SUBJECTS {
+        let account = Account::new("A");
+        let recorder = Recorder::new(1);
+        let subscription = recorder.subscribe(&account, subject, "1");
+        let mut turn = Turn::new(0);
+        warm_up(&mut turn, &account, subject, &[&recorder]);
+        assert_eq!(publish(&mut turn, &account, subject, "4"), 1);
+        turn.settle();
+        assert!(!account.limit_deliveries(&subscription, 6));
+        let taken: Vec<_> = (5..9)
+            .map(|number: u8| publish(&mut turn, &account, subject, &number.to_string()))
+            .collect();
+        assert_eq!(taken, [1, 1, 0, 0]);
+        assert!(subscription.is_removed());
+        turn.flush();
+        assert_eq!(
+            recorder
+                .taken()
+                .matches(&format!("MSG {subject} 1 1"))
+                .count(),
+            3
+        );
+    }
 }
 
 #[test]
 fn a_limit_that_another_threads_messages_passed_ends_the_subscription() {
-    let account = Account::new("A");
-    let recorder = Recorder::new(1);
-    let subscription = recorder.subscribe(&account, "a", "1");
-    let mut other = Turn::new(0);
-    warm_up(&mut other, &account, "a", &[&recorder]);
-    for _ in 0..4 {
-        publish(&mut other, &account, "a", "");
+    for subject in SUBJECTS {
+        let account = Account::new("A");
+        let recorder = Recorder::new(1);
+        let subscription = recorder.subscribe(&account, subject, "1");
+        let mut other = Turn::new(0);
+        warm_up(&mut other, &account, subject, &[&recorder]);
+        for _ in 0..4 {
+            publish(&mut other, &account, subject, "");
+        }
+        // Three have been delivered, four are on their way: the limit is reached when they are counted.
+        assert!(!account.limit_deliveries(&subscription, 5));
+        assert!(!subscription.is_removed());
+        other.flush();
+        assert!(subscription.is_removed());
+        assert_eq!(account.subscription_count(), 0);
+        assert_eq!(publish(&mut other, &account, subject, ""), 0);
     }
-    // Three have been delivered, four are on their way: the limit is reached when they are counted.
-    assert!(!account.limit_deliveries(&subscription, 5));
-    assert!(!subscription.is_removed());
-    other.flush();
-    assert!(subscription.is_removed());
-    assert_eq!(account.subscription_count(), 0);
-    assert_eq!(publish(&mut other, &account, "a", ""), 0);
 }
 
 #[test]
 fn a_change_shows_in_the_next_message() {
+    for (subject, wildcard) in [("a.b", "*.b"), ("_INBOX.b", "_INBOX.*")] {
+        let account = Account::new("A");
+        let (one, two) = (Recorder::new(1), Recorder::new(2));
+        let first = one.subscribe(&account, subject, "1");
+        let mut turn = Turn::new(0);
+        warm_up(&mut turn, &account, subject, &[&one]);
+        let frame = format!("PUB {subject} 8\r\n12345678\r\n");
+        let mut publish = || {
+            let staged =
+                [(); 3].map(|()| publish_frame(&mut turn, &account, Origin::SERVER, &frame));
+            assert!(staged.iter().all(|count| *count == staged[0]), "{staged:?}");
+            staged[0]
+        };
+        assert_eq!(publish(), 1);
+        let second = two.subscribe(&account, wildcard, "2");
+        assert_eq!(publish(), 2);
+        account.unsubscribe(&first);
+        assert_eq!(publish(), 1);
+        account.unsubscribe(&second);
+        assert_eq!(publish(), 0);
+        turn.flush();
+        assert_eq!(
+            one.taken(),
+            format!("MSG {subject} 1 8\r\n12345678\r\n").repeat(6)
+        );
+        assert_eq!(
+            two.taken(),
+            format!("MSG {subject} 2 8\r\n12345678\r\n").repeat(6)
+        );
+    }
+}
+
+#[test]
+fn subscriptions_to_an_inbox_are_held_for_a_turn_only() {
     let account = Account::new("A");
-    let (one, two) = (Recorder::new(1), Recorder::new(2));
-    let first = one.subscribe(&account, "a.b", "1");
+    let recorder = Recorder::new(1);
+    let subscription = recorder.subscribe(&account, "_INBOX.a", "1");
+    let held = Arc::strong_count(&subscription);
     let mut turn = Turn::new(0);
-    warm_up(&mut turn, &account, "a.b", &[&one]);
-    let frame = "PUB a.b 1\r\nx\r\n";
-    let publish = |turn: &mut Turn| publish_frame(turn, &account, Origin::SERVER, frame);
-    assert_eq!(publish(&mut turn), 1);
-    let second = two.subscribe(&account, "*.b", "2");
-    assert_eq!(publish(&mut turn), 2);
-    account.unsubscribe(&first);
-    assert_eq!(publish(&mut turn), 1);
-    account.unsubscribe(&second);
-    assert_eq!(publish(&mut turn), 0);
-    turn.flush();
-    assert_eq!(one.taken(), "MSG a.b 1 1\r\nx\r\n".repeat(2));
-    assert_eq!(two.taken(), "MSG a.b 2 1\r\nx\r\n".repeat(2));
+    for messages in 1..=4 {
+        for _ in 0..messages {
+            publish(&mut turn, &account, "_INBOX.a", "");
+        }
+        turn.flush();
+        assert_eq!(
+            Arc::strong_count(&subscription),
+            held,
+            "{messages} messages"
+        );
+    }
 }
 
 #[test]

@@ -119,9 +119,12 @@ pub(crate) fn put_message(
         sequence,
         time: message.time,
     };
+    out.reserve(header.length);
     out.extend_from_slice(&header.encode());
     out.extend_from_slice(message.subject);
-    out.extend_from_slice(message.headers);
+    if !message.headers.is_empty() {
+        out.extend_from_slice(message.headers);
+    }
     out.extend_from_slice(message.payload);
     seal(out, start, salt, offset);
 }

@@ -87,6 +87,8 @@ pub struct StreamStore {
     /// Ascending; the last one is open for appending. Sequences between two segments hold no messages.
     segments: VecDeque<Segment>,
     subjects: SubjectTable,
+    /// The subject of the last message appended: publishers tend to stay with one.
+    recent: Recent,
     totals: Totals,
     messages: u64,
     bytes: u64,
@@ -125,6 +127,13 @@ pub struct StreamStore {
     segment_age_max: Option<Duration>,
     /// Slots of all segments in the checkpoint file, those that were dropped since included.
     checkpointed: u64,
+}
+
+/// A subject and its number.
+#[derive(Default)]
+struct Recent {
+    name: Vec<u8>,
+    id: u32,
 }
 
 /// A piece of a segment that is on disk and still in memory.
@@ -184,6 +193,7 @@ impl StreamStore {
             files,
             segments: VecDeque::new(),
             subjects: SubjectTable::new(),
+            recent: Recent::default(),
             totals: Totals::default(),
             messages: 0,
             bytes: 0,
@@ -241,12 +251,7 @@ impl StreamStore {
         {
             self.roll(self.last + 1);
         }
-        let known = self.ahead.take_current();
-        let known = known.filter(|&id| self.subjects.name(id) == message.subject);
-        let subject = match known {
-            Some(id) => id.0,
-            None => self.subjects.intern(message.subject).0,
-        };
+        let subject = self.intern(message.subject);
         let sequence = self.last + 1;
         let supply = Supply {
             chunk_bytes: self.options.chunk_bytes,
@@ -447,6 +452,19 @@ impl StreamStore {
             }
         }
         self.last + 1
+    }
+
+    /// The number of a subject.
+    #[inline]
+    fn intern(&mut self, subject: &[u8]) -> u32 {
+        let known = self.ahead.take_current();
+        if self.recent.name != subject || subject.is_empty() {
+            let known = known.filter(|&id| self.subjects.name(id) == subject);
+            self.recent.id = known.unwrap_or_else(|| self.subjects.intern(subject)).0;
+            self.recent.name.clear();
+            self.recent.name.extend_from_slice(subject);
+        }
+        self.recent.id
     }
 
     fn active(&self) -> &Segment {
