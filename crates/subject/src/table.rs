@@ -113,11 +113,11 @@ impl SubjectTable {
         for some in subjects.chunks(TOGETHER) {
             let mut hashes = [0; TOGETHER];
             for (hash, subject) in hashes.iter_mut().zip(some) {
-                *hash = spread(self.hash(subject));
+                *hash = self.hash(subject);
             }
             let mut found = [None; TOGETHER];
             for (found, hash) in found.iter_mut().zip(hashes).take(some.len()) {
-                *found = self.ids.iter_hash(hash).next().copied();
+                *found = self.ids.find(hash, |_| true);
             }
             let mut names: [&[u8]; TOGETHER] = [&[]; TOGETHER];
             for (name, id) in names.iter_mut().zip(found) {
