@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::filter::{has_wildcards, matches};
+use crate::filter::has_wildcards;
 
 pub use names::SubjectNames;
 
@@ -142,21 +142,8 @@ impl SubjectTable {
                 visit(id);
             }
         } else {
-            self.scan(filter, visit);
+            self.names.for_each_match(filter, visit);
         }
-    }
-
-    /// Compares the literal tokens that open the filter as one run of bytes: in a table of one stream most subjects
-    /// share them or differ in them, and the rest is looked at only where they agree.
-    fn scan(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
-        let (literal, wild) = filter.split_at(literal_prefix(filter));
-        self.names.for_each(|id, subject| {
-            if let Some(tail) = subject.strip_prefix(literal)
-                && matches(wild, tail)
-            {
-                visit(id);
-            }
-        });
     }
 
     fn insert(&mut self, hash: u32, subject: &[u8]) -> SubjectId {
@@ -188,17 +175,6 @@ impl SubjectTable {
 /// The hash table takes the position from the low bits and a tag from the highest; both need all of the stored half.
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-/// How many bytes open the filter before its first wildcard token, their dot included.
-fn literal_prefix(filter: &[u8]) -> usize {
-    let mut start = 0;
-    for token in crate::tokens(filter) {
-        if token == b"*" || token == b">" {
-            break;
-        }
-        start += token.len() + 1;
-    }
-    start.min(filter.len())
 }
 
 #[cfg(test)]
