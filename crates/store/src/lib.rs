@@ -53,6 +53,6 @@ pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
     CheckedSegment, CheckpointWrite, ColdRead, Compacted, Compaction, CompactionError, Damage,
     Fetched, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError,
-    Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState, StoredMessage,
-    StreamStore, SubjectSet, WrittenSegments, index_problem, segment_length,
+    RemoveBudget, Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState,
+    StoredMessage, StreamStore, SubjectSet, WrittenSegments, index_problem, segment_length,
 };

@@ -3,7 +3,7 @@
 use everjet_api::{Compression, ConsumerConfig};
 use everjet_consumer::codec::Malformed;
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId};
-use everjet_store::{NewMessage, Removed};
+use everjet_store::{NewMessage, RemoveBudget, Removed};
 use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
@@ -104,6 +104,17 @@ impl StreamState {
             }
             Command::Expired { through } => {
                 applied.removed = self.remove_through(entry, through, removals);
+            }
+            Command::PurgeBegun { through, filter } => {
+                if self.purging.is_some() {
+                    return Err(Malformed);
+                }
+                let set = purge::select(self, filter);
+                purge::begin(self, filter, set, through);
+            }
+            Command::PurgeStepped { through } => {
+                let all = RemoveBudget::UNLIMITED;
+                purge::step(self, entry, all, through, removals).ok_or(Malformed)?;
             }
         }
         Ok(applied)

@@ -15,6 +15,8 @@
 //! | 8 | configuration updated | configuration (JSON) to the end |
 //! | 9 | expired | sequence number of the last one that goes |
 //! | 10 | message erased | sequence number |
+//! | 11 | purge begun | sequence number of the last one that may go, filter to the end |
+//! | 12 | purge stepped | sequence number up to which it came |
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
@@ -64,6 +66,13 @@ pub(crate) enum Command<'a> {
     ConfigUpdated { config: &'a [u8] },
     /// Messages up to here are too old.
     Expired { through: StreamSequence },
+    /// Messages up to a sequence whose subject matches are to be removed in steps. Another purge is not going on.
+    PurgeBegun {
+        through: StreamSequence,
+        filter: &'a [u8],
+    },
+    /// Of the purge that was begun all messages up to here are removed. It is over when that is all it is about.
+    PurgeStepped { through: StreamSequence },
 }
 
 const PUBLISH: u8 = 1;
@@ -76,6 +85,8 @@ const MESSAGE_REMOVED: u8 = 7;
 const CONFIG_UPDATED: u8 = 8;
 const EXPIRED: u8 = 9;
 const MESSAGE_ERASED: u8 = 10;
+const PURGE_BEGUN: u8 = 11;
+const PURGE_STEPPED: u8 = 12;
 
 impl<'a> Command<'a> {
     /// The kind of its record.
@@ -91,6 +102,8 @@ impl<'a> Command<'a> {
             Self::MessageErased { .. } => MESSAGE_ERASED,
             Self::ConfigUpdated { .. } => CONFIG_UPDATED,
             Self::Expired { .. } => EXPIRED,
+            Self::PurgeBegun { .. } => PURGE_BEGUN,
+            Self::PurgeStepped { .. } => PURGE_STEPPED,
         }
     }
 
@@ -141,7 +154,13 @@ impl<'a> Command<'a> {
                 put_number(out, sequence.0)
             }
             Self::ConfigUpdated { config } => out.extend_from_slice(config),
-            Self::Expired { through } => put_number(out, through.0),
+            Self::Expired { through } | Self::PurgeStepped { through } => {
+                put_number(out, through.0);
+            }
+            Self::PurgeBegun { through, filter } => {
+                put_number(out, through.0);
+                out.extend_from_slice(filter);
+            }
         }
     }
 
@@ -187,6 +206,13 @@ impl<'a> Command<'a> {
                 config: reader.rest(),
             },
             EXPIRED => Self::Expired {
+                through: StreamSequence(reader.number()?),
+            },
+            PURGE_BEGUN => Self::PurgeBegun {
+                through: StreamSequence(reader.number()?),
+                filter: reader.rest(),
+            },
+            PURGE_STEPPED => Self::PurgeStepped {
                 through: StreamSequence(reader.number()?),
             },
             _ => return Err(Malformed),
@@ -243,6 +269,11 @@ mod tests {
             Command::MessageErased { sequence },
             Command::ConfigUpdated { config: b"{}" },
             Command::Expired { through: sequence },
+            Command::PurgeBegun {
+                through: sequence,
+                filter: b"orders.*",
+            },
+            Command::PurgeStepped { through: sequence },
         ]
     }
 
@@ -273,7 +304,7 @@ mod tests {
             }
         }
         assert_eq!(Command::decode(0, b""), Err(Malformed));
-        assert_eq!(Command::decode(11, b""), Err(Malformed));
+        assert_eq!(Command::decode(13, b""), Err(Malformed));
         assert_eq!(Command::decode(EXPIRED, b"\x01\x02"), Err(Malformed));
     }
 }

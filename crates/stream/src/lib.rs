@@ -31,4 +31,5 @@ pub use consumers::CreateConsumer;
 pub use everjet_consumer::{Outgoing, Sends};
 pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};
+pub use purge::{PurgeProgress, PurgeWay};
 pub use recovery::{ConsumerSnapshot, ReplayError, StreamCheckpoint};

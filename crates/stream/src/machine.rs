@@ -76,6 +76,8 @@ pub struct Stream {
     /// Records that were made when no [`Output`] was at hand.
     pub(crate) carried: JournalBatch,
     pub(crate) removals: Vec<Removal>,
+    /// How many messages the last purge in steps removed.
+    pub(crate) purged: u64,
 }
 
 /// What one [`Stream::poll`] may still hand out.
@@ -113,8 +115,11 @@ impl Stream {
         stream
     }
 
-    /// Begins to serve the stream as it is now; everything in it counts as durable.
+    /// Begins to serve the stream as it is now; everything in it counts as durable. A purge that was begun is finished.
     pub fn lead(&mut self, now: Timestamp) {
+        let mut carried = std::mem::take(&mut self.carried);
+        self.finish_purge(&mut carried);
+        self.carried = carried;
         self.removals.clear();
         let window = self.state.duplicate_window();
         self.state.dedupe.expire(now, window);
@@ -347,6 +352,7 @@ impl Stream {
             has_gap: false,
             carried: JournalBatch::default(),
             removals: Vec::new(),
+            purged: 0,
         }
     }
 

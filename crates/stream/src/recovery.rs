@@ -190,10 +190,12 @@ impl Stream {
         }
     }
 
-    /// The stream at its last entry. The store's segments must be taken before anything else changes.
+    /// The stream at its last entry. The store's segments must be taken before anything else changes. A purge that goes on is
+    /// finished.
     pub fn checkpoint(&mut self) -> StreamCheckpoint {
         let mut carried = std::mem::take(&mut self.carried);
         self.flush_to(&mut carried);
+        self.finish_purge(&mut carried);
         self.carried = carried;
         let survives = |consumer: &&Consumer| !consumer.is_volatile();
         StreamCheckpoint {

@@ -1,10 +1,9 @@
 //! Requests of the JetStream API that concern one stream. Requests that concern a consumer are in `consumers.rs`.
 
 use everjet_api::{
-    ApiError, ErrorCode, MsgGetRequest, PurgeRequest, StreamConfig, StreamInfo, StreamInfoRequest,
+    ApiError, ErrorCode, MsgGetRequest, StreamConfig, StreamInfo, StreamInfoRequest,
 };
 use everjet_store::{Lookup, StoredMessage};
-use everjet_subject::is_valid_filter;
 use everjet_values::{StreamSequence, Timestamp};
 
 use crate::Output;
@@ -41,38 +40,6 @@ impl Stream {
     #[must_use]
     pub fn info(&self, now: Timestamp, request: &StreamInfoRequest) -> StreamInfo {
         info::stream(&self.state, now, request)
-    }
-
-    /// Removes messages. Returns how many.
-    ///
-    /// # Errors
-    /// Sealed or protected streams, `seq` together with `keep`.
-    pub fn purge(
-        &mut self,
-        _now: Timestamp,
-        request: &PurgeRequest,
-        out: &mut Output,
-    ) -> Result<u64, ApiError> {
-        if self.state.config.sealed {
-            return Err(ErrorCode::StreamSealed.error());
-        }
-        if self.state.config.deny_purge {
-            return Err(ErrorCode::StreamPurgeFailed.because("stream purge not permitted"));
-        }
-        if request.seq > 0 && request.keep > 0 {
-            return Err(ErrorCode::BadRequest.error());
-        }
-        let filter = request.filter.as_bytes();
-        if !filter.is_empty() && !is_valid_filter(filter) {
-            return Ok(0);
-        }
-        out.sync_wanted = true;
-        let command = Command::Purged {
-            sequence: StreamSequence(request.seq),
-            keep: request.keep,
-            filter,
-        };
-        Ok(self.commit(&command, out).removed)
     }
 
     /// Removes one message. Without `no_erase` its bytes are overwritten: in memory now, in its file by the next

@@ -12,6 +12,7 @@ use everjet_wire::Headers;
 
 use crate::checks::MESSAGE_ID;
 use crate::dedupe::Dedupe;
+use crate::purge::Purging;
 
 /// Into how many segments the messages of a stream with `max_age` are split by age, at the least.
 const AGE_PARTS: u32 = 8;
@@ -31,6 +32,8 @@ pub(crate) struct StreamState {
     pub(crate) last_message_id: Vec<u8>,
     pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
     pub(crate) names: BTreeMap<String, ConsumerId>,
+    /// The purge that was begun and is not over.
+    pub(crate) purging: Option<Purging>,
 }
 
 impl StreamState {
@@ -54,6 +57,7 @@ impl StreamState {
             last_message_id: Vec::new(),
             consumers: BTreeMap::new(),
             names: BTreeMap::new(),
+            purging: None,
         };
         state.read_message_ids();
         state.set_segment_age();
@@ -113,6 +117,7 @@ impl StreamState {
         if self.store.contains(self.store.last_sequence()) {
             self.last_message_id.hash(&mut hasher);
         }
+        self.purging.as_ref().map(Purging::target).hash(&mut hasher);
         for consumer in self.consumers.values() {
             if !consumer.is_volatile() {
                 consumer.encode().hash(&mut hasher);

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use crate::filter::{has_wildcards, matches};
+use crate::filter::has_wildcards;
 
 use ids::Ids;
 
@@ -171,21 +171,8 @@ impl SubjectTable {
                 visit(id);
             }
         } else {
-            self.scan(filter, visit);
+            self.names.for_each_match(filter, visit);
         }
-    }
-
-    /// Compares the literal tokens that open the filter as one run of bytes: in a table of one stream most subjects
-    /// share them or differ in them, and the rest is looked at only where they agree.
-    fn scan(&self, filter: &[u8], mut visit: impl FnMut(SubjectId)) {
-        let (literal, wild) = filter.split_at(literal_prefix(filter));
-        self.names.for_each(|id, subject| {
-            if let Some(tail) = subject.strip_prefix(literal)
-                && matches(wild, tail)
-            {
-                visit(id);
-            }
-        });
     }
 
     fn insert(&mut self, hash: u32, subject: &[u8]) -> SubjectId {
@@ -214,18 +201,6 @@ impl SubjectTable {
         state.write(subject);
         (state.finish() >> 32) as u32
     }
-}
-
-/// How many bytes open the filter before its first wildcard token, their dot included.
-fn literal_prefix(filter: &[u8]) -> usize {
-    let mut start = 0;
-    for token in crate::tokens(filter) {
-        if token == b"*" || token == b">" {
-            break;
-        }
-        start += token.len() + 1;
-    }
-    start.min(filter.len())
 }
 
 #[cfg(test)]

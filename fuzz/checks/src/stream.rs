@@ -126,6 +126,14 @@ impl Run {
                     let _ = self.stream.purge(now, &request, out);
                 }
             }
+            b'X' => {
+                if let Ok(request) = decode_lenient::<PurgeRequest>(body) {
+                    let _ = self.stream.begin_purge(now, &request, None, out);
+                }
+            }
+            b'y' => {
+                self.stream.continue_purge(now, body.len(), out);
+            }
             b'm' => {
                 let sequence = StreamSequence(digits(body));
                 let _ = self.stream.delete_message(now, sequence, true, out);

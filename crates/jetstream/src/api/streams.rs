@@ -6,13 +6,18 @@ use everjet_api::{
     StreamCreateResponse, StreamInfo, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
     StreamNamesRequest, StreamNamesResponse, SuccessResponse, check_stream_name,
 };
-use everjet_store::Lookup;
-use everjet_stream::{ServerLimits, Stream, normalise_config, normalise_update};
+use everjet_store::{Lookup, SubjectSet};
+use everjet_stream::{
+    PurgeProgress, PurgeWay, ServerLimits, Stream, normalise_config, normalise_update,
+};
 use everjet_values::Timestamp;
 
 use super::worker::page;
 use super::{Answer, Call};
 use crate::render::journal_failed;
+
+/// Messages that a purge removes before others have their turn: some 40 us.
+const PURGED_PER_STEP: usize = 512;
 
 /// Checks a configuration and fills in its defaults.
 type Normalise = fn(StreamConfig, bool, &ServerLimits) -> Result<StreamConfig, ApiError>;
@@ -155,13 +160,39 @@ impl Call<'_> {
     pub(super) fn purge_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
         let request: PurgeRequest = self.body()?;
         let actor = self.stream(name)?;
-        self.change(&actor, |stream, now, output| {
-            let purged = stream.purge(now, &request, output)?;
-            Ok(PurgeResponse {
-                success: true,
-                purged,
+        let way = actor.with(self.turn, |stream, _, _| stream.way_of_purge(&request));
+        let found = match way {
+            Some(PurgeWay::InSteps) => None,
+            Some(PurgeWay::Matching(names)) => {
+                // The stream goes on meanwhile.
+                Some(SubjectSet::among(&names, request.filter.as_bytes()))
+            }
+            Some(PurgeWay::AtOnce) | None => {
+                return self.change(&actor, |stream, now, output| {
+                    Ok(purge_response(stream.purge(now, &request, output)?))
+                });
+            }
+        };
+        if actor.is_on_disk() && self.host.commit.is_stuck() {
+            return Err(ErrorCode::StorageResourcesExceeded.error());
+        }
+        let gone = || ErrorCode::StreamNotFound.error();
+        actor
+            .with(self.turn, |stream, now, output| {
+                stream.begin_purge(now, &request, found, output)
             })
-        })
+            .ok_or_else(gone)??;
+        let purged = loop {
+            let progress = actor.with(self.turn, |stream, now, output| {
+                stream.continue_purge(now, PURGED_PER_STEP, output)
+            });
+            if let PurgeProgress::Over(purged) = progress.ok_or_else(gone)? {
+                break purged;
+            }
+            // What others wanted from the stream during a step was done by this thread.
+            self.turn.flush();
+        };
+        self.change(&actor, |_, _, _| Ok(purge_response(purged)))
     }
 
     /// What a stream says about itself; cold when that has to be read and this thread must not wait.
@@ -211,6 +242,13 @@ impl Call<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+fn purge_response(purged: u64) -> PurgeResponse {
+    PurgeResponse {
+        success: true,
+        purged,
     }
 }
 

@@ -62,6 +62,103 @@ pub(super) fn count(column: &SubjectColumn, members: &Members, range: Range<usiz
     hits as u64
 }
 
+/// Adds the slots of a range that hold members to `found`, at most `most`. Returns where it stopped: the end of the range
+/// when that was all.
+pub(super) fn members(
+    column: &SubjectColumn,
+    members: &Members,
+    range: Range<usize>,
+    most: usize,
+    found: &mut Vec<usize>,
+) -> usize {
+    let range = range.start.min(column.len())..range.end.min(column.len());
+    match column {
+        SubjectColumn::Growing(subjects) => wide_members(subjects, members, range, most, found),
+        SubjectColumn::Wide(subjects) => wide_members(subjects, members, range, most, found),
+        SubjectColumn::One { subject, .. } if members.has(*subject) => {
+            let stop = range.end.min(range.start.saturating_add(most));
+            found.extend(range.start..stop);
+            stop
+        }
+        SubjectColumn::One { .. } => range.end,
+        SubjectColumn::Bytes(coded) => coded_members(coded, members, range, most, found),
+        SubjectColumn::Shorts(coded) => coded_members(coded, members, range, most, found),
+    }
+}
+
+fn wide_members(
+    subjects: &[u32],
+    members: &Members,
+    range: Range<usize>,
+    most: usize,
+    found: &mut Vec<usize>,
+) -> usize {
+    let Members::Many(words) = members else {
+        return members_one_by_one(range, most, found, |from, until| {
+            first_wide(subjects.get(..until)?, members, from)
+        });
+    };
+    let part = subjects.get(range.clone()).unwrap_or_default();
+    take_slots(part, range, most, found, |&subject| is_in(words, subject))
+}
+
+fn coded_members<C: Code>(
+    coded: &Coded<C>,
+    members: &Members,
+    range: Range<usize>,
+    most: usize,
+    found: &mut Vec<usize>,
+) -> usize {
+    let is_wanted = |code: &C| {
+        let subject = coded.subject(*code);
+        subject < DAMAGED && members.has(subject)
+    };
+    // A segment without any wanted subject is passed over by looking at its subjects.
+    if coded.subjects.len() < range.len() && !coded.subjects.iter().any(|&id| members.has(id)) {
+        return range.end;
+    }
+    let part = coded.codes.get(range.clone()).unwrap_or_default();
+    take_slots(part, range, most, found, is_wanted)
+}
+
+/// The slots of a part whose value is wanted.
+fn take_slots<T>(
+    part: &[T],
+    range: Range<usize>,
+    most: usize,
+    found: &mut Vec<usize>,
+    is_wanted: impl Fn(&T) -> bool,
+) -> usize {
+    let start = found.len();
+    for (value, slot) in part.iter().zip(range.start..) {
+        if is_wanted(value) {
+            if found.len() - start == most {
+                return slot;
+            }
+            found.push(slot);
+        }
+    }
+    range.end
+}
+
+fn members_one_by_one(
+    range: Range<usize>,
+    most: usize,
+    found: &mut Vec<usize>,
+    next: impl Fn(usize, usize) -> Option<usize>,
+) -> usize {
+    let start = found.len();
+    let mut from = range.start;
+    while let Some(slot) = next(from, range.end) {
+        if found.len() - start == most {
+            return slot;
+        }
+        found.push(slot);
+        from = slot + 1;
+    }
+    range.end
+}
+
 fn first_wide(subjects: &[u32], members: &Members, from: usize) -> Option<usize> {
     let rest = subjects.get(from..)?;
     let found = match members {
@@ -194,7 +291,20 @@ mod tests {
                 assert_eq!(found, first_member(plain, set, from), "{context}");
                 for range in [from..from + 400, 0..from, from..usize::MAX] {
                     let found = count(packed, set, range.clone());
-                    assert_eq!(found, count(plain, set, range), "{context}");
+                    assert_eq!(found, count(plain, set, range.clone()), "{context}");
+                    for most in [1, 7, usize::MAX] {
+                        let mut found = (Vec::new(), Vec::new());
+                        let stops = (
+                            members(packed, set, range.clone(), most, &mut found.0),
+                            members(plain, set, range.clone(), most, &mut found.1),
+                        );
+                        assert_eq!((&found.0, stops.0), (&found.1, stops.1), "{context}");
+                        assert!(found.0.len() <= most, "{context}");
+                        let end = stops.0.max(range.start);
+                        let there = count(plain, set, range.start..end);
+                        assert_eq!(there, found.0.len() as u64, "{context}");
+                        assert!(found.0.len() == most || end >= range.end.min(3000));
+                    }
                 }
             }
         }

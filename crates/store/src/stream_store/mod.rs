@@ -23,6 +23,7 @@ mod open;
 mod options;
 mod read;
 mod reader;
+mod remove_many;
 mod scan;
 mod segment;
 mod select;
@@ -66,6 +67,7 @@ pub use compact::{Compacted, Compaction, CompactionError};
 pub use damage::LostMessages;
 pub use message::{MessageView, NewMessage, ReadError, StoredMessage};
 pub use options::StoreOptions;
+pub use remove_many::RemoveBudget;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
 pub use verify::{CheckedSegment, SegmentCheck, index_problem, segment_length};
@@ -76,6 +78,8 @@ pub use writes::{
 /// A smaller segment is not sealed for its age.
 const AGED_BYTES_MIN: u64 = 256 << 10;
 
+/// A store with fewer messages is emptied message by message and keeps its open file.
+const CLEAR_MIN: u64 = 4096;
 /// After so many removals they are recorded with the next message, so that no record, and no take, gets long.
 const UNSAID_MAX: usize = 16 << 10;
 
@@ -338,6 +342,9 @@ impl StreamStore {
     pub fn remove_through(&mut self, entry: EntryIndex, through: StreamSequence) -> u64 {
         let through = through.0.min(self.last);
         let before = self.messages;
+        if through == self.last && before >= CLEAR_MIN {
+            self.clear();
+        }
         while let Some(front) = self.segments.front() {
             if front.first > through {
                 break;
@@ -523,6 +530,20 @@ impl StreamStore {
         let worthwhile = u64::from(active.end) >= (1 << 20).min(self.options.segment_bytes_max / 2);
         if worthwhile && active.messages == 0 && active.columns.len() > 0 {
             self.roll(self.last + 1);
+        }
+    }
+
+    /// Removes everything, without looking at any message.
+    fn clear(&mut self) {
+        if self.active().columns.len() > 0 {
+            self.roll(self.last + 1);
+        }
+        self.totals.clear();
+        (self.messages, self.bytes) = (0, 0);
+        while self.segments.len() > 1 {
+            let front = self.segments.front_mut().expect("there is more than one");
+            (front.messages, front.bytes) = (0, 0);
+            self.drop_segment(0);
         }
     }
 

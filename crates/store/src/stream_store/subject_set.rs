@@ -1,6 +1,6 @@
 //! The subjects of a filter as a set of ids: a message matches when its id is in the set, without looking at text.
 
-use everjet_subject::{SubjectId, SubjectTable, matches};
+use everjet_subject::{SubjectId, SubjectNames, SubjectTable, matches};
 
 /// The subjects of one store that match some filters. Made by [`StreamStore::select`], kept current by
 /// [`StreamStore::extend`]; of no use with another store.
@@ -44,6 +44,25 @@ impl SubjectSet {
             }
         }
         set
+    }
+
+    /// The subjects among `names` that match a filter: what [`StreamStore::select`] finds, away from the store.
+    /// [`StreamStore::extend`] adds those that came since.
+    ///
+    /// [`StreamStore::select`]: crate::StreamStore::select
+    /// [`StreamStore::extend`]: crate::StreamStore::extend
+    #[must_use]
+    pub fn among(names: &SubjectNames, filter: &[u8]) -> Self {
+        let mut members = Members::None;
+        names.for_each_match(filter, |id| members.insert(id.0));
+        Self {
+            filters: vec![filter.into()],
+            known: u32::try_from(names.len()).expect("ids are 32 bits"),
+            members: match filter {
+                b">" => Members::All,
+                _ => members,
+            },
+        }
     }
 
     /// Matches the subjects that `table` got since.

@@ -76,6 +76,12 @@ impl Totals {
         }
     }
 
+    /// Nothing has messages any more.
+    pub(super) fn clear(&mut self) {
+        self.by_id.fill_with(Total::default);
+        self.subjects = 0;
+    }
+
     /// Subjects that have messages.
     pub(super) fn subjects(&self) -> u64 {
         self.subjects

@@ -6,6 +6,7 @@ mod limits;
 mod model;
 mod publish;
 mod pull;
+mod purge;
 mod push;
 mod recovery;
 mod transcript;

@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use everjet_values::{Entropy, EntryIndex, SeededEntropy, StreamSequence, Timestamp};
 
-use super::{NewMessage, StoreOptions, StreamStore};
+use super::{NewMessage, RemoveBudget, StoreOptions, StreamStore};
 use crate::disk::Disk;
 use crate::seal::testing::sealed_disk;
 use crate::sim_disk::SimDisk;
 use crate::{Fault, SavedSegments, StreamId};
-use model::Model;
+use model::{FILTERS, Model};
 
 const DIR: &str = "/store/ORDERS";
 const SUBJECTS: [&str; 9] = [
@@ -92,6 +92,8 @@ enum Step {
     },
     Remove(u64),
     RemoveThrough(u64),
+    /// Those of a filter from one sequence to another, so many at a time.
+    RemoveMatching(&'static [&'static [u8]], (u64, u64), RemoveBudget),
     SkipTo(u64),
 }
 
@@ -123,12 +125,28 @@ impl Step {
                 }
             }
             60..72 => Self::Remove(first),
-            72..94 => Self::Remove(first + below(dice, last + 2 - first.min(last))),
+            72..93 => Self::Remove(first + below(dice, last + 2 - first.min(last))),
+            93 => Self::remove_matching(dice, (first, last)),
             94..97 => Self::RemoveThrough(first + below(dice, 20)),
             97 => Self::RemoveThrough(first + below(dice, last + 2 - first.min(last))),
             98 => Self::RemoveThrough(last * below(dice, 2)),
             _ => Self::SkipTo(last + below(dice, 4)),
         }
+    }
+
+    fn remove_matching(dice: &SeededEntropy, (first, last): (u64, u64)) -> Self {
+        let filter = FILTERS[usize::try_from(below(dice, 8)).expect("small")];
+        let from = below(dice, first + 10);
+        let through = from + below(dice, last + 4 - from.min(last));
+        let some = |dice| match below(dice, 3) {
+            0 => usize::MAX,
+            _ => 1 + usize::try_from(below(dice, 9)).expect("small"),
+        };
+        let budget = RemoveBudget {
+            looked_at: some(dice),
+            removed: some(dice),
+        };
+        Self::RemoveMatching(filter, (from, through), budget)
     }
 
     fn apply(&self, entry: EntryIndex, store: &mut StreamStore) {
@@ -146,6 +164,21 @@ impl Step {
             }
             Self::RemoveThrough(sequence) => {
                 store.remove_through(entry, StreamSequence(*sequence));
+            }
+            Self::RemoveMatching(filter, (from, through), budget) => {
+                let set = store.select(filter);
+                let through = StreamSequence(*through);
+                let mut from = StreamSequence(*from);
+                let mut removed = Vec::new();
+                while from <= through {
+                    let before = removed.len();
+                    let range = (from, through);
+                    let done = store.remove_matching(entry, &set, range, *budget, &mut removed);
+                    assert!(from <= done && done <= through);
+                    let gone = &removed[before..];
+                    assert!(gone.len() <= budget.removed && gone.iter().all(|(at, _)| *at <= done));
+                    from = done.next();
+                }
             }
             Self::SkipTo(next) => store.skip_to(entry, StreamSequence(*next)),
         }

@@ -8,7 +8,7 @@ use everjet_values::{StreamSequence, Timestamp};
 use super::super::{ReadError, StreamStore};
 use super::{SUBJECTS, Step};
 
-const FILTERS: [&[&[u8]]; 8] = [
+pub(super) const FILTERS: [&[&[u8]]; 8] = [
     &[],
     &[b">"],
     &[b"order.new"],
@@ -80,6 +80,11 @@ impl Model {
             }
             Step::RemoveThrough(through) => {
                 self.messages.retain(|sequence, _| sequence > through);
+            }
+            Step::RemoveMatching(filters, (from, through), _) => {
+                self.messages.retain(|sequence, message| {
+                    !(*from..=*through).contains(sequence) || !is_match(filters, message)
+                });
             }
             Step::SkipTo(next) => self.last = self.last.max(next.saturating_sub(1)),
         }
@@ -251,28 +256,30 @@ impl Model {
     }
 
     fn check_filters(&self, store: &StreamStore, filters: &[&[u8]], from: u64, context: &str) {
-        let is_match = |message: &Stored| {
-            filters.is_empty()
-                || filters
-                    .iter()
-                    .any(|filter| matches(filter, message.subject.as_bytes()))
-        };
         let all = self
             .messages
             .iter()
-            .filter(|(_, message)| is_match(message));
+            .filter(|(_, message)| is_match(filters, message));
         let mut last = BTreeMap::new();
         for (sequence, message) in all.clone() {
             last.insert(message.subject, StreamSequence(*sequence));
         }
         let mut last: Vec<_> = last.into_values().collect();
         last.sort();
+        let every: Vec<u64> = all.clone().map(|(sequence, _)| *sequence).collect();
         let matching: Vec<u64> = all
             .map(|(sequence, _)| *sequence)
             .filter(|&sequence| sequence >= from)
             .collect();
         let set = store.select(filters);
         let context = format!("{context}: {filters:?} from {from}");
+        let count = from as usize % 7;
+        let newest = match every.len().checked_sub(count) {
+            Some(at) => every.get(at).copied().unwrap_or(self.last + 1),
+            None => self.first(),
+        };
+        let found = store.newest_matching(&set, count as u64).0;
+        assert_eq!(found, newest, "{context}: newest {count}");
         let from = StreamSequence(from);
         let next = matching.first().copied().map(StreamSequence);
         assert_eq!(store.next_match(&set, from), next, "{context}");
@@ -283,4 +290,11 @@ impl Model {
         );
         assert_eq!(store.last_per_subject(&set), last, "{context}");
     }
+}
+
+fn is_match(filters: &[&[u8]], message: &Stored) -> bool {
+    filters.is_empty()
+        || filters
+            .iter()
+            .any(|filter| matches(filter, message.subject.as_bytes()))
 }

@@ -137,6 +137,34 @@ fn many_removals_are_recorded_as_they_come() {
 }
 
 #[test]
+fn a_large_store_is_emptied_as_a_whole() {
+    for in_memory in [false, true] {
+        let disk = disk();
+        let mut store = if in_memory {
+            StreamStore::in_memory(small())
+        } else {
+            on(&disk)
+        };
+        let count = super::super::CLEAR_MIN + 7;
+        fill(&mut store, count);
+        store.remove(EntryIndex(count + 1), StreamSequence(5));
+        save(&mut store, &disk).expect("the disk works");
+        let removed = store.remove_through(EntryIndex(count + 2), StreamSequence(u64::MAX));
+        assert_eq!(removed, count - 1);
+        let state = store.state();
+        assert_eq!((state.messages, state.bytes, state.subjects), (0, 0, 0));
+        assert_eq!((state.first_sequence.0, state.deleted), (count + 1, 0));
+        fill(&mut store, 20);
+        assert_eq!(store.state().subjects, super::SUBJECTS.len() as u64);
+        let saved = save(&mut store, &disk).expect("the disk works");
+        if !in_memory {
+            assert_eq!(saved.segments.len(), 1);
+            assert_eq!(open(&disk, &saved).0.state(), store.state());
+        }
+    }
+}
+
+#[test]
 fn purging_whole_segments_needs_no_record() {
     let disk = disk();
     let mut store = on(&disk);
