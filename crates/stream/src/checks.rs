@@ -28,6 +28,8 @@ pub(crate) enum Admission {
     New,
     /// The same message as one that was stored.
     Duplicate(StreamSequence),
+    /// A message that no consumer wants, so that it only takes a sequence.
+    Unwanted,
 }
 
 /// The headers that checks look at; empty when missing.
@@ -82,7 +84,7 @@ impl<'a> PublishHeaders<'a> {
     }
 }
 
-/// Runs all checks.
+/// Runs all checks. `wanted` says whether the message is to be stored.
 ///
 /// # Errors
 /// The error for the publisher, of the first check that fails.
@@ -90,6 +92,7 @@ pub(crate) fn all(
     state: &StreamState,
     now: Timestamp,
     publish: &Publish<'_>,
+    wanted: bool,
 ) -> Result<Admission, ApiError> {
     let headers = PublishHeaders::read(publish.headers);
     check_subject(&state.config, publish)?;
@@ -108,6 +111,10 @@ pub(crate) fn all(
     check_last_message_id(state, &headers)?;
     check_schedule(&headers)?;
     check_rollup(&headers)?;
+    if !wanted {
+        // It needs no room.
+        return Ok(Admission::Unwanted);
+    }
     check_room(state, publish)?;
     Ok(Admission::New)
 }

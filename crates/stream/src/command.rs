@@ -15,6 +15,11 @@
 //! | 8 | configuration updated | configuration (JSON) to the end |
 //! | 9 | expired | sequence number of the last one that goes |
 //! | 10 | message erased | sequence number |
+//! | 11 | skipped | time, message id to the end |
+//! | 12 | consumer settled | time, consumer number, bytes with the runs of what goes, changes to the end |
+//! | 13 | unwanted | runs of what goes to the end |
+//!
+//! Runs are those of [`crate::runs`].
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
@@ -64,6 +69,24 @@ pub(crate) enum Command<'a> {
     ConfigUpdated { config: &'a [u8] },
     /// Messages up to here are too old.
     Expired { through: StreamSequence },
+    /// A message was published that no consumer wants: it takes a sequence and is not stored.
+    Skipped {
+        time: Timestamp,
+        message_id: &'a [u8],
+    },
+    /// A consumer delivered and was acknowledged, and messages go because of it.
+    ConsumerSettled {
+        time: Timestamp,
+        consumer: ConsumerId,
+        /// In the form of [`crate::runs`].
+        removed: &'a [u8],
+        changes: &'a [u8],
+    },
+    /// Messages go that no consumer wants any more.
+    Unwanted {
+        /// In the form of [`crate::runs`].
+        removed: &'a [u8],
+    },
 }
 
 const PUBLISH: u8 = 1;
@@ -76,6 +99,9 @@ const MESSAGE_REMOVED: u8 = 7;
 const CONFIG_UPDATED: u8 = 8;
 const EXPIRED: u8 = 9;
 const MESSAGE_ERASED: u8 = 10;
+const SKIPPED: u8 = 11;
+const CONSUMER_SETTLED: u8 = 12;
+const UNWANTED: u8 = 13;
 
 impl<'a> Command<'a> {
     /// The kind of its record.
@@ -91,6 +117,9 @@ impl<'a> Command<'a> {
             Self::MessageErased { .. } => MESSAGE_ERASED,
             Self::ConfigUpdated { .. } => CONFIG_UPDATED,
             Self::Expired { .. } => EXPIRED,
+            Self::Skipped { .. } => SKIPPED,
+            Self::ConsumerSettled { .. } => CONSUMER_SETTLED,
+            Self::Unwanted { .. } => UNWANTED,
         }
     }
 
@@ -142,6 +171,22 @@ impl<'a> Command<'a> {
             }
             Self::ConfigUpdated { config } => out.extend_from_slice(config),
             Self::Expired { through } => put_number(out, through.0),
+            Self::Skipped { time, message_id } => {
+                put_time(out, time);
+                out.extend_from_slice(message_id);
+            }
+            Self::ConsumerSettled {
+                time,
+                consumer,
+                removed,
+                changes,
+            } => {
+                put_time(out, time);
+                put_number(out, consumer.0);
+                put_bytes(out, removed);
+                out.extend_from_slice(changes);
+            }
+            Self::Unwanted { removed } => out.extend_from_slice(removed),
         }
     }
 
@@ -188,6 +233,19 @@ impl<'a> Command<'a> {
             },
             EXPIRED => Self::Expired {
                 through: StreamSequence(reader.number()?),
+            },
+            SKIPPED => Self::Skipped {
+                time: reader.time()?,
+                message_id: reader.rest(),
+            },
+            CONSUMER_SETTLED => Self::ConsumerSettled {
+                time: reader.time()?,
+                consumer: ConsumerId(reader.number()?),
+                removed: reader.bytes()?,
+                changes: reader.rest(),
+            },
+            UNWANTED => Self::Unwanted {
+                removed: reader.rest(),
             },
             _ => return Err(Malformed),
         };
@@ -243,6 +301,23 @@ mod tests {
             Command::MessageErased { sequence },
             Command::ConfigUpdated { config: b"{}" },
             Command::Expired { through: sequence },
+            Command::Skipped {
+                time,
+                message_id: b"",
+            },
+            Command::Skipped {
+                time,
+                message_id: b"id",
+            },
+            Command::ConsumerSettled {
+                time,
+                consumer,
+                removed: b"\x08\x00",
+                changes: b"\x08\x08",
+            },
+            Command::Unwanted {
+                removed: b"\x08\x00",
+            },
         ]
     }
 
@@ -273,7 +348,7 @@ mod tests {
             }
         }
         assert_eq!(Command::decode(0, b""), Err(Malformed));
-        assert_eq!(Command::decode(11, b""), Err(Malformed));
+        assert_eq!(Command::decode(14, b""), Err(Malformed));
         assert_eq!(Command::decode(EXPIRED, b"\x01\x02"), Err(Malformed));
     }
 }

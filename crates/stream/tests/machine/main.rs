@@ -8,5 +8,7 @@ mod publish;
 mod pull;
 mod push;
 mod recovery;
+mod retention;
+mod retention_model;
 mod transcript;
 mod turns;
