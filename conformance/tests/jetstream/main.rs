@@ -8,6 +8,7 @@ mod publish;
 mod pull;
 mod push;
 mod restart;
+mod retention;
 mod streams;
 
 use everjet_conformance::{JetStream, ServerProcess};

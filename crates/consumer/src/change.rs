@@ -22,6 +22,8 @@ pub enum Change {
     /// A message is not delivered again, although nobody acknowledged it: it was delivered often enough, or it
     /// cannot be read.
     Abandoned(StreamSequence),
+    /// A message was delivered often enough without acknowledgement, and its stream keeps it until somebody acknowledges it.
+    Exhausted(StreamSequence),
 }
 
 const DELIVERED: u64 = 0;
@@ -30,6 +32,7 @@ const ACKED_THROUGH: u64 = 2;
 const DELAYED: u64 = 3;
 const PROGRESS: u64 = 4;
 const ABANDONED: u64 = 5;
+const EXHAUSTED: u64 = 6;
 
 /// Largest sequence in a record: what a client may name as a start ([`crate::SEQUENCE_MAX`]) leaves room below it for more messages
 /// than any disk holds, and above it the three bits of the kind.
@@ -55,6 +58,7 @@ impl ChangeLog {
             Change::Delayed(sequence, _) => (DELAYED, sequence),
             Change::Progress(sequence) => (PROGRESS, sequence),
             Change::Abandoned(sequence) => (ABANDONED, sequence),
+            Change::Exhausted(sequence) => (EXHAUSTED, sequence),
         };
         let step = sequence.0.wrapping_sub(self.previous).cast_signed();
         let zigzag = ((step << 1) ^ (step >> 63)).cast_unsigned();
@@ -119,6 +123,7 @@ fn read_change(reader: &mut Reader<'_>, previous: &mut u64) -> Result<Change, Ma
         DELAYED => Change::Delayed(sequence, Duration::from_nanos(reader.number()?)),
         PROGRESS => Change::Progress(sequence),
         ABANDONED => Change::Abandoned(sequence),
+        EXHAUSTED => Change::Exhausted(sequence),
         _ => return Err(Malformed),
     })
 }
@@ -137,6 +142,7 @@ mod tests {
             Change::Delayed(StreamSequence(3), Duration::from_secs(5)),
             Change::Progress(StreamSequence(3)),
             Change::Abandoned(StreamSequence(2)),
+            Change::Exhausted(StreamSequence(4)),
         ];
         let mut log = ChangeLog::default();
         for change in changes {
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn garbage_ends_with_an_error() {
-        for bytes in [&b"\x80"[..], b"\x07", b"\x06", b"\x00\x03", b"\x03\xff"] {
+        for bytes in [&b"\x80"[..], b"\x07", b"\x00\x07", b"\x00\x03", b"\x03\xff"] {
             let last = ChangeLog::read(bytes).last();
             assert_eq!(last, Some(Err(Malformed)), "{bytes:?}");
         }

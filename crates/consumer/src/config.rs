@@ -4,7 +4,8 @@
 
 use everjet_api::{
     AckPolicy, ApiError, ConsumerConfig, DeliverPolicy, ErrorCode, Nanos, PriorityPolicy,
-    REQUIRED_LEVEL_KEY, ReplayPolicy, StreamConfig, check_consumer_name, strip_level_metadata,
+    REQUIRED_LEVEL_KEY, ReplayPolicy, Retention, StreamConfig, check_consumer_name,
+    strip_level_metadata,
 };
 use everjet_subject::{collides, has_wildcards, is_subset, is_valid_filter, is_valid_literal};
 use everjet_values::format_duration;
@@ -50,11 +51,12 @@ pub fn normalise_config(
     if config.is_push() {
         check_push(&config, rules.stream)?;
     } else {
-        check_pull(&config)?;
+        check_pull(&config, rules.stream)?;
     }
     check_limits(&config, rules.stream)?;
     check_deliver_policy(&config)?;
     check_filters(&config)?;
+    check_work_queue(&config, rules.stream)?;
     check_supported(&config)?;
     strip_level_metadata(&mut config.metadata);
     config
@@ -222,7 +224,10 @@ fn check_push(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiE
     Ok(())
 }
 
-fn check_pull(config: &ConsumerConfig) -> Result<(), ApiError> {
+fn check_pull(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiError> {
+    if config.ack_policy == AckPolicy::None && stream.retention == Retention::WorkQueue {
+        return Err(ErrorCode::ConsumerPullRequiresAck.error());
+    }
     if config.ack_policy == AckPolicy::FlowControl {
         return Err(ErrorCode::ConsumerAckFlowControlRequiresPush.error());
     }
@@ -326,6 +331,25 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), ApiError> {
             return Err(ErrorCode::ConsumerOverlappingSubjectFilters.error());
         }
         rest = others;
+    }
+    Ok(())
+}
+
+/// Each message of a work queue is for one consumer, which has to say when it is done. That filters are disjoint is for whoever
+/// knows the other consumers to check.
+fn check_work_queue(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiError> {
+    if stream.retention != Retention::WorkQueue {
+        return Ok(());
+    }
+    // Flow control acknowledges, too; it is refused elsewhere, as it is not built yet.
+    if !matches!(
+        config.ack_policy,
+        AckPolicy::Explicit | AckPolicy::FlowControl
+    ) {
+        return Err(ErrorCode::ConsumerWorkQueueRequiresExplicitAck.error());
+    }
+    if config.deliver_policy != DeliverPolicy::All {
+        return Err(ErrorCode::ConsumerWorkQueueNotDeliverAll.error());
     }
     Ok(())
 }

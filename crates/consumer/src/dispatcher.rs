@@ -32,6 +32,8 @@ pub struct Turn<'a> {
     pub store: &'a StreamStore,
     /// Messages up to here may be delivered.
     pub durable: StreamSequence,
+    /// Whether the stream keeps messages until they are acknowledged, also those that are not delivered any more.
+    pub keeps_exhausted: bool,
     /// Whether anybody subscribes to a subject.
     pub interest: &'a mut dyn FnMut(&[u8]) -> bool,
     /// Where deliveries and statuses go.
@@ -179,6 +181,12 @@ impl Dispatcher {
             Receiver::Push(window) => window.answered(subject),
             Receiver::Pull(_) => false,
         }
+    }
+
+    /// Whether everything up to and including `sequence` was looked at: removing messages there changes no count.
+    #[must_use]
+    pub fn is_past(&self, sequence: StreamSequence) -> bool {
+        self.cursor > sequence
     }
 
     /// A message left the stream.
@@ -554,7 +562,11 @@ impl Dispatcher {
             .redelivery
             .collect(turn.now, consumer.state.pending(), deliver_max);
         for stream in exhausted {
-            let change = Change::Abandoned(stream);
+            let change = if turn.keeps_exhausted {
+                Change::Exhausted(stream)
+            } else {
+                Change::Abandoned(stream)
+            };
             consumer.state.apply(turn.now, &consumer.config, change);
             turn.changes.push(change);
         }

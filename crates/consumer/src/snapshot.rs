@@ -1,7 +1,7 @@
 //! A consumer as bytes: what a checkpoint writes.
 //!
 //! ```text
-//! version            1 byte, 1
+//! version            1 byte: 2 with the last field, 1 without
 //! id                 number
 //! name               bytes
 //! created            time
@@ -11,6 +11,7 @@
 //! resume             number
 //! backlog            count, then steps between sequences
 //! pending            count, then for each: steps of stream and consumer sequence, count, deadline
+//! exhausted          count, then steps between sequences; only when there are any
 //! ```
 //! Numbers, bytes and times as in [`codec`](crate::codec). The file around it has a checksum.
 
@@ -22,6 +23,8 @@ use crate::pending::{Delivery, Pending};
 use crate::state::{ConsumerState, Position};
 
 const VERSION: u8 = 1;
+/// With what was delivered as often as allowed: most consumers have none of it, and stay readable for earlier versions.
+const VERSION_EXHAUSTED: u8 = 2;
 
 impl Consumer {
     /// The consumer as bytes. The same consumer always gives the same bytes.
@@ -29,7 +32,11 @@ impl Consumer {
     pub fn encode(&self) -> Vec<u8> {
         let config = serde_json::to_vec(&self.config).expect("a configuration has string keys");
         let mut out = Vec::with_capacity(128 + config.len() + 16 * self.state.pending.len());
-        out.push(VERSION);
+        out.push(if self.state.exhausted.is_empty() {
+            VERSION
+        } else {
+            VERSION_EXHAUSTED
+        });
         put_number(&mut out, self.id.0);
         put_bytes(&mut out, self.name.as_bytes());
         put_time(&mut out, self.created);
@@ -44,14 +51,18 @@ impl Consumer {
     /// [`Malformed`] when the bytes are something else or of a later version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.byte()? != VERSION {
+        let version = reader.byte()?;
+        if version != VERSION && version != VERSION_EXHAUSTED {
             return Err(Malformed);
         }
         let id = ConsumerId(reader.number()?);
         let name = reader.text()?.to_owned();
         let created = reader.time()?;
         let config = serde_json::from_slice(reader.bytes()?).map_err(|_| Malformed)?;
-        let state = ConsumerState::decode(&mut reader)?;
+        let mut state = ConsumerState::decode(&mut reader)?;
+        if version == VERSION_EXHAUSTED {
+            state.read_exhausted(&mut reader)?;
+        }
         reader.finish()?;
         Ok(Self {
             id,
@@ -92,6 +103,32 @@ impl ConsumerState {
                 stream: delivery.stream,
             };
         }
+        if self.exhausted.is_empty() {
+            return;
+        }
+        put_number(out, self.exhausted.len() as u64);
+        let mut previous = 0;
+        for sequence in &self.exhausted {
+            put_number(out, sequence.0 - previous);
+            previous = sequence.0;
+        }
+    }
+
+    /// Ascending, delivered, and none of it pending.
+    fn read_exhausted(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let mut previous = 0u64;
+        for _ in 0..reader.count(1)? {
+            previous = step(previous, reader.number()?)?;
+            let sequence = StreamSequence(previous);
+            if sequence > self.delivered.stream || self.pending.get(sequence).is_some() {
+                return Err(Malformed);
+            }
+            self.exhausted.insert(sequence);
+        }
+        if self.exhausted.is_empty() {
+            return Err(Malformed);
+        }
+        Ok(())
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -202,7 +239,21 @@ mod tests {
 
     #[test]
     fn a_consumer_comes_back_as_it_was_written() {
-        let consumer = consumer();
+        check_written(&consumer());
+        let mut exhausted = consumer();
+        for change in [
+            Change::Exhausted(StreamSequence(4)),
+            Change::Delivered(StreamSequence(9)),
+            Change::Exhausted(StreamSequence(9)),
+        ] {
+            let Consumer { state, config, .. } = &mut exhausted;
+            state.apply(Timestamp::from_nanos(60), config, change);
+        }
+        assert_eq!(exhausted.state.exhausted.len(), 2);
+        check_written(&exhausted);
+    }
+
+    fn check_written(consumer: &Consumer) {
         let bytes = consumer.encode();
         let read = Consumer::decode(&bytes).expect("just written");
         assert_eq!(read.encode(), bytes);
@@ -210,7 +261,8 @@ mod tests {
         assert_eq!(read.state.backlog, consumer.state.backlog);
         let pending =
             |consumer: &Consumer| consumer.state.pending.iter().copied().collect::<Vec<_>>();
-        assert_eq!(pending(&read), pending(&consumer));
+        assert_eq!(pending(&read), pending(consumer));
+        assert_eq!(read.state.exhausted, consumer.state.exhausted);
         assert_eq!(read.state.ack_floor, consumer.state.ack_floor);
         assert_eq!(read.state.delivered, consumer.state.delivered);
         assert_eq!(read.state.delivered_at, consumer.state.delivered_at);
@@ -218,7 +270,15 @@ mod tests {
 
     #[test]
     fn damaged_bytes_never_panic_and_short_ones_are_refused() {
-        let bytes = consumer().encode();
+        check_damaged(&consumer());
+        let mut exhausted = consumer();
+        exhausted.state.pending.remove(StreamSequence(4));
+        exhausted.state.exhausted.insert(StreamSequence(4));
+        check_damaged(&exhausted);
+    }
+
+    fn check_damaged(consumer: &Consumer) {
+        let bytes = consumer.encode();
         for length in 0..bytes.len() {
             assert!(Consumer::decode(&bytes[..length]).is_err(), "{length}");
         }

@@ -1,6 +1,6 @@
 //! What a consumer has delivered and what was acknowledged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use everjet_api::{AckPolicy, ConsumerConfig};
@@ -34,6 +34,9 @@ pub struct ConsumerState {
     pub(crate) backlog: VecDeque<StreamSequence>,
     /// The first message that may be delivered once the backlog is.
     pub(crate) resume: StreamSequence,
+    /// What was delivered as often as allowed and never acknowledged, of streams whose messages stay until they are: nobody
+    /// waits for it and it is not delivered again, but a late acknowledgement still counts.
+    pub(crate) exhausted: BTreeSet<StreamSequence>,
 }
 
 impl ConsumerState {
@@ -59,11 +62,13 @@ impl ConsumerState {
             Change::Delivered(stream) => self.deliver(time, config, stream),
             Change::Acked(stream) => {
                 let removal = self.pending.remove(stream);
-                self.acked(time, removal)
+                let late = removal == Removal::Nothing && self.exhausted.remove(&stream);
+                self.acked(time, removal, late)
             }
             Change::AckedThrough(stream) => {
                 let removal = self.pending.remove_through(stream);
-                self.acked(time, removal)
+                let late = self.drop_exhausted_through(stream);
+                self.acked(time, removal, late)
             }
             Change::Delayed(stream, delay) => self.postpone(stream, time.plus(delay)),
             Change::Progress(stream) => self
@@ -76,6 +81,14 @@ impl ConsumerState {
                 let removal = self.pending.remove(stream);
                 self.settle(removal);
                 skipped || removal != Removal::Nothing
+            }
+            Change::Exhausted(stream) => {
+                let removal = self.pending.remove(stream);
+                self.settle(removal);
+                if removal != Removal::Nothing {
+                    self.exhausted.insert(stream);
+                }
+                removal != Removal::Nothing
             }
         }
     }
@@ -97,6 +110,9 @@ impl ConsumerState {
         self.drop_from_backlog(stream);
         let removal = self.pending.remove(stream);
         self.settle(removal);
+        if !self.exhausted.is_empty() {
+            self.exhausted.remove(&stream);
+        }
     }
 
     /// All messages up to and including `through` left the stream.
@@ -106,6 +122,7 @@ impl ConsumerState {
         }
         let removal = self.pending.remove_through(through);
         self.settle(removal);
+        self.drop_exhausted_through(through);
     }
 
     /// Many messages left the stream; `contains` tells those that are still there.
@@ -113,6 +130,29 @@ impl ConsumerState {
         self.backlog.retain(|stream| contains(*stream));
         let removal = self.pending.retain(&contains);
         self.settle(removal);
+        self.exhausted.retain(|stream| contains(*stream));
+    }
+
+    /// Whether a message whose subject is one of the consumer's is not done with: still to be delivered, or delivered and not
+    /// acknowledged, however often.
+    #[must_use]
+    pub fn wants(&self, stream: StreamSequence) -> bool {
+        stream >= self.next_sequence()
+            || self.pending.get(stream).is_some()
+            || self.exhausted.contains(&stream)
+            || self.backlog.binary_search(&stream).is_ok()
+    }
+
+    /// Whether it keeps track of no single message: none can be removed that it would have to know of.
+    #[must_use]
+    pub fn tracks_nothing(&self) -> bool {
+        self.pending.is_empty() && self.exhausted.is_empty() && self.backlog.is_empty()
+    }
+
+    /// How many single messages it keeps track of.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        self.pending.len() + self.exhausted.len() + self.backlog.len()
     }
 
     /// The last delivery, and the message that was delivered last for the first time.
@@ -149,6 +189,12 @@ impl ConsumerState {
     #[must_use]
     pub fn backlog(&self) -> &VecDeque<StreamSequence> {
         &self.backlog
+    }
+
+    /// What was delivered as often as allowed without acknowledgement, and is kept by the stream all the same.
+    #[must_use]
+    pub fn exhausted(&self) -> &BTreeSet<StreamSequence> {
+        &self.exhausted
     }
 
     /// The first message that may be delivered next, after the backlog.
@@ -190,8 +236,9 @@ impl ConsumerState {
         true
     }
 
-    fn acked(&mut self, time: Timestamp, removal: Removal) -> bool {
-        if removal == Removal::Nothing {
+    /// `late`: something was acknowledged that nobody waited for any more.
+    fn acked(&mut self, time: Timestamp, removal: Removal, late: bool) -> bool {
+        if removal == Removal::Nothing && !late {
             return false;
         }
         self.acked_at = time;
@@ -210,6 +257,14 @@ impl ConsumerState {
                     stream: front.stream.previous(),
                 });
         }
+    }
+
+    fn drop_exhausted_through(&mut self, through: StreamSequence) -> bool {
+        if self.exhausted.first().is_none_or(|first| *first > through) {
+            return false;
+        }
+        self.exhausted = self.exhausted.split_off(&through.next());
+        true
     }
 
     fn postpone(&mut self, stream: StreamSequence, deadline: Timestamp) -> bool {
@@ -267,6 +322,7 @@ mod tests {
                 "a" => Change::Acked(sequence),
                 "A" => Change::AckedThrough(sequence),
                 "x" => Change::Abandoned(sequence),
+                "e" => Change::Exhausted(sequence),
                 "r" => {
                     state.on_removed(sequence);
                     continue;
@@ -332,6 +388,39 @@ mod tests {
         check(explicit, "d1 d2 d3 R2", "3/3 2/2 1 0");
         check(explicit, "d1 d2 d3 R9", "3/3 3/3 0 0");
         check(explicit, "d1 d2 x1", "2/2 1/1 1 0");
+    }
+
+    #[test]
+    fn what_is_exhausted_is_wanted_until_it_is_acknowledged_late_or_gone() {
+        let config = config(AckPolicy::Explicit);
+        let wanted = |steps: &[Change], removed: &[u64]| -> Vec<u64> {
+            let mut state = ConsumerState::new(StreamSequence(1), Vec::new());
+            for sequence in 1..=4 {
+                let change = Change::Delivered(StreamSequence(sequence));
+                state.apply(Timestamp::from_nanos(1), &config, change);
+            }
+            for step in steps {
+                assert!(state.apply(Timestamp::from_nanos(2), &config, *step));
+            }
+            for sequence in removed {
+                state.on_removed(StreamSequence(*sequence));
+            }
+            let all = (1..=5).map(StreamSequence);
+            all.filter(|sequence| state.wants(*sequence))
+                .map(|sequence| sequence.0)
+                .collect()
+        };
+        let exhausted = |sequence| Change::Exhausted(StreamSequence(sequence));
+        let acked = |sequence| Change::Acked(StreamSequence(sequence));
+        let through = |sequence| Change::AckedThrough(StreamSequence(sequence));
+        assert_eq!(wanted(&[exhausted(1), exhausted(2)], &[]), [1, 2, 3, 4, 5]);
+        assert_eq!(wanted(&[exhausted(1), acked(1), acked(2)], &[]), [3, 4, 5]);
+        assert_eq!(
+            wanted(&[exhausted(1), exhausted(3), through(2)], &[]),
+            [3, 4, 5]
+        );
+        assert_eq!(wanted(&[exhausted(1), exhausted(3)], &[3, 4]), [1, 2, 5]);
+        check(AckPolicy::Explicit, "d1 d2 e1", "2/2 1/1 1 0");
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Stream {
         let id = consumer.id;
         if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
             self.gather(now, id, out);
+            self.note_settled(id, change);
             if let Some(consumer) = self.state.consumers.get_mut(&id) {
                 consumer.state.apply(now, &consumer.config, change);
                 self.gathered.log.push(change);
@@ -124,6 +125,8 @@ fn change(
 ) -> Option<Change> {
     let pending = consumer.state.pending();
     let is_pending = pending.get(sequence).is_some();
+    // Delivered as often as allowed, and done after all.
+    let is_exhausted = !is_pending && consumer.state.exhausted().contains(&sequence);
     match acknowledgement {
         Acknowledgement::Unknown => None,
         Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
@@ -134,7 +137,14 @@ fn change(
             let front = pending
                 .front()
                 .is_some_and(|front| front.stream <= sequence);
-            (delivered && front).then_some(Change::AckedThrough(sequence))
+            let exhausted = consumer.state.exhausted().first();
+            let late = exhausted.is_some_and(|first| *first <= sequence);
+            (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
+        }
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+            if is_exhausted =>
+        {
+            Some(Change::Acked(sequence))
         }
         _ if !is_pending => None,
         Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate => {

@@ -10,8 +10,12 @@ use everjet_wire::Headers;
 
 use crate::checks::{HEADERS_MAX, MESSAGE_ID, SUBJECT_MAX};
 use crate::command::Command;
+use crate::runs::Runs;
 use crate::state::StreamState;
 use crate::{limits, purge};
+
+/// Subject of what takes the place of a message that is not stored. Nothing is ever found under it.
+const PLACEHOLDER: &[u8] = b"-";
 
 /// A message that left the stream, for those who count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ pub(crate) enum Removal {
 /// What applying a command did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// The message that was stored.
+    /// The message that was stored, or took a sequence.
     pub(crate) stored: Option<StreamSequence>,
     /// How many messages were removed on request or for their age.
     pub(crate) removed: u64,
@@ -116,6 +120,23 @@ impl StreamState {
                 let all = RemoveBudget::UNLIMITED;
                 purge::step(self, entry, all, through, removals).ok_or(Malformed)?;
             }
+            Command::Skipped { time, message_id } => {
+                applied.stored = Some(self.skip_message(entry, time, message_id));
+            }
+            Command::ConsumerSettled {
+                time,
+                consumer,
+                removed,
+                changes,
+            } => {
+                let runs = Runs::decode(removed)?;
+                self.change_consumer(time, consumer, changes)?;
+                applied.removed = self.remove_runs(entry, &runs, removals);
+            }
+            Command::Unwanted { removed } => {
+                let runs = Runs::decode(removed)?;
+                applied.removed = self.remove_runs(entry, &runs, removals);
+            }
         }
         Ok(applied)
     }
@@ -203,6 +224,32 @@ impl StreamState {
             self.dedupe.insert(id, message.time, sequence);
         }
         limits::enforce(self, entry, sequence, removals);
+        sequence
+    }
+
+    /// Gives the next sequence to no message: a placeholder takes it and goes at once, so that its time survives. A skip record
+    /// would begin a segment.
+    fn skip_message(
+        &mut self,
+        entry: EntryIndex,
+        time: Timestamp,
+        message_id: &[u8],
+    ) -> StreamSequence {
+        let placeholder = NewMessage {
+            time: time.max(self.last_time),
+            subject: PLACEHOLDER,
+            headers: b"",
+            payload: b"",
+        };
+        let sequence = self.store.append(entry, &placeholder);
+        self.store.remove(entry, sequence);
+        self.last_time = placeholder.time;
+        self.last_message_id.clear();
+        self.last_message_id.extend_from_slice(message_id);
+        if !message_id.is_empty() {
+            self.dedupe.expire(self.last_time, self.duplicate_window());
+            self.dedupe.insert(message_id, self.last_time, sequence);
+        }
         sequence
     }
 

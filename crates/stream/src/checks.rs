@@ -28,6 +28,8 @@ pub(crate) enum Admission {
     New,
     /// The same message as one that was stored.
     Duplicate(StreamSequence),
+    /// A message that no consumer wants, so that it only takes a sequence.
+    Unwanted,
 }
 
 /// The headers that checks look at; empty when missing.
@@ -82,7 +84,7 @@ impl<'a> PublishHeaders<'a> {
     }
 }
 
-/// Runs all checks.
+/// Runs all checks. `wanted` says whether the message is to be stored.
 ///
 /// # Errors
 /// The error for the publisher, of the first check that fails.
@@ -90,6 +92,7 @@ pub(crate) fn all(
     state: &StreamState,
     now: Timestamp,
     publish: &Publish<'_>,
+    wanted: bool,
 ) -> Result<Admission, ApiError> {
     check_subject(&state.config, publish)?;
     check_size(&state.config, publish)?;
@@ -99,6 +102,10 @@ pub(crate) fn all(
         if let Some(sequence) = check_headers(state, now, publish, &headers)? {
             return Ok(Admission::Duplicate(sequence));
         }
+    }
+    if !wanted {
+        // It needs no room.
+        return Ok(Admission::Unwanted);
     }
     check_room(state, publish)?;
     Ok(Admission::New)

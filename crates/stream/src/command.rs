@@ -17,6 +17,11 @@
 //! | 10 | message erased | sequence number |
 //! | 11 | purge begun | sequence number of the last one that may go, filter to the end |
 //! | 12 | purge stepped | sequence number up to which it came |
+//! | 13 | skipped | time, message id to the end |
+//! | 14 | consumer settled | time, consumer number, bytes with the runs of what goes, changes to the end |
+//! | 15 | unwanted | runs of what goes to the end |
+//!
+//! Runs are those of [`crate::runs`].
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
@@ -73,6 +78,24 @@ pub(crate) enum Command<'a> {
     },
     /// Of the purge that was begun all messages up to here are removed. It is over when that is all it is about.
     PurgeStepped { through: StreamSequence },
+    /// A message was published that no consumer wants: it takes a sequence and is not stored.
+    Skipped {
+        time: Timestamp,
+        message_id: &'a [u8],
+    },
+    /// A consumer delivered and was acknowledged, and messages go because of it.
+    ConsumerSettled {
+        time: Timestamp,
+        consumer: ConsumerId,
+        /// In the form of [`crate::runs`].
+        removed: &'a [u8],
+        changes: &'a [u8],
+    },
+    /// Messages go that no consumer wants any more.
+    Unwanted {
+        /// In the form of [`crate::runs`].
+        removed: &'a [u8],
+    },
 }
 
 const PUBLISH: u8 = 1;
@@ -87,6 +110,9 @@ const EXPIRED: u8 = 9;
 const MESSAGE_ERASED: u8 = 10;
 const PURGE_BEGUN: u8 = 11;
 const PURGE_STEPPED: u8 = 12;
+const SKIPPED: u8 = 13;
+const CONSUMER_SETTLED: u8 = 14;
+const UNWANTED: u8 = 15;
 
 impl<'a> Command<'a> {
     /// The kind of its record.
@@ -104,6 +130,9 @@ impl<'a> Command<'a> {
             Self::Expired { .. } => EXPIRED,
             Self::PurgeBegun { .. } => PURGE_BEGUN,
             Self::PurgeStepped { .. } => PURGE_STEPPED,
+            Self::Skipped { .. } => SKIPPED,
+            Self::ConsumerSettled { .. } => CONSUMER_SETTLED,
+            Self::Unwanted { .. } => UNWANTED,
         }
     }
 
@@ -161,6 +190,22 @@ impl<'a> Command<'a> {
                 put_number(out, through.0);
                 out.extend_from_slice(filter);
             }
+            Self::Skipped { time, message_id } => {
+                put_time(out, time);
+                out.extend_from_slice(message_id);
+            }
+            Self::ConsumerSettled {
+                time,
+                consumer,
+                removed,
+                changes,
+            } => {
+                put_time(out, time);
+                put_number(out, consumer.0);
+                put_bytes(out, removed);
+                out.extend_from_slice(changes);
+            }
+            Self::Unwanted { removed } => out.extend_from_slice(removed),
         }
     }
 
@@ -214,6 +259,19 @@ impl<'a> Command<'a> {
             },
             PURGE_STEPPED => Self::PurgeStepped {
                 through: StreamSequence(reader.number()?),
+            },
+            SKIPPED => Self::Skipped {
+                time: reader.time()?,
+                message_id: reader.rest(),
+            },
+            CONSUMER_SETTLED => Self::ConsumerSettled {
+                time: reader.time()?,
+                consumer: ConsumerId(reader.number()?),
+                removed: reader.bytes()?,
+                changes: reader.rest(),
+            },
+            UNWANTED => Self::Unwanted {
+                removed: reader.rest(),
             },
             _ => return Err(Malformed),
         };
@@ -274,6 +332,23 @@ mod tests {
                 filter: b"orders.*",
             },
             Command::PurgeStepped { through: sequence },
+            Command::Skipped {
+                time,
+                message_id: b"",
+            },
+            Command::Skipped {
+                time,
+                message_id: b"id",
+            },
+            Command::ConsumerSettled {
+                time,
+                consumer,
+                removed: b"\x08\x00",
+                changes: b"\x08\x08",
+            },
+            Command::Unwanted {
+                removed: b"\x08\x00",
+            },
         ]
     }
 
@@ -304,7 +379,7 @@ mod tests {
             }
         }
         assert_eq!(Command::decode(0, b""), Err(Malformed));
-        assert_eq!(Command::decode(13, b""), Err(Malformed));
+        assert_eq!(Command::decode(16, b""), Err(Malformed));
         assert_eq!(Command::decode(EXPIRED, b"\x01\x02"), Err(Malformed));
     }
 }

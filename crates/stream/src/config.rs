@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use everjet_api::{
-    ApiError, Discard, ErrorCode, Nanos, PersistMode, Placement, REQUIRED_LEVEL_KEY, Retention,
-    StreamConfig, check_stream_name, strip_level_metadata,
+    ApiError, Discard, ErrorCode, Nanos, PersistMode, Placement, REQUIRED_LEVEL_KEY, StreamConfig,
+    check_stream_name, strip_level_metadata,
 };
 use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
@@ -219,14 +219,6 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         return invalid("roll-ups require the purge permission");
     }
     let missing = [
-        (
-            config.retention == Retention::Interest,
-            "retention interest",
-        ),
-        (
-            config.retention == Retention::WorkQueue,
-            "retention workqueue",
-        ),
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
@@ -440,10 +432,6 @@ mod tests {
             (
                 r#"{"placement":{"preferred":"x"}}"#,
                 "preferred server not permitted in placement",
-            ),
-            (
-                r#"{"retention":"workqueue"}"#,
-                "retention workqueue is not supported by this version of Everjet yet",
             ),
             (
                 r#"{"allow_msg_ttl":true}"#,

@@ -1,7 +1,10 @@
 //! Creating, changing and deleting consumers.
 
-use everjet_api::{ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ErrorCode};
-use everjet_consumer::{ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config};
+use everjet_api::{ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ErrorCode, Retention};
+use everjet_consumer::{
+    Consumer, ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config,
+};
+use everjet_subject::collides;
 use everjet_values::Timestamp;
 
 use crate::Output;
@@ -103,6 +106,8 @@ impl Stream {
 
     /// Deletes a consumer that is there.
     pub(crate) fn drop_consumer(&mut self, id: ConsumerId, out: &mut Output) {
+        let consumer = self.state.consumers.get(&id);
+        let filters = consumer.map(owned_filters).unwrap_or_default();
         if let Some(mut dispatcher) = self.leader.remove(id) {
             dispatcher.end_deleted(&mut out.sends);
         }
@@ -116,6 +121,40 @@ impl Stream {
             }
             None => {}
         }
+        self.after_filters_changed(&filters, out);
+    }
+
+    /// Consumers do not want any more what some wanted before: `filters` say what that may be, none of them everything.
+    fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
+        self.interest.forget();
+        let filters: Vec<&[u8]> = filters.iter().map(Vec::as_slice).collect();
+        self.remove_unwanted(&filters, out);
+    }
+
+    /// On a work queue each message is for one consumer: refuses filters that another one has, too.
+    fn check_is_only_one(
+        &self,
+        config: &ConsumerConfig,
+        itself: Option<ConsumerId>,
+    ) -> Result<(), ApiError> {
+        if self.state.config.retention != Retention::WorkQueue {
+            return Ok(());
+        }
+        let others = self.state.consumers.values();
+        let mut others = others.filter(|other| Some(other.id) != itself).peekable();
+        let filters = config.filters();
+        if filters.is_empty() && others.peek().is_some() {
+            return Err(ErrorCode::ConsumerWorkQueueMultipleUnfiltered.error());
+        }
+        let shares = |other: &Consumer| {
+            let theirs = other.filters();
+            let with = |one: &&str| theirs.iter().any(|two| collides(one.as_bytes(), two));
+            theirs.is_empty() || filters.iter().any(with)
+        };
+        if others.any(shares) {
+            return Err(ErrorCode::ConsumerWorkQueueNotUnique.error());
+        }
+        Ok(())
     }
 
     fn add_consumer(
@@ -129,6 +168,7 @@ impl Stream {
         if self.state.consumers.len() as u64 >= most {
             return Err(ErrorCode::MaximumConsumersLimit.error());
         }
+        self.check_is_only_one(&config, None)?;
         let id = if config.mem_storage {
             let id = self.leader.next_volatile();
             self.state.create_consumer(id, name, now, config);
@@ -143,6 +183,7 @@ impl Stream {
             self.commit(&command, out);
             ConsumerId(self.state.entry.0)
         };
+        self.interest.forget();
         self.serve_consumer(now, id);
         Ok(())
     }
@@ -167,6 +208,11 @@ impl Stream {
             return Err(ErrorCode::ConsumerAlreadyExists.error());
         }
         check_update(&consumer.config, &config)?;
+        let filters_change = consumer.config.filters() != config.filters();
+        if filters_change {
+            self.check_is_only_one(&config, Some(id))?;
+        }
+        let filters_before = owned_filters(consumer);
         let deliver_subject = &consumer.config.deliver_subject;
         if *deliver_subject != config.deliver_subject && interest(deliver_subject.as_bytes()) {
             return Err(ErrorCode::ConsumerNameExists.error());
@@ -192,6 +238,9 @@ impl Stream {
             leader.mark_ready(id);
             leader.schedule(id);
         }
+        if filters_change {
+            self.after_filters_changed(&filters_before, out);
+        }
         Ok(())
     }
 
@@ -216,4 +265,9 @@ impl Stream {
             leader.schedule(id);
         }
     }
+}
+
+fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
+    let filters = consumer.filters();
+    filters.into_iter().map(<[u8]>::to_vec).collect()
 }

@@ -98,7 +98,7 @@ pub(crate) fn consumer(
         delivered: position(consumer.state.delivered(), consumer.state.delivered_at()),
         ack_floor: position(consumer.state.ack_floor(), consumer.state.acked_at()),
         num_ack_pending: consumer.state.pending().len() as u64,
-        num_redelivered: consumer.state.pending().redelivered_len() as u64,
+        num_redelivered: redelivered(consumer),
         ts: now,
         ..ConsumerInfo::default()
     };
@@ -108,6 +108,16 @@ pub(crate) fn consumer(
         info.push_bound = consumer.config.is_push() && dispatcher.has_receiver();
     }
     info
+}
+
+/// How many messages were delivered again and are not acknowledged, those that are not delivered once more included.
+fn redelivered(consumer: &Consumer) -> u64 {
+    let waiting = consumer.state.pending().redelivered_len();
+    let exhausted = match consumer.config.max_deliver {
+        1 => 0,
+        _ => consumer.state.exhausted().len(),
+    };
+    (waiting + exhausted) as u64
 }
 
 fn position(position: Position, last_active: Timestamp) -> SequenceInfo {

@@ -108,15 +108,28 @@ impl Leader {
 
     /// Messages left the stream.
     pub(crate) fn on_removals(&mut self, removals: &mut Vec<Removal>) {
-        for removal in removals.drain(..) {
-            for dispatcher in self.dispatchers() {
-                match removal {
+        // Mostly there are one or two, of a limit; what a consumer is done with, others mostly looked at before, too.
+        let only_one = |removal: &Removal| match removal {
+            Removal::One(sequence, _) => Some(*sequence),
+            _ => None,
+        };
+        let last = removals
+            .iter()
+            .map(only_one)
+            .try_fold(StreamSequence::ZERO, |last, one| Some(last.max(one?)));
+        for dispatcher in self.slots.values_mut().map(|slot| &mut slot.dispatcher) {
+            if last.is_some_and(|last| dispatcher.is_past(last)) {
+                continue;
+            }
+            for removal in removals.iter() {
+                match *removal {
                     Removal::One(sequence, subject) => dispatcher.on_removed(sequence, subject),
                     Removal::Through(through) => dispatcher.on_removed_through(through),
                     Removal::Many => dispatcher.on_removed_many(),
                 }
             }
         }
+        removals.clear();
     }
 
     /// The consumer may have something to deliver.

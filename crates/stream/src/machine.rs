@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use everjet_api::StreamConfig;
+use everjet_api::{Retention, StreamConfig};
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
 use everjet_store::{JournalBatch, Lookup, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+use everjet_wire::Headers;
 
 use crate::apply::{Applied, Removal};
-use crate::checks::{self, Admission};
+use crate::checks::{self, Admission, MESSAGE_ID};
 use crate::command::Command;
+use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
@@ -65,12 +67,15 @@ pub enum Polled {
 pub struct Stream {
     pub(crate) state: StreamState,
     pub(crate) leader: Leader,
+    pub(crate) interest: Interest,
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
     expiry_not_before: Timestamp,
     pub(crate) wanted: Wanted,
     /// The entry of the checkpoint this stream came from.
     pub(crate) recovered_at: EntryIndex,
+    /// Snapshots of consumers were unreadable: what they wanted is not known.
+    pub(crate) has_lost_consumers: bool,
     /// Records before the last one were missing, see [`Stream::salvage`].
     pub(crate) has_gap: bool,
     /// Records that were made when no [`Output`] was at hand.
@@ -92,6 +97,8 @@ pub(crate) struct Gathered {
     pub(crate) consumer: Option<ConsumerId>,
     pub(crate) time: Timestamp,
     pub(crate) log: ChangeLog,
+    /// What the consumer is done with by these changes, when that may remove messages.
+    pub(crate) settled: Vec<StreamSequence>,
 }
 
 impl Stream {
@@ -130,6 +137,13 @@ impl Stream {
             consumer.state.on_serving(now);
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
+        self.interest.forget();
+        if !self.has_lost_consumers {
+            // Consumers in memory are gone, and with them what only they wanted.
+            let mut carried = std::mem::take(&mut self.carried);
+            self.remove_unwanted_to(&[], &mut carried);
+            self.carried = carried;
+        }
     }
 
     /// The next calls of [`on_publish`](Self::on_publish) bring messages with these subjects, in this order, as far as
@@ -147,7 +161,13 @@ impl Stream {
         } else {
             publish.reply
         };
-        match checks::all(&self.state, now, publish) {
+        if !self.gathered.settled.is_empty() {
+            // What was acknowledged makes room.
+            self.flush(out);
+        }
+        let wanted = self.state.config.retention != Retention::Interest
+            || self.interest.wants_next(&self.state, publish.subject);
+        match checks::all(&self.state, now, publish, wanted) {
             Err(error) => out.effects.refused(reply, error),
             Ok(Admission::Duplicate(sequence)) => {
                 out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
@@ -167,6 +187,17 @@ impl Stream {
                 if !self.state.is_journaled() {
                     self.leader.on_durable(sequence);
                 }
+            }
+            Ok(Admission::Unwanted) => {
+                let id = Headers(publish.headers).get(MESSAGE_ID);
+                let command = Command::Skipped {
+                    time: now.max(self.state.last_time),
+                    message_id: id.unwrap_or_default(),
+                };
+                let skipped = self.commit(&command, out).stored;
+                let sequence = skipped.expect("what is not stored takes a sequence");
+                out.sync_wanted |= !reply.is_empty();
+                out.effects.stored(reply, sequence, false);
             }
         }
     }
@@ -345,10 +376,12 @@ impl Stream {
         Self {
             leader: Leader::new(state.store.last_sequence()),
             state,
+            interest: Interest::default(),
             gathered: Gathered::default(),
             expiry_not_before: Timestamp::UNSET,
             wanted: Wanted::default(),
             recovered_at: EntryIndex::ZERO,
+            has_lost_consumers: false,
             has_gap: false,
             carried: JournalBatch::default(),
             removals: Vec::new(),
@@ -359,12 +392,20 @@ impl Stream {
     /// Makes a command the next entry: journals and applies it.
     pub(crate) fn commit(&mut self, command: &Command<'_>, out: &mut Output) -> Applied {
         self.flush(out);
+        self.commit_to(command, &mut out.journal)
+    }
+
+    /// Makes a command the next entry when nothing is gathered.
+    pub(crate) fn commit_to(
+        &mut self,
+        command: &Command<'_>,
+        journal: &mut JournalBatch,
+    ) -> Applied {
         let entry = self.state.entry.next();
         if self.state.is_journaled() {
-            out.journal
-                .push(self.state.id, entry, command.kind(), |body| {
-                    command.encode(body);
-                });
+            journal.push(self.state.id, entry, command.kind(), |body| {
+                command.encode(body);
+            });
         }
         let applied = self.state.apply(entry, command, &mut self.removals);
         self.leader.on_removals(&mut self.removals);
@@ -383,22 +424,41 @@ impl Stream {
         let Some(id) = self.gathered.consumer.take() else {
             return;
         };
+        let runs = self.take_settled();
+        let mut removed = Vec::new();
+        runs.encode(&mut removed);
         let consumer = self.state.consumers.get(&id);
         let survives = consumer.is_some_and(|consumer| !consumer.is_volatile());
         if survives && !self.gathered.log.is_empty() {
             // The changes were made as they came; the entry only gets its number now.
             let entry = self.state.entry.next();
             self.state.entry = entry;
-            if self.state.is_journaled() {
-                let command = Command::ConsumerChanged {
-                    time: self.gathered.time,
+            let (time, changes) = (self.gathered.time, self.gathered.log.as_bytes());
+            let command = if runs.is_empty() {
+                Command::ConsumerChanged {
+                    time,
                     consumer: id,
-                    changes: self.gathered.log.as_bytes(),
-                };
+                    changes,
+                }
+            } else {
+                Command::ConsumerSettled {
+                    time,
+                    consumer: id,
+                    removed: &removed,
+                    changes,
+                }
+            };
+            if self.state.is_journaled() {
                 journal.push(self.state.id, entry, command.kind(), |body| {
                     command.encode(body);
                 });
             }
+            if !runs.is_empty() {
+                self.state.remove_runs(entry, &runs, &mut self.removals);
+                self.leader.on_removals(&mut self.removals);
+            }
+        } else if !runs.is_empty() {
+            self.commit_to(&Command::Unwanted { removed: &removed }, journal);
         }
         self.gathered.log.clear();
     }
@@ -438,6 +498,7 @@ impl Stream {
         if progress != Some(Progress::NeedsDisk) {
             self.wanted.forget(id);
         }
+        self.note_delivered(id);
         if reads == Reads::Blocking {
             self.state.store.release_reads();
         }
@@ -474,6 +535,7 @@ impl Stream {
     ) -> Option<R> {
         self.gather(now, id, out);
         let durable = self.leader.durable();
+        let keeps_exhausted = self.removes_what_is_done();
         let dispatcher = self.leader.dispatcher(id)?;
         let consumer = self.state.consumers.get_mut(&id)?;
         let mut cold = Vec::new();
@@ -482,6 +544,7 @@ impl Stream {
             stream: &self.state.config.name,
             store: &self.state.store,
             durable,
+            keeps_exhausted,
             interest,
             sends: &mut out.sends,
             changes: &mut self.gathered.log,

@@ -8,6 +8,7 @@ use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use crate::command::Command;
 use crate::limits;
 use crate::machine::Stream;
+use crate::runs::Runs;
 use crate::state::StreamState;
 
 /// A consumer in a checkpoint.
@@ -94,6 +95,7 @@ impl Stream {
         }
         let mut stream = Self::of(state);
         stream.recovered_at = entry;
+        stream.has_lost_consumers = !lost.is_empty();
         (stream, lost)
     }
 
@@ -138,11 +140,16 @@ impl Stream {
         }
         let malformed = |_| ReplayError::Malformed { entry, kind };
         let command = Command::decode(kind, body).map_err(malformed)?;
+        self.removals.clear();
         if self.is_about_a_lost_consumer(&command) {
             self.state.entry = entry;
+            if let Command::ConsumerSettled { removed, .. } = command {
+                // Its messages do not come back with it.
+                let runs = Runs::decode(removed).map_err(malformed)?;
+                self.state.remove_runs(entry, &runs, &mut self.removals);
+            }
             return Ok(());
         }
-        self.removals.clear();
         self.state
             .apply(entry, &command, &mut self.removals)
             .map_err(malformed)?;
@@ -167,7 +174,7 @@ impl Stream {
         let counts = Command::decode(kind, body).is_ok_and(|command| {
             matches!(
                 command,
-                Command::Publish { .. } | Command::ConfigUpdated { .. }
+                Command::Publish { .. } | Command::Skipped { .. } | Command::ConfigUpdated { .. }
             )
         });
         if self.has_gap && !counts {
@@ -182,6 +189,7 @@ impl Stream {
     fn is_about_a_lost_consumer(&self, command: &Command<'_>) -> bool {
         match command {
             Command::ConsumerChanged { consumer, .. }
+            | Command::ConsumerSettled { consumer, .. }
             | Command::ConsumerUpdated { consumer, .. }
             | Command::ConsumerDeleted { consumer } => {
                 consumer.0 <= self.recovered_at.0 && !self.state.consumers.contains_key(consumer)

@@ -30,8 +30,13 @@ impl Stream {
         update::check_consumer_limits(&config, self.state.consumers.values())?;
         out.sync_wanted = true;
         if config != self.state.config {
+            let becomes_interest = config.retention != self.state.config.retention;
             let json = serde_json::to_vec(&config).expect("a configuration has string keys");
             self.commit(&Command::ConfigUpdated { config: &json }, out);
+            if becomes_interest {
+                self.interest.forget();
+                self.remove_unwanted(&[], out);
+            }
         }
         Ok(())
     }
@@ -54,6 +59,7 @@ impl Stream {
         no_erase: bool,
         out: &mut Output,
     ) -> Result<(), ApiError> {
+        self.flush(out);
         if self.state.config.sealed {
             return Err(ErrorCode::StreamSealed.error());
         }

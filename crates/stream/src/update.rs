@@ -1,6 +1,6 @@
 //! Which parts of a stream's configuration may change.
 
-use everjet_api::{ApiError, ErrorCode, StreamConfig};
+use everjet_api::{ApiError, ErrorCode, Retention, StreamConfig};
 use everjet_consumer::Consumer;
 
 /// Refuses an update of what cannot change. Both configurations have their defaults filled in.
@@ -16,6 +16,11 @@ pub(crate) fn check_update(old: &StreamConfig, new: &StreamConfig) -> Result<(),
         (
             old.storage != new.storage,
             "stream configuration update can not change storage type",
+        ),
+        (
+            old.retention != new.retention
+                && [old.retention, new.retention].contains(&Retention::WorkQueue),
+            "stream configuration update can not change retention policy to/from workqueue",
         ),
         (
             old.deny_delete && !new.deny_delete,

@@ -92,6 +92,11 @@ impl Driver {
 
     /// The stream as it is after the entry `last`, from the checkpoint and the journal; not served.
     pub(crate) fn recover(&mut self, last: EntryIndex) {
+        self.recover_watched(last, |_| {});
+    }
+
+    /// The same, and shows the stream after each entry on the way.
+    pub(crate) fn recover_watched(&mut self, last: EntryIndex, mut watch: impl FnMut(&Stream)) {
         let mut stream = match &self.checkpoint {
             None => {
                 let store = new_store(&self.disk, &self.config);
@@ -121,6 +126,7 @@ impl Driver {
                 stream
                     .replay(record.entry, record.kind, record.body)
                     .expect("records in order");
+                watch(&stream);
             }
         });
         self.stream = stream;

@@ -9,5 +9,7 @@ mod pull;
 mod purge;
 mod push;
 mod recovery;
+mod retention;
+mod retention_model;
 mod transcript;
 mod turns;

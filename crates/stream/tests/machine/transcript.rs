@@ -12,7 +12,7 @@
 //! > wait 5s                               timers fire one by one
 //! > leave in   > join in                  nobody, somebody subscribes to `in`
 //! > hold       > durable                  published messages stay undurable; make them durable
-//! > checkpoint > restart                  restart prints nothing, and fails when the state changed by it
+//! > checkpoint > restart                  restart prints nothing, and fails when the state changed by it; kill does not
 //! > info c  > state  > get {...} > purge {...} > delete 3 > update {...} > drop c > shutdown
 //! ```
 
@@ -100,6 +100,9 @@ impl Script {
             "restart" => {
                 let (before, after) = self.driver.restart(self.now);
                 assert_eq!(before, after, "a restart changed the state");
+            }
+            "kill" => {
+                self.driver.restart(self.now);
             }
             "info" => self.info(rest),
             "state" => self.state(),
