@@ -1,13 +1,14 @@
 //! Checks of the decoders inside this crate, for fuzzing: each takes bytes as if a disk had returned them, as they are and
 //! with checksums made to fit, and panics when something is wrong with how they are taken.
 
-use everjet_subject::{SubjectNames, SubjectTable};
+use everjet_subject::{SubjectHashes, SubjectNames, SubjectTable};
 use everjet_values::EntryIndex;
 
 use crate::checksum::crc32c;
 use crate::identity::StreamId;
 use crate::index::{
-    CheckpointHead, CheckpointSegment, Columns, FileNumbers, Frame, REMOVED, read_subjects,
+    CheckpointHead, CheckpointSegment, Columns, FileNumbers, Frame, REMOVED, read_hashes,
+    read_subjects,
 };
 use crate::journal::JournalBatch;
 use crate::journal::fuzzing as journal;
@@ -161,7 +162,7 @@ pub fn check_checkpoint(data: &[u8]) {
     let _ = CheckpointHead::parse(data, length);
     let mut fitting = data.to_vec();
     put(&mut fitting, 0, b"EVJCKP\r\n");
-    put(&mut fitting, 8, &1_u32.to_le_bytes());
+    put(&mut fitting, 8, &2_u32.to_le_bytes());
     put(&mut fitting, 16, &length.to_le_bytes());
     let checksum = crc32c(fitting.get(16..).unwrap_or_default());
     put(&mut fitting, 12, &checksum.to_le_bytes());
@@ -170,9 +171,15 @@ pub fn check_checkpoint(data: &[u8]) {
         let subjects = sections.subjects(1_u32.to_le_bytes()).unwrap_or(0);
         assert!(subjects <= sections.subjects.len() * SubjectNames::TOGETHER);
     }
-    let mut table = SubjectTable::new();
-    let _ = read_subjects(data, &mut table);
-    assert!(table.len() <= data.len());
+    let mut names = SubjectNames::default();
+    let _ = read_subjects(data, &mut names);
+    assert!(names.len() <= data.len());
+    let mut hashes = SubjectHashes::with_seed(5, 0);
+    let _ = read_hashes(data, &mut hashes);
+    if let Some(mut table) = SubjectTable::from_parts(names, hashes) {
+        let id = table.intern(data);
+        assert_eq!(table.name(id), data);
+    }
     let Some(segment) = CheckpointSegment::parse(data, KNOWN) else {
         return;
     };

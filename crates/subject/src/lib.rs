@@ -20,6 +20,6 @@ pub use filter::{
 };
 pub use filter_set::FilterSet;
 pub use mapping::{MapDestination, MappingChoices, MappingError, SubjectMapping};
-pub use table::{SubjectId, SubjectNames, SubjectTable};
+pub use table::{SubjectHashes, SubjectId, SubjectNames, SubjectTable};
 pub use transform::{SubjectTransform, TransformError, TransformFault, identity_destination};
 pub use tree::FilterTree;

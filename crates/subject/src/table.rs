@@ -1,16 +1,17 @@
 //! Many subjects, match one filter.
 
+mod hashes;
 mod ids;
 mod names;
 
-use std::hash::{BuildHasher, Hasher};
-
-use foldhash::fast::RandomState;
+use foldhash::fast::FixedState;
 
 use crate::filter::has_wildcards;
 
+use hashes::random_seed;
 use ids::Ids;
 
+pub use hashes::SubjectHashes;
 pub use names::SubjectNames;
 
 /// How many subjects [`SubjectTable::lookup_many`] looks up together.
@@ -25,11 +26,22 @@ pub struct SubjectId(pub u32);
 ///
 /// The bytes of the subjects lie one after the other, in a few thousand a piece; beside them a subject costs 4 bytes and
 /// its share of the hash table, 10 to 13 bytes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SubjectTable {
     names: SubjectNames,
     ids: Ids,
-    hasher: RandomState,
+    hasher: FixedState,
+}
+
+impl Default for SubjectTable {
+    fn default() -> Self {
+        Self {
+            names: SubjectNames::default(),
+            ids: Ids::default(),
+            // Another one for each table: who chooses the subjects must not know how they are hashed.
+            hasher: FixedState::with_seed(random_seed()),
+        }
+    }
 }
 
 impl SubjectTable {
@@ -48,6 +60,32 @@ impl SubjectTable {
         }
     }
 
+    /// A table of these subjects, with their hashes as they were written; `None` when they are not those of so many subjects.
+    /// That they are of the same ones, and of this build ([`SubjectHashes::check`]), is the caller's word.
+    #[must_use]
+    pub fn from_parts(names: SubjectNames, hashes: SubjectHashes) -> Option<Self> {
+        let SubjectHashes { seed, ids } = hashes;
+        ids.is_sound(names.len()).then(|| Self {
+            names,
+            ids,
+            hasher: FixedState::with_seed(seed),
+        })
+    }
+
+    /// A table of these subjects, of which none comes twice.
+    ///
+    /// # Panics
+    /// When they are 2^32.
+    #[must_use]
+    pub fn from_names(names: SubjectNames) -> Self {
+        let mut table = Self::with_capacity(names.len());
+        names.for_each(|_, subject| {
+            table.insert_id(table.hash(subject));
+        });
+        table.names = names;
+        table
+    }
+
     /// The id of `subject`, which is added when it is new. The caller has checked that it is a valid literal.
     ///
     /// # Panics
@@ -58,45 +96,6 @@ impl SubjectTable {
             Some(id) => id,
             None => self.insert(hash, subject),
         }
-    }
-
-    /// Adds a subject that the table does not hold, without looking for it: for tables that are read back from where
-    /// they were written. One that it does hold gets a second id, which [`SubjectTable::lookup`] may or may not find.
-    ///
-    /// # Panics
-    /// When the table already holds 2^32 subjects.
-    pub fn push_new(&mut self, subject: &[u8]) -> SubjectId {
-        self.insert(self.hash(subject), subject)
-    }
-
-    /// As [`SubjectTable::push_new`] for several subjects: `bytes` are the subjects one after the other, `lengths` how long
-    /// each is. Returns false, and adds none, when the lengths are not those of the bytes. Costs a copy of the bytes and little
-    /// more, when as many come at a time as the table keeps together, [`SubjectNames::TOGETHER`].
-    ///
-    /// # Panics
-    /// When the table already holds 2^32 subjects.
-    pub fn push_new_all(&mut self, bytes: &[u8], lengths: &[u16]) -> bool {
-        if lengths
-            .iter()
-            .map(|&length| usize::from(length))
-            .sum::<usize>()
-            != bytes.len()
-        {
-            return false;
-        }
-        let is_block = self.names.push_block(bytes, lengths);
-        let mut rest = bytes;
-        for &length in lengths {
-            let (subject, after) = rest.split_at(usize::from(length));
-            rest = after;
-            let hash = self.hash(subject);
-            if is_block {
-                self.insert_id(hash);
-            } else {
-                self.insert(hash, subject);
-            }
-        }
-        true
     }
 
     /// The id of `subject` if the table has it.
@@ -195,11 +194,9 @@ impl SubjectTable {
         self.ids.find(hash, is_it).map(SubjectId)
     }
 
-    /// The upper half of the subject's hash.
+    #[inline]
     fn hash(&self, subject: &[u8]) -> u32 {
-        let mut state = self.hasher.build_hasher();
-        state.write(subject);
-        (state.finish() >> 32) as u32
+        hashes::hash(&self.hasher, subject)
     }
 }
 

@@ -3,8 +3,8 @@
 mod transforms;
 
 use everjet_subject::{
-    FilterSet, FilterTree, SubjectId, SubjectNames, SubjectTable, collides, is_valid_filter,
-    matches,
+    FilterSet, FilterTree, SubjectHashes, SubjectId, SubjectNames, SubjectTable, collides,
+    is_valid_filter, matches,
 };
 
 /// A splitmix64 sequence: the same seed gives the same test.
@@ -186,14 +186,15 @@ fn subjects_added_in_blocks_are_those_added_one_by_one() {
         .collect();
     // Whole blocks, what is left of one, and blocks that begin in the middle of one.
     for step in [SubjectNames::TOGETHER, 1000, SubjectNames::TOGETHER + 1] {
-        let mut table = SubjectTable::with_capacity(names.len() / 2);
+        let mut read = SubjectNames::default();
         for some in names.chunks(step) {
             let bytes = some.concat();
             let lengths: Vec<u16> = some.iter().map(|name| name.len() as u16).collect();
-            assert!(!table.push_new_all(bytes.as_bytes(), &lengths[1..]));
-            assert!(table.push_new_all(bytes.as_bytes(), &lengths));
+            assert!(!read.push_all(bytes.as_bytes(), &lengths[1..]));
+            assert!(read.push_all(bytes.as_bytes(), &lengths));
         }
-        assert!(table.push_new_all(b"", &[]));
+        assert!(read.push_all(b"", &[]));
+        let mut table = SubjectTable::from_names(read);
         assert_eq!(table.len(), names.len());
         assert_eq!(table.names().len(), names.len());
         for (id, name) in (0..).zip(&names) {
@@ -203,6 +204,49 @@ fn subjects_added_in_blocks_are_those_added_one_by_one() {
         assert_eq!(table.intern(b"one more").0 as usize, names.len());
         assert_eq!(table.lookup(b"another"), None);
     }
+}
+
+#[test]
+fn hashes_that_were_written_make_the_same_table() {
+    let mut names = SubjectNames::default();
+    let mut texts = Vec::new();
+    for key in 0..5_000 {
+        let name = format!("hashed.{key}");
+        assert!(names.push_all(name.as_bytes(), &[name.len() as u16]));
+        texts.push(name);
+    }
+    let of =
+        |texts: &[String]| SubjectHashes::of(texts.len(), texts.iter().map(|text| text.as_bytes()));
+    let read_back = |written: &SubjectHashes, entries: &[u64]| {
+        let mut hashes = SubjectHashes::with_seed(written.seed(), entries.len());
+        for some in entries.chunks(1000) {
+            let bytes: Vec<[u8; 8]> = some.iter().map(|entry| entry.to_le_bytes()).collect();
+            hashes.push_entries(&bytes);
+        }
+        SubjectTable::from_parts(names.clone(), hashes)
+    };
+    let written = of(&texts);
+    let mut table = read_back(&written, written.entries()).expect("as it was written");
+    for (id, text) in (0..).zip(&texts) {
+        assert_eq!(table.lookup(text.as_bytes()), Some(SubjectId(id)));
+    }
+    assert_eq!(table.lookup(b"hashed.5000"), None);
+    for key in 5_000..20_000 {
+        let id = table.intern(format!("hashed.{key}").as_bytes());
+        assert_eq!(id, SubjectId(key));
+    }
+    // Of other subjects, too full, with an id that nobody has.
+    let fewer = of(&texts[1..]);
+    assert!(read_back(&fewer, fewer.entries()).is_none());
+    let full: Vec<u64> = (1..=5_000).collect();
+    assert!(read_back(&written, &full).is_none());
+    let mut strange = written.entries().to_vec();
+    let place = strange.iter_mut().find(|entry| **entry != 0);
+    *place.expect("not all are free") |= 0xFFFF_FFFF;
+    assert!(read_back(&written, &strange).is_none());
+    assert_eq!(SubjectHashes::check(5), SubjectHashes::check(5));
+    assert_ne!(SubjectHashes::check(5), SubjectHashes::check(6));
+    assert_ne!(written.seed(), fewer.seed());
 }
 
 fn check_set(seed: u64, alphabet: &[&str]) {

@@ -1,17 +1,20 @@
-//! `checkpoint.bin`: the columns of all sealed segments of a stream and their subjects, each subject once. All numbers
-//! are little-endian.
+//! `checkpoint.bin`: the columns of the segments of a stream and their subjects, each subject once. All numbers are
+//! little-endian.
 //!
 //! ```text
 //!  0  [8]  magic "EVJCKP\r\n"
-//!  8  u32  format version, 1
+//!  8  u32  format version, 2
 //! 12  u32  checksum: CRC-32C of bytes 16 to the end of the list of sections
 //! 16  u64  length of the file
 //! 24  u64  stream id
 //! 32  u64  entry: removals up to it are in the columns
 //! 40  i64  time of the stream's last message so far, in nanoseconds since 1970
-//! 48  u32  sections of subjects    52  u32  sections of segments
-//! 56       for each section: u32 length, u32 CRC-32C of it
+//! 48  u32  sections of subjects    52  u32  of hashes    56  u32  of segments    60  u32  zero
+//! 64  u64  seed of the hashes    72  u64  what the hash function makes of some texts with this seed
+//! 80       for each section: u32 length, u32 CRC-32C of it
 //!          sections of subjects: u32 count, u16 length of each, the subjects
+//!          sections of hashes: entries of the hash table, u64: hash in the upper half, number of the subject plus one in the
+//!          lower one; 0 = free
 //!          sections of segments: see below
 //! ```
 //!
@@ -37,7 +40,7 @@
 
 use std::sync::Arc;
 
-use everjet_subject::{SubjectId, SubjectNames, SubjectTable};
+use everjet_subject::{SubjectHashes, SubjectId, SubjectNames};
 use everjet_values::{EntryIndex, Timestamp};
 
 use crate::StreamId;
@@ -47,13 +50,17 @@ use super::columns::Columns;
 use super::input::Input;
 
 const MAGIC: &[u8; 8] = b"EVJCKP\r\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Bytes before the list of sections.
-pub(crate) const CHECKPOINT_HEAD: usize = 56;
+pub(crate) const CHECKPOINT_HEAD: usize = 80;
 /// Bytes of a section in the list.
 const LISTED: usize = 8;
 /// Bytes of the count that a section of subjects begins with.
 pub(crate) const COUNT_BYTES: usize = 4;
+/// Bytes of an entry of the hash table.
+pub(crate) const ENTRY_BYTES: usize = 8;
+/// Entries in a section of hashes.
+const ENTRIES_MAX: usize = 16 << 10;
 /// Subjects in a section; the last one may have fewer.
 const SUBJECTS_MAX: usize = SubjectNames::TOGETHER;
 
@@ -65,9 +72,13 @@ pub(crate) struct CheckpointHead {
     pub(crate) entry: EntryIndex,
     /// The time of the stream's last message so far.
     pub(crate) last_time: Timestamp,
+    /// What the hashes depend on.
+    pub(crate) seed: u64,
+    /// What the hash function of who wrote the file makes of some texts.
+    pub(crate) check: u64,
 }
 
-/// What a checkpoint knows about one sealed segment.
+/// What a checkpoint knows about one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CheckpointSegment {
     pub(crate) first: u64,
@@ -98,14 +109,15 @@ pub(crate) struct Section {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sections {
     pub(crate) subjects: Vec<Section>,
+    pub(crate) hashes: Vec<Section>,
     pub(crate) segments: Vec<Section>,
 }
 
 impl CheckpointHead {
     /// The bytes before the first section.
     pub(crate) fn encode(&self, sections: &Sections) -> Vec<u8> {
-        let all = || sections.subjects.iter().chain(&sections.segments);
-        let start = Self::list_end(sections.subjects.len() + sections.segments.len());
+        let all = || sections.all();
+        let start = Self::list_end(all().count());
         let length = start + all().map(|section| u64::from(section.length)).sum::<u64>();
         let count = |list: &[Section]| u32::try_from(list.len()).expect("ids are 32 bits");
         let mut out = Vec::new();
@@ -121,7 +133,11 @@ impl CheckpointHead {
             out.extend_from_slice(&wide.to_le_bytes());
         }
         out.extend_from_slice(&count(&sections.subjects).to_le_bytes());
+        out.extend_from_slice(&count(&sections.hashes).to_le_bytes());
         out.extend_from_slice(&count(&sections.segments).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.seed.to_le_bytes());
+        out.extend_from_slice(&self.check.to_le_bytes());
         for section in all() {
             out.extend_from_slice(&section.length.to_le_bytes());
             out.extend_from_slice(&section.checksum.to_le_bytes());
@@ -146,7 +162,9 @@ impl CheckpointHead {
             return None;
         }
         input.take(36)?;
-        Some(Self::list_end(input.count()?.checked_add(input.count()?)?))
+        let [subjects, hashes, segments] = [input.count()?, input.count()?, input.count()?];
+        let sections = subjects.checked_add(hashes)?.checked_add(segments)?;
+        Some(Self::list_end(sections))
     }
 
     /// Reads head and list; `None` when they fail their check. `length` is that of the file.
@@ -158,12 +176,18 @@ impl CheckpointHead {
         if input.number()? != crc32c(bytes.get(16..)?) || input.wide()? != length {
             return None;
         }
+        let stream = StreamId(input.wide()?);
+        let entry = EntryIndex(input.wide()?);
+        let last_time = Timestamp::from_nanos(input.wide()?.cast_signed());
+        let [subjects, hashes, segments] = [input.count()?, input.count()?, input.count()?];
+        input.number().filter(|&zero| zero == 0)?;
         let head = Self {
-            stream: StreamId(input.wide()?),
-            entry: EntryIndex(input.wide()?),
-            last_time: Timestamp::from_nanos(input.wide()?.cast_signed()),
+            stream,
+            entry,
+            last_time,
+            seed: input.wide()?,
+            check: input.wide()?,
         };
-        let (subjects, segments) = (input.count()?, input.count()?);
         let mut list = |count: usize| -> Option<Vec<Section>> {
             // The file has a place for each, or it would have failed above.
             let mut sections = Vec::with_capacity(count);
@@ -177,15 +201,31 @@ impl CheckpointHead {
         };
         let sections = Sections {
             subjects: list(subjects)?,
+            hashes: list(hashes)?,
             segments: list(segments)?,
         };
-        let all = sections.subjects.iter().chain(&sections.segments);
-        let end = bytes.len() as u64 + all.map(|section| u64::from(section.length)).sum::<u64>();
+        let end = bytes.len() as u64
+            + sections
+                .all()
+                .map(|section| u64::from(section.length))
+                .sum::<u64>();
         (end == length).then_some((head, sections))
     }
 }
 
 impl Sections {
+    /// In the order of the file.
+    fn all(&self) -> impl Iterator<Item = &Section> {
+        let names = self.subjects.iter().chain(&self.hashes);
+        names.chain(&self.segments)
+    }
+
+    /// How many entries the hash table has.
+    pub(crate) fn entries(&self) -> usize {
+        let bytes = self.hashes.iter().map(|section| section.length as usize);
+        bytes.sum::<usize>() / ENTRY_BYTES
+    }
+
     /// How many subjects there are, the last section of them beginning with `last`; `None` when that cannot be.
     pub(crate) fn subjects(&self, last: [u8; COUNT_BYTES]) -> Option<usize> {
         let last = usize::try_from(u32::from_le_bytes(last)).ok()?;
@@ -248,6 +288,12 @@ impl FileNumbers {
         self.ids.len().div_ceil(SUBJECTS_MAX)
     }
 
+    /// The hashes of the subjects by their numbers.
+    pub(crate) fn hashes(&self, names: &SubjectNames) -> SubjectHashes {
+        let subjects = self.ids.iter().map(|&id| names.name(SubjectId(id)));
+        SubjectHashes::of(self.ids.len(), subjects)
+    }
+
     /// Calls `write` with the bytes of each section of subjects.
     pub(crate) fn write_subjects<E>(
         &self,
@@ -273,12 +319,38 @@ impl FileNumbers {
     }
 }
 
-/// Reads a section of subjects into a table that numbers them as the file does; `None` when it is none.
-pub(crate) fn read_subjects(bytes: &[u8], table: &mut SubjectTable) -> Option<()> {
+/// How many sections `hashes` takes.
+pub(crate) fn hash_sections(hashes: &SubjectHashes) -> usize {
+    hashes.entries().len().div_ceil(ENTRIES_MAX)
+}
+
+/// Calls `write` with the bytes of each section of hashes.
+pub(crate) fn write_hashes<E>(
+    hashes: &SubjectHashes,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut out = Vec::new();
+    for entries in hashes.entries().chunks(ENTRIES_MAX) {
+        out.clear();
+        out.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
+        write(&out)?;
+    }
+    Ok(())
+}
+
+/// Reads a section of hashes; `None` when it is none.
+pub(crate) fn read_hashes(bytes: &[u8], hashes: &mut SubjectHashes) -> Option<()> {
+    let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
+    hashes.push_entries(entries);
+    rest.is_empty().then_some(())
+}
+
+/// Reads a section of subjects behind those before, as the file numbers them; `None` when it is none.
+pub(crate) fn read_subjects(bytes: &[u8], names: &mut SubjectNames) -> Option<()> {
     let mut input = Input(bytes);
     let count = input.count()?;
     let lengths = input.shorts(count)?;
-    table.push_new_all(input.0, &lengths).then_some(())
+    names.push_all(input.0, &lengths).then_some(())
 }
 
 impl CheckpointSegment {
@@ -331,6 +403,8 @@ impl CheckpointSegment {
 
 #[cfg(test)]
 mod tests {
+    use everjet_subject::SubjectTable;
+
     use super::*;
 
     fn segment(first: u64, subjects: u32) -> CheckpointSegment {
@@ -361,12 +435,20 @@ mod tests {
         }
         let segments = [segment(1, 1), segment(301, 200), segment(601, 7)];
         let numbers = FileNumbers::new(&segments, table.len());
-        let mut read = SubjectTable::new();
+        let mut read = SubjectNames::default();
         let written = numbers.write_subjects(&table.names(), |bytes| {
             read_subjects(bytes, &mut read).ok_or("no subjects")
         });
         written.expect("they read back");
         assert_eq!(read.len(), 200, "only those that are spoken of");
+        let hashes = numbers.hashes(&table.names());
+        let mut hashes_read = SubjectHashes::with_seed(hashes.seed(), hashes.entries().len());
+        let written = write_hashes(&hashes, |bytes| {
+            assert_eq!(read_hashes(&bytes[1..], &mut hashes_read.clone()), None);
+            read_hashes(bytes, &mut hashes_read).ok_or("no hashes")
+        });
+        written.expect("they read back");
+        let read = SubjectTable::from_parts(read, hashes_read).expect("of the same subjects");
         for segment in &segments {
             let mut bytes = Vec::new();
             segment.put(&numbers, &mut bytes);
@@ -394,13 +476,16 @@ mod tests {
             stream: StreamId(5),
             entry: EntryIndex(99),
             last_time: Timestamp::from_nanos(-1),
+            seed: 77,
+            check: SubjectHashes::check(77),
         };
         let sections = Sections {
             subjects: vec![Section::of(b"one"), Section::of(b"")],
+            hashes: vec![Section::of(b"12345678")],
             segments: vec![Section::of(b"three")],
         };
         let bytes = head.encode(&sections);
-        let length = bytes.len() as u64 + 8;
+        let length = bytes.len() as u64 + 16;
         let needed = CheckpointHead::length(&bytes[..CHECKPOINT_HEAD]);
         assert_eq!(needed, Some(bytes.len() as u64));
         let read = CheckpointHead::parse(&bytes, length);

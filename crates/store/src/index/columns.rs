@@ -130,6 +130,12 @@ impl Columns {
         }
     }
 
+    /// Makes packed columns such that slots can be added again.
+    pub(crate) fn unpack(&mut self) {
+        self.offsets.unpack();
+        self.subjects.unpack();
+    }
+
     /// Changes what a slot holds and returns what it held; `None` when there is no such slot. Packed columns take only
     /// [`REMOVED`] and [`DAMAGED`].
     pub(crate) fn replace(&mut self, slot: usize, value: u32) -> Option<u32> {
@@ -299,5 +305,10 @@ mod tests {
         for slot in 0..4 {
             assert_eq!(packed.range(slot, 220), columns.range(slot, 220));
         }
+        packed.unpack();
+        assert_eq!(packed, columns);
+        packed.push(220, true, 5, 9);
+        assert_eq!(packed.range(3, 250), Some((220, 250)));
+        assert!(packed.has_headers(3));
     }
 }

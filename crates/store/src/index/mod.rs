@@ -10,7 +10,7 @@ mod subject_column;
 
 pub(crate) use checkpoint::{
     CHECKPOINT_HEAD, COUNT_BYTES, CheckpointHead, CheckpointSegment, FileNumbers, Section,
-    Sections, read_subjects,
+    Sections, hash_sections, read_hashes, read_subjects, write_hashes,
 };
 pub(crate) use columns::{Columns, DAMAGED, REMOVED};
 pub(crate) use frame::{Frame, FrameHead, starts_frame, trailing_frame_length};

@@ -140,6 +140,13 @@ impl Offsets {
         }
     }
 
+    /// Makes them such that they can be added to.
+    pub(super) fn unpack(&mut self) {
+        if let Self::Packed(_) = self {
+            *self = Self::Growing(self.to_numbers());
+        }
+    }
+
     /// Makes them small; nothing is added afterwards.
     pub(super) fn pack(&mut self) {
         if let Self::Growing(offsets) = self {

@@ -179,6 +179,16 @@ impl SubjectColumn {
         Some(held)
     }
 
+    /// Makes the column such that it can be added to.
+    pub(super) fn unpack(&mut self) {
+        if let Self::Growing(_) = self {
+            return;
+        }
+        let mut subjects = Vec::with_capacity(self.len());
+        self.for_each(|_, subject| subjects.push(subject));
+        *self = Self::Growing(subjects);
+    }
+
     /// Makes the column small; nothing is added afterwards.
     pub(super) fn pack(&mut self) {
         let Self::Growing(subjects) = self else {

@@ -1,4 +1,4 @@
-//! `checkpoint.bin`: what is known about all sealed segments, in one file, so that a start reads it instead of their
+//! `checkpoint.bin`: what is known about all sealed segments, and after an orderly end about the open one, in one file, so that a start reads it instead of their
 //! index files one by one. Derived: when it is missing, damaged or older, a start takes longer and finds the same.
 
 use std::collections::BTreeMap;
@@ -6,13 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use everjet_subject::{SubjectNames, SubjectTable};
+use everjet_subject::{SubjectHashes, SubjectNames, SubjectTable};
 use everjet_values::{EntryIndex, Timestamp};
 
 use crate::blocks::{Place, open, open_to_write};
 use crate::index::{
-    CHECKPOINT_HEAD, COUNT_BYTES, CheckpointHead, CheckpointSegment, FileNumbers, Section,
-    Sections, read_subjects,
+    CHECKPOINT_HEAD, COUNT_BYTES, CheckpointHead, CheckpointSegment, Columns, FileNumbers, Section,
+    Sections, hash_sections, read_hashes, read_subjects, write_hashes,
 };
 use crate::{Disk, DiskFile, Fault, Job, OpenMode, StreamId, read_exact_at};
 
@@ -28,6 +28,18 @@ pub(super) const CHECKPOINT_NEW: &str = "checkpoint.bin.new";
 
 /// Subjects and segments of a file from this length on are read at the same time.
 const TOGETHER_BYTES_MIN: u64 = 1 << 20;
+
+/// The file is written anew for the open segment only when that has at least this share of what the file knows.
+const OPEN_SHARE: u64 = 64;
+
+/// What becomes of the open segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    /// It will have grown by the time the file is used.
+    LeftOut,
+    /// The next start will find it as it is.
+    Included,
+}
 
 /// A checkpoint file to be written: what is in it is shared with the store.
 #[must_use = "a checkpoint that is not written makes the next start slower"]
@@ -72,10 +84,23 @@ impl CheckpointWrite {
     fn write_parts(&self, write: &mut dyn FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
         let numbers = FileNumbers::new(&self.segments, self.names.len());
         let mut sections = Sections::default();
-        // How many sections of subjects there will be is known, so that they can be written in one go.
-        let mut position = CheckpointHead::list_end(numbers.sections() + self.segments.len());
+        let hashes = numbers.hashes(&self.names);
+        let head = CheckpointHead {
+            seed: hashes.seed(),
+            check: SubjectHashes::check(hashes.seed()),
+            ..self.head
+        };
+        // How many sections there will be is known, so that they can be written in one go.
+        let before_segments = numbers.sections() + hash_sections(&hashes);
+        let mut position = CheckpointHead::list_end(before_segments + self.segments.len());
         numbers.write_subjects(&self.names, |bytes| {
             sections.subjects.push(Section::of(bytes));
+            write(bytes, position)?;
+            position += bytes.len() as u64;
+            io::Result::Ok(())
+        })?;
+        write_hashes(&hashes, |bytes| {
+            sections.hashes.push(Section::of(bytes));
             write(bytes, position)?;
             position += bytes.len() as u64;
             io::Result::Ok(())
@@ -88,7 +113,7 @@ impl CheckpointWrite {
             write(&bytes, position)?;
             position += bytes.len() as u64;
         }
-        write(&self.head.encode(&sections), 0)
+        write(&head.encode(&sections), 0)
     }
 }
 
@@ -114,14 +139,20 @@ impl StreamStore {
         let least = self.options.checkpoint_messages_min.max(1);
         let has_grown = unknown >= least && unknown > known / 4;
         let has_shrunk = gone >= least && gone > known;
-        (has_grown || has_shrunk).then(|| self.make_checkpoint())?
+        (has_grown || has_shrunk).then(|| self.make_checkpoint(Open::LeftOut))?
     }
 
-    /// The checkpoint file for an orderly end, when the last one does not know all sealed segments. `None` also while
-    /// there is something that was not taken for writing: the file must not know more than the manifest.
+    /// The checkpoint file for an orderly end, with the open segment: when the last one does not know all sealed segments, or
+    /// not the open one as it is now and that is much. `None` also while there is something that was not taken for writing: the
+    /// file must not know more than the manifest.
     pub fn take_last_checkpoint(&mut self) -> Option<CheckpointWrite> {
         let (known, unknown) = self.sealed_slots();
-        let is_due = unknown > 0 && known + unknown >= self.options.checkpoint_messages_min;
+        let open = self.open_slots();
+        let is_open_due = open > 0
+            && open >= known / OPEN_SHARE
+            && self.open_in_checkpoint != self.active().saved;
+        let is_due = unknown > 0 || is_open_due;
+        let is_much = known + unknown + open >= self.options.checkpoint_messages_min;
         let is_taken =
             |segment: &Segment| segment.taken == segment.end && segment.sealed == segment.finished;
         let is_said = |segment: &Segment| segment.unsaid.is_empty();
@@ -130,11 +161,20 @@ impl StreamStore {
                 .segments
                 .iter()
                 .all(|segment| is_taken(segment) && is_said(segment));
-        (is_due && is_saved).then(|| self.make_checkpoint())?
+        (is_due && is_much && is_saved).then(|| self.make_checkpoint(Open::Included))?
     }
 
-    pub(super) fn make_checkpoint(&mut self) -> Option<CheckpointWrite> {
+    /// Slots of the open segment, if a checkpoint may say all there is to say about it once it is taken.
+    fn open_slots(&self) -> u64 {
+        let open = self.active();
+        let may_be = !open.sealed && !open.is_evidence && open.lost_to == 0 && open.saved > 0;
+        if may_be { open.columns.len() as u64 } else { 0 }
+    }
+
+    pub(super) fn make_checkpoint(&mut self, open: Open) -> Option<CheckpointWrite> {
         let files = self.files.as_ref()?;
+        let with_open = open == Open::Included && self.open_slots() > 0;
+        self.open_in_checkpoint = if with_open { self.active().saved } else { 0 };
         self.checkpointed = 0;
         for segment in &mut self.segments {
             segment.in_checkpoint = is_complete(segment);
@@ -142,13 +182,18 @@ impl StreamStore {
                 self.checkpointed += segment.columns.len() as u64;
             }
         }
-        let segments = self.segments.iter().filter(|segment| segment.in_checkpoint);
+        let segments = self.segments.iter();
+        let segments =
+            segments.filter(|segment| segment.in_checkpoint || (with_open && !segment.sealed));
         Some(CheckpointWrite {
             dir: files.dir.clone(),
             head: CheckpointHead {
                 stream: files.id,
                 entry: self.last_entry,
                 last_time: self.last_time,
+                // Known when it is written.
+                seed: 0,
+                check: 0,
             },
             names: self.subjects.names(),
             segments: segments
@@ -161,7 +206,7 @@ impl StreamStore {
                     bytes: segment.bytes,
                     end: segment.end,
                     runs: Arc::clone(&segment.foreign),
-                    columns: segment.columns.clone(),
+                    columns: packed(&segment.columns),
                 })
                 .collect(),
         })
@@ -179,6 +224,13 @@ impl StreamStore {
         }
         (known, unknown)
     }
+}
+
+/// Columns as they are written; a copy only of those that grow.
+fn packed(columns: &Columns) -> Columns {
+    let mut columns = columns.clone();
+    columns.pack();
+    columns
 }
 
 /// Whether a checkpoint may say all there is to say about a segment.
@@ -269,15 +321,20 @@ fn read(
         return Ok(Reading::Later);
     }
     let subjects_end = start + length_of(&sections.subjects);
+    let hashes_end = subjects_end + length_of(&sections.hashes);
     let Some(known) = count_subjects(file, &sections, subjects_end)? else {
         return Ok(Reading::Unfit);
     };
-    let (mut subjects, mut segments) = (Ok(None), Ok(None));
+    let (mut names, mut others) = (Ok(None), Ok(None));
     {
-        let mut read_subjects = || subjects = read_all_subjects(file, &sections, start, known);
-        let mut read_segments =
-            || segments = read_all_segments(file, &sections, subjects_end, known);
-        let mut jobs: [Job<'_>; 2] = [&mut read_segments, &mut read_subjects];
+        let mut read_names = || names = read_all_names(file, &sections, start, known);
+        let mut read_others = || {
+            others = read_all_hashes(file, &sections, subjects_end, &head).and_then(|hashes| {
+                let segments = read_all_segments(file, &sections, hashes_end, known)?;
+                Ok(hashes.zip(segments))
+            });
+        };
+        let mut jobs: [Job<'_>; 2] = [&mut read_names, &mut read_others];
         if length < TOGETHER_BYTES_MIN {
             // Less than it costs to begin another thread.
             jobs.iter_mut().for_each(|job| job());
@@ -285,7 +342,16 @@ fn read(
             disk.do_all(&mut jobs);
         }
     }
-    let (Some(subjects), Some(segments)) = (subjects?, segments?) else {
+    let (Some(names), Some((hashes, segments))) = (names?, others?) else {
+        return Ok(Reading::Unfit);
+    };
+    let subjects = if head.check == SubjectHashes::check(head.seed) {
+        SubjectTable::from_parts(names, hashes)
+    } else {
+        // The hash function of who wrote the file was another one.
+        Some(SubjectTable::from_names(names))
+    };
+    let Some(subjects) = subjects else {
         return Ok(Reading::Unfit);
     };
     let slots = |segment: &CheckpointSegment| segment.columns.len() as u64;
@@ -315,23 +381,41 @@ fn count_subjects(file: &dyn DiskFile, sections: &Sections, end: u64) -> io::Res
 }
 
 /// The subjects; `None` when a section fails its check, or they are not as many as the last one said.
-fn read_all_subjects(
+fn read_all_names(
     file: &dyn DiskFile,
     sections: &Sections,
     mut position: u64,
     known: usize,
-) -> io::Result<Option<SubjectTable>> {
-    // Those of the segments that the file does not know come, too.
-    let mut subjects = SubjectTable::with_capacity(known + known / 8);
+) -> io::Result<Option<SubjectNames>> {
+    let mut names = SubjectNames::default();
     // One buffer for all sections: fresh memory costs more than what is done with it.
     let mut bytes = Vec::new();
     for section in &sections.subjects {
         read_section(file, section, &mut position, &mut bytes)?;
-        if !section.holds(&bytes) || read_subjects(&bytes, &mut subjects).is_none() {
+        if !section.holds(&bytes) || read_subjects(&bytes, &mut names).is_none() {
             return Ok(None);
         }
     }
-    Ok((subjects.len() == known).then_some(subjects))
+    Ok((names.len() == known).then_some(names))
+}
+
+/// Their hashes; `None` when a section fails its check.
+fn read_all_hashes(
+    file: &dyn DiskFile,
+    sections: &Sections,
+    mut position: u64,
+    head: &CheckpointHead,
+) -> io::Result<Option<SubjectHashes>> {
+    // The lengths of all sections are that of the file together, so this reserves no more than there is to read.
+    let mut hashes = SubjectHashes::with_seed(head.seed, sections.entries());
+    let mut bytes = Vec::new();
+    for section in &sections.hashes {
+        read_section(file, section, &mut position, &mut bytes)?;
+        if !section.holds(&bytes) || read_hashes(&bytes, &mut hashes).is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(hashes))
 }
 
 /// The segments, whose subjects are below `known`; `None` when a section fails its check.

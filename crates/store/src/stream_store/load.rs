@@ -106,7 +106,10 @@ impl Loader<'_> {
             .map_err(Fault::read(&self.path))?
             .min(self.saved.length);
         self.check_header(&*file, length, &mut loaded)?;
-        let is_this = |known: &CheckpointSegment| self.saved.sealed && known.length == length;
+        // Files are only appended to: one with this name and length is the one that was written about, sealed or not.
+        let is_this = |known: &CheckpointSegment| {
+            known.length == length && (self.saved.sealed || u64::from(known.end) == length)
+        };
         if let Some(known) = known.filter(|known| is_this(known) && length == self.saved.length) {
             use_checkpoint(known, &mut loaded);
             return Ok(loaded);
@@ -377,6 +380,9 @@ fn use_checkpoint(known: CheckpointSegment, loaded: &mut Loaded) {
     segment.columns = known.columns;
     segment.indexed = segment.columns.len();
     segment.in_checkpoint = true;
+    if !segment.sealed {
+        segment.columns.unpack();
+    }
     loaded.last_sequence = segment.last();
 }
 

@@ -131,6 +131,8 @@ pub struct StreamStore {
     segment_age_max: Option<Duration>,
     /// Slots of all segments in the checkpoint file, those that were dropped since included.
     checkpointed: u64,
+    /// How long the open segment is in the checkpoint file; zero when it is not there.
+    open_in_checkpoint: u64,
 }
 
 /// A subject and its number.
@@ -222,6 +224,7 @@ impl StreamStore {
             first_at_look: 0,
             segment_age_max: None,
             checkpointed: 0,
+            open_in_checkpoint: 0,
         }
     }
 

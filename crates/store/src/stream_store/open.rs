@@ -101,6 +101,10 @@ impl StreamStore {
             is_known_so_far &= loaded.segment.in_checkpoint;
             if loaded.segment.sealed {
                 loaded.segment.columns.pack();
+            } else if std::mem::take(&mut loaded.segment.in_checkpoint) {
+                // It will grow, and what the file says of it is of no use then.
+                store.open_in_checkpoint = segment.length;
+                store.checkpointed -= loaded.segment.columns.len() as u64;
             }
             report.add(&mut loaded);
             runs.append(&mut loaded.runs);

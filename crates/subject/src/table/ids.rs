@@ -24,6 +24,39 @@ impl Ids {
         }
     }
 
+    /// A table that [`Ids::fill`] gives `length` entries as they were written.
+    pub(super) fn to_be_filled(length: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(length),
+            len: 0,
+        }
+    }
+
+    /// Adds entries as they were written, free ones included.
+    pub(super) fn fill(&mut self, entries: impl Iterator<Item = u64>) {
+        let start = self.entries.len();
+        self.entries.extend(entries);
+        let new = self.entries.get(start..).unwrap_or_default();
+        self.len += new.iter().filter(|&&entry| entry != FREE).count();
+    }
+
+    /// What is to be written.
+    pub(super) fn entries(&self) -> &[u64] {
+        &self.entries
+    }
+
+    /// Whether a table that was read back can be used: as full as others at most, with `count` ids, all below `count`. That
+    /// each is there once, where its hash says, is left to the checksum of the file.
+    pub(super) fn is_sound(&self, count: usize) -> bool {
+        let is_known = |&entry: &u64| entry as u32 as usize <= count;
+        self.len == count
+            && self.len <= most(self.entries.len())
+            && self
+                .entries
+                .iter()
+                .fold(true, |all, entry| all & is_known(entry))
+    }
+
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.len

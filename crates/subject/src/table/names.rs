@@ -76,21 +76,38 @@ impl SubjectNames {
         }
     }
 
-    /// Adds subjects under the next ids as a block of their own; returns false, and adds none, when the last block has room
-    /// or these are too many for one. The lengths must be those of the bytes.
-    pub(super) fn push_block(&mut self, bytes: &[u8], lengths: &[u16]) -> bool {
-        let has_room = |last: &Arc<Block>| last.ends.len() < BLOCK;
-        if lengths.is_empty() || lengths.len() > BLOCK || self.blocks.last().is_some_and(has_room) {
+    /// Adds subjects under the next ids: `bytes` are the subjects one after the other, `lengths` how long each is. Returns
+    /// false, and adds none, when the lengths are not those of the bytes. [`SubjectNames::TOGETHER`] at a time cost a copy of
+    /// the bytes and little more.
+    #[must_use]
+    pub fn push_all(&mut self, bytes: &[u8], lengths: &[u16]) -> bool {
+        if lengths
+            .iter()
+            .map(|&length| usize::from(length))
+            .sum::<usize>()
+            != bytes.len()
+        {
             return false;
         }
-        let mut end = 0;
-        let ends = lengths.iter().map(|&length| {
-            end += u32::from(length);
-            end
-        });
-        let ends = ends.collect();
-        let bytes = bytes.to_vec();
-        self.blocks.push(Arc::new(Block { bytes, ends }));
+        let has_room = |last: &Arc<Block>| last.ends.len() < BLOCK;
+        let is_block = (1..=BLOCK).contains(&lengths.len());
+        if is_block && !self.blocks.last().is_some_and(has_room) {
+            let mut end = 0;
+            let ends = lengths.iter().map(|&length| {
+                end += u32::from(length);
+                end
+            });
+            let ends = ends.collect();
+            let bytes = bytes.to_vec();
+            self.blocks.push(Arc::new(Block { bytes, ends }));
+            return true;
+        }
+        let mut rest = bytes;
+        for &length in lengths {
+            let (subject, after) = rest.split_at(usize::from(length));
+            rest = after;
+            self.push(subject);
+        }
         true
     }
 

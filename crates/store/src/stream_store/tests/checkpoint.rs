@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
+use super::super::checkpoint::Open;
 use super::super::{StoreState, StreamStore};
 use super::{DIR, below, disk, fill, message, on, open, save};
 use crate::SavedSegments;
@@ -192,7 +193,7 @@ fn a_power_cut_while_it_is_written_costs_nothing() {
         fill(&mut opened, 100);
         let saved = save(&mut opened, &disk).expect("the disk works");
         disk.remove_file(&file()).expect("it was written");
-        let checkpoint = opened.make_checkpoint().expect("it has files");
+        let checkpoint = opened.make_checkpoint(Open::LeftOut).expect("it has files");
         let (reference, _) = open(&disk.kill(), &saved);
         disk.fail_at(disk.operations() + operation, SimFault::Cut);
         let outcome = checkpoint.write(&disk);
@@ -294,7 +295,85 @@ fn one_of_a_start_that_dropped_an_empty_segment_forgets_no_removal() {
     let first = saved.segments.first().map(|first| first.first_sequence);
     assert_eq!(first, Some(StreamSequence(1)), "it is listed still");
     let (mut opened, _) = open(&disk, &saved);
-    let newer = opened.make_checkpoint().expect("it has files");
+    let newer = opened.make_checkpoint(Open::LeftOut).expect("it has files");
     newer.write(&disk).expect("the disk works");
     check_same(&disk, &saved, &store, "the manifest is the one before");
+}
+
+/// A store whose open segment is a good part of it, as an orderly end leaves it.
+fn ended() -> (SimDisk, SavedSegments, StreamStore) {
+    let (disk, _, mut store) = written();
+    while !(20..40).contains(&store.active().columns.len()) {
+        fill(&mut store, 1);
+    }
+    store.remove(store.last_entry(), store.last_sequence());
+    let saved = save(&mut store, &disk).expect("the disk works");
+    let last = store.take_last_checkpoint().expect("the open segment");
+    last.write(&disk).expect("the disk works");
+    assert!(store.take_last_checkpoint().is_none(), "nothing is new");
+    (disk, saved, store)
+}
+
+fn remove_indexes(disk: &SimDisk) {
+    let is_index = |path: &&PathBuf| path.extension().is_some_and(|kind| kind == "idx");
+    for path in disk.list_files().iter().filter(is_index) {
+        disk.remove_file(path).expect("it is there");
+    }
+}
+
+#[test]
+fn after_an_orderly_end_it_knows_the_open_segment_and_that_goes_on() {
+    let (disk, saved, store) = ended();
+    remove_indexes(&disk);
+    let (mut opened, report) = open(&disk, &saved);
+    assert_eq!((report.segments_scanned, report.bytes_scanned), (0, 0));
+    check_same(&disk, &saved, &store, "after the end");
+    assert!(opened.take_last_checkpoint().is_none(), "nothing is new");
+    // The segment goes on, and the file says nothing about what it is now.
+    let before = opened.active().first;
+    fill(&mut opened, 1);
+    assert_eq!(opened.active().first, before, "the same segment");
+    let saved = save(&mut opened, &disk).expect("the disk works");
+    check_same(&disk, &saved, &opened, "one more");
+    let first = opened.first_sequence();
+    opened.remove(opened.last_entry(), first);
+    let saved = save(&mut opened, &disk).expect("the disk works");
+    check_same(&disk, &saved, &opened, "one less");
+    fill(&mut opened, 300);
+    let saved = save(&mut opened, &disk).expect("the disk works");
+    check_same(&disk, &saved, &opened, "sealed since");
+}
+
+#[test]
+fn an_open_segment_that_was_cut_is_damage_whatever_it_says() {
+    let (disk, saved, _) = ended();
+    let last = saved.segments.last().expect("there are some");
+    let name = format!("{:020}.seg", last.first_sequence.0);
+    disk.truncate(&Path::new(DIR).join(name), last.length - 1);
+    let (_, with) = open(&disk, &saved);
+    assert!(!with.damaged.is_empty());
+    disk.remove_file(&file()).expect("it is there");
+    let (_, without) = open(&disk, &saved);
+    assert_eq!(with.damaged, without.damaged);
+}
+
+#[test]
+fn hashes_of_another_build_are_made_anew() {
+    let (disk, saved, store) = ended();
+    let mut bytes = read_file(&disk, &file()).expect("it is there");
+    // What the hash function makes of some texts, and the checksum of the head with it.
+    bytes[72] ^= 1;
+    let sections = [48, 52, 56].map(|at| {
+        let count = bytes[at..].first_chunk().expect("a head");
+        u32::from_le_bytes(*count) as usize
+    });
+    let end = 80 + 8 * sections.iter().sum::<usize>();
+    let checksum = crate::checksum::crc32c(&bytes[16..end]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    corrupt(&disk, &bytes);
+    remove_indexes(&disk);
+    let (opened, report) = open(&disk, &saved);
+    assert_eq!(report.segments_scanned, 0, "the rest is used");
+    assert_eq!(opened.subjects.len(), store.subjects.len());
+    check_same(&disk, &saved, &store, "of another build");
 }
