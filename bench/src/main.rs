@@ -17,6 +17,7 @@ mod frames;
 mod machine;
 mod outcome;
 mod pull_load;
+mod queue_load;
 mod relay;
 mod report;
 mod request_crowd;

@@ -10,8 +10,8 @@ use crate::store::data::Data;
 use crate::store::site::Site;
 use crate::stream_load::Shape;
 use crate::{
-    churn_load, connections_load, core_load, distinct_load, pull_load, request_crowd, request_load,
-    stalled_load, store, stream_load,
+    churn_load, connections_load, core_load, distinct_load, pull_load, queue_load, request_crowd,
+    request_load, stalled_load, store, stream_load,
 };
 
 /// Bytes of payload in most rows.
@@ -139,7 +139,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Row> {
     CORE_AND_JETSTREAM.iter().chain(&store::rows::ALL)
 }
 
-static CORE_AND_JETSTREAM: [Row; 22] = [
+static CORE_AND_JETSTREAM: [Row; 23] = [
     core(
         "core-publish",
         "publish only, 128 B",
@@ -305,6 +305,15 @@ static CORE_AND_JETSTREAM: [Row; 22] = [
         LAZY,
         |server, length| pull_load::consume(server, length).into(),
     ),
+    Row {
+        lines: &[(Figure::Rate, Goal::Ratio(8.0)), (Figure::Cpu, Goal::Shown)],
+        ..jetstream(
+            "js-queue-lazy",
+            "work queue: publish, pull 500, ack, remove, lazy sync",
+            LAZY,
+            |server, length| queue_load::work(server, length).into(),
+        )
+    },
 ];
 
 #[cfg(test)]
