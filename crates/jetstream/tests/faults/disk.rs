@@ -23,6 +23,8 @@ pub(crate) enum Op {
     /// Opening what exists, to read or to write.
     Open,
     List,
+    /// Taking the lock of the store, for which the operating system opens a file to write.
+    Lock,
 }
 
 impl Op {
@@ -170,6 +172,7 @@ impl Disk for FaultyDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        self.0.look(Op::Lock, path)?;
         OsDisk.lock(path)
     }
 }
