@@ -1,5 +1,6 @@
 //! Publish acknowledgements, expectations, dedupe, limits.
 
+use everjet_conformance::{RawClient, Reply};
 use serde_json::json;
 
 use crate::{check_contains, check_error, start, start_with_orders};
@@ -15,6 +16,32 @@ fn an_acknowledgement_names_stream_and_sequence() {
         js.request("order.new", "y").0.text(),
         r#"{"stream":"ORDERS","seq":2}"#
     );
+}
+
+#[test]
+fn many_publishers_that_wait_each_get_their_own_answers() {
+    let (server, mut js) = start_with_orders(0);
+    let connect = |number: usize| {
+        let mut client = RawClient::ready(server.port());
+        client.send(format!("SUB _INBOX.{number} 1\r\n").as_bytes());
+        client.expect_quiet();
+        client
+    };
+    let mut publishers: Vec<RawClient> = (0..24).map(connect).collect();
+    let mut stored = Vec::new();
+    for _ in 0..20 {
+        for (number, publisher) in publishers.iter_mut().enumerate() {
+            publisher.send(format!("PUB order.new _INBOX.{number} 1\r\nx\r\n").as_bytes());
+        }
+        for (number, publisher) in publishers.iter_mut().enumerate() {
+            let answer = publisher.message();
+            assert_eq!(answer.subject, format!("_INBOX.{number}"));
+            stored.push(Reply(answer).json()["seq"].as_u64());
+        }
+    }
+    stored.sort_unstable();
+    assert!(stored.into_iter().eq((1..=24 * 20).map(Some)));
+    assert_eq!(js.store("order.new", "x"), 24 * 20 + 1);
 }
 
 #[test]

@@ -186,7 +186,9 @@ impl JetStream {
                 std::thread::Builder::new()
                     .name(format!("commit-{number}"))
                     .spawn(move || {
-                        commit.run(&mut Turn::new(seed.wrapping_add(200 + number as u64)))
+                        commit.run(&mut Turn::handing_over(
+                            seed.wrapping_add(200 + number as u64),
+                        ))
                     })
             })
             .collect::<io::Result<Vec<_>>>()?;

@@ -29,6 +29,8 @@ pub(crate) enum Mail {
     Close(Place, CloseReason),
     /// Watch the write deadline of a connection: its socket is full.
     Stalled(Place),
+    /// Write what another thread has left for a connection.
+    Flush(Place),
     /// A connection without a file descriptor is ready.
     Ready(Place, Readiness),
     /// From now on the server says this about itself.
@@ -136,6 +138,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Mails {
     waiting: Vec<Mail>,
+    /// The reactor was woken for them.
+    woken: bool,
     /// The reactor has ended and reads no more.
     closed: bool,
 }
@@ -153,19 +157,40 @@ impl Mailbox {
     /// # Errors
     /// The reactor could not be woken; it sees the mail when something else wakes it. Or it has ended, and the mail is dropped.
     pub(crate) fn post(&self, mail: Mail) -> io::Result<()> {
+        self.post_quietly(mail)?;
+        self.wake()
+    }
+
+    /// Adds a mail; [`Mailbox::wake`] follows, for this and others.
+    ///
+    /// # Errors
+    /// The reactor has ended, and the mail is dropped.
+    pub(crate) fn post_quietly(&self, mail: Mail) -> io::Result<()> {
         let mut mails = self.mails.lock();
         if mails.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let woken = !mails.waiting.is_empty();
         mails.waiting.push(mail);
+        Ok(())
+    }
+
+    /// Wakes the reactor if there is mail that it was not woken for.
+    ///
+    /// # Errors
+    /// As for [`Mailbox::post`].
+    pub(crate) fn wake(&self) -> io::Result<()> {
+        let mut mails = self.mails.lock();
+        let due = !mails.waiting.is_empty() && !mails.woken;
+        mails.woken |= due;
         drop(mails);
-        if woken { Ok(()) } else { self.waker.wake() }
+        if due { self.waker.wake() } else { Ok(()) }
     }
 
     /// Takes all mails, leaving the buffer of `into` for the next ones.
     pub(crate) fn take(&self, into: &mut Vec<Mail>) {
-        std::mem::swap(&mut self.mails.lock().waiting, into);
+        let mut mails = self.mails.lock();
+        std::mem::swap(&mut mails.waiting, into);
+        mails.woken = false;
     }
 
     /// Drops what is waiting and everything to come: the reactor ends.
@@ -176,5 +201,43 @@ impl Mailbox {
         // What is dropped with a mail, such as a connection, may itself want to post one.
         drop(mails);
         drop(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+
+    #[test]
+    fn mails_that_came_quietly_share_a_wake_up() {
+        let mut poll = Poll::new().expect("a poller");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
+        let mailbox = Mailbox::new(waker);
+        let mut is_woken = || {
+            let mut events = Events::with_capacity(4);
+            let polled = poll.poll(&mut events, Some(Duration::ZERO));
+            polled.expect("the poller works");
+            !events.is_empty()
+        };
+        let post = || mailbox.post_quietly(Mail::Rotate).expect("it is open");
+        mailbox.wake().expect("it can be woken");
+        assert!(!is_woken(), "there is no mail");
+        post();
+        post();
+        assert!(!is_woken());
+        mailbox.wake().expect("it can be woken");
+        assert!(is_woken());
+        post();
+        mailbox.post(Mail::StopAccepting).expect("it is open");
+        assert!(!is_woken(), "it has not looked since");
+        let mut mails = Vec::new();
+        mailbox.take(&mut mails);
+        assert_eq!(mails.len(), 4);
+        mailbox.post(Mail::Rotate).expect("it is open");
+        assert!(is_woken());
     }
 }

@@ -278,6 +278,25 @@ impl Outbound {
         self.write(state, rendered)
     }
 
+    /// Leaves the bytes to the owner, and returns what it is to be told.
+    fn leave(&self, rendered: &mut OutBatch) -> Option<Notice> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some(layer) = &mut state.layer {
+            encode(&mut **layer, rendered);
+        }
+        state.socket.as_ref()?;
+        let was_empty = state.pending.is_empty();
+        state.pending.append(rendered, 0);
+        if state.pending.len() > self.pending_max {
+            return Some(self.cut(state, CloseReason::SlowConsumerPendingBytes));
+        }
+        self.stalled.store(true, Ordering::SeqCst);
+        // Otherwise it knows, or the poller will tell.
+        let Home { owner, place } = &state.home;
+        was_empty.then(|| (owner.clone(), Mail::Flush(*place)))
+    }
+
     /// As [`Self::append`], for bytes as they go to the socket.
     fn write(&self, state: &mut State, rendered: &OutBatch) -> Option<Notice> {
         let socket = state.socket.as_ref()?;
@@ -345,6 +364,23 @@ impl Destination for Outbound {
         rendered.clear();
     }
 
+    fn hand_over(&self, rendered: &mut OutBatch) {
+        if let Some(trace) = &self.trace {
+            trace.show(rendered);
+        }
+        if let Some((owner, mail)) = self.leave(rendered) {
+            // A reactor that has ended has closed its connections.
+            let _ = owner.post_quietly(mail);
+        }
+        rendered.clear();
+    }
+
+    fn wake_owner(&self) {
+        let owner = self.state.lock().home.owner.clone();
+        // One that cannot be woken reads its mail at its next event.
+        let _ = owner.wake();
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -372,4 +408,55 @@ fn encode(layer: &mut dyn Layer, rendered: &mut OutBatch) {
         }
     }
     *rendered = OutBatch::from(wire);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use mio::{Poll, Token, Waker};
+
+    use super::*;
+    use crate::pipe;
+
+    const PLACE: Place = Place {
+        slot: 3,
+        id: ConnectionId(7),
+    };
+
+    #[test]
+    fn what_is_handed_over_leaves_with_its_owner_and_in_order() {
+        let poll = Poll::new().expect("a poller");
+        let waker = Waker::new(poll.registry(), Token(0)).expect("a waker");
+        let mailbox = Arc::new(Mailbox::new(waker));
+        let (pipe, mut client) = pipe::pair();
+        let socket = Arc::new(Socket::InProcess(pipe));
+        let outbound = Outbound::new(PLACE, mailbox.clone(), socket, None, 30, None);
+        let mut mails = Vec::new();
+
+        outbound.hand_over(&mut OutBatch::from(b"first ".to_vec()));
+        outbound.hand_over(&mut OutBatch::from(b"second ".to_vec()));
+        outbound.wake_owner();
+        // Who writes itself gets behind them.
+        outbound.deliver(&mut OutBatch::from(b"third ".to_vec()));
+        mailbox.take(&mut mails);
+        assert!(
+            matches!(mails[..], [Mail::Flush(PLACE), Mail::Stalled(PLACE)]),
+            "{mails:?}"
+        );
+        mails.clear();
+        assert_eq!(outbound.flush_pending(), Flushed::Empty);
+        outbound.deliver(&mut OutBatch::from(b"fourth".to_vec()));
+        let mut read = [0; 64];
+        let count = client.read(&mut read).expect("it is there");
+        assert_eq!(read[..count], *b"first second third fourth");
+
+        // The bound holds for what is handed over, too.
+        outbound.hand_over(&mut OutBatch::from(vec![b'x'; 30]));
+        assert!(!outbound.is_closed());
+        outbound.hand_over(&mut OutBatch::from(b"x".to_vec()));
+        assert!(outbound.is_closed());
+        let reason = CloseReason::SlowConsumerPendingBytes;
+        assert_eq!(outbound.cut_reason(), Some(reason));
+    }
 }

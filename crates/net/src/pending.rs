@@ -65,6 +65,16 @@ impl PendingQueue {
     pub(crate) fn write_to(&mut self, mut socket: impl Write) -> io::Result<usize> {
         let mut total = 0;
         while self.len > 0 {
+            if self.chunks.len() == 1
+                && let Some(Chunk::Inline(only)) = self.chunks.front()
+            {
+                let Some(count) = taken(socket.write(&only[self.written..]))? else {
+                    break;
+                };
+                self.advance(count);
+                total += count;
+                continue;
+            }
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let mut used = 0;
             for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {

@@ -255,6 +255,7 @@ impl Reactor {
                 self.rotate_to = Some(next);
             }
             Mail::Close(place, reason) => self.ending.push((place, reason)),
+            Mail::Flush(place) => self.flush(place, now),
             Mail::Stalled(place) => {
                 let deadline = now.plus(self.shared.write_deadline);
                 if let Some(connection) = self.slots.at(place) {
@@ -274,6 +275,22 @@ impl Reactor {
             Mail::Shutdown(deadline) => {
                 self.listeners.close();
                 self.stop_at = Some(deadline);
+            }
+        }
+    }
+
+    /// Writes what another thread has left for a connection.
+    fn flush(&mut self, place: Place, now: Timestamp) {
+        let Some(connection) = self.slots.at(place) else {
+            return;
+        };
+        match connection.outbound.flush_pending() {
+            Flushed::Empty => {}
+            Flushed::Failed => self.ending.push((place, CloseReason::WriteError)),
+            Flushed::Pending { .. } => {
+                if connection.outbound.is_stalled() {
+                    self.on_mail(Mail::Stalled(place), now);
+                }
             }
         }
     }

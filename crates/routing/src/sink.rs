@@ -16,6 +16,16 @@ pub trait Destination: Send + Sync {
     /// Takes the rendered bytes, leaving the batch empty (or what is left in it is dropped). Must not block.
     fn deliver(&self, rendered: &mut OutBatch);
 
+    /// As [`Self::deliver`], and the bytes may be left to the thread that owns the connection, which is told of all of them by
+    /// [`Self::wake_owner`]. For a thread that has answers for many at once: as it wrote one after the other, what the receivers
+    /// say to them would wake the owner one by one.
+    fn hand_over(&self, rendered: &mut OutBatch) {
+        self.deliver(rendered);
+    }
+
+    /// Follows the last [`Self::hand_over`] of a flush.
+    fn wake_owner(&self) {}
+
     /// Whether the connection is gone, so that a queue group passes it over. May be late, never early.
     fn is_closed(&self) -> bool {
         false

@@ -21,6 +21,9 @@ const SMALL_BUFFER_KEPT_MAX: usize = 8 * 1024;
 /// Destinations whose buffers are kept at all. The bounds add up to 64 MiB a thread at the very worst.
 const SLOTS_KEPT_MAX: usize = 4096;
 
+/// Connections in one flush from which on a thread that hands over does so.
+const HANDED_OVER_MIN: usize = 8;
+
 /// Bytes staged for a connection that are written before the turn ends, so that they are still in the cache.
 ///
 /// A full read of a busy publisher, 256 KiB, becomes a little more for each receiver: three writes of about the same size, not four and
@@ -38,6 +41,8 @@ pub(crate) struct ConnectionStaging {
     last: usize,
     /// Slots with [`EARLY_BYTES`] or more.
     full: Vec<usize>,
+    /// Whether connections of a flush are left to the threads that own them when they are many.
+    pub(crate) hands_over: bool,
 }
 
 struct ConnectionSlot {
@@ -54,6 +59,7 @@ impl ConnectionStaging {
             index: HashMap::default(),
             last: 0,
             full: Vec::new(),
+            hands_over: false,
         }
     }
 
@@ -121,7 +127,7 @@ impl ConnectionStaging {
     /// Delivers to the connections that much is staged for, while it is still in the cache.
     pub(crate) fn flush_full(&mut self) {
         for position in self.full.drain(..) {
-            self.slots[position].deliver(BUFFER_KEPT_MAX);
+            self.slots[position].deliver(BUFFER_KEPT_MAX, false);
         }
     }
 
@@ -135,12 +141,23 @@ impl ConnectionStaging {
     /// Delivers to every connection that something is staged for.
     pub(crate) fn flush(&mut self) {
         self.full.clear();
+        let hands_over = self.hands_over && self.used >= HANDED_OVER_MIN;
         for (position, slot) in self.slots[..self.used].iter_mut().enumerate() {
-            slot.deliver(match position {
+            let kept_max = match position {
                 ..BUFFERS_KEPT_MAX => BUFFER_KEPT_MAX,
                 _ => SMALL_BUFFER_KEPT_MAX,
-            });
-            slot.destination = None;
+            };
+            slot.deliver(kept_max, hands_over);
+            if !hands_over {
+                slot.destination = None;
+            }
+        }
+        if hands_over {
+            for slot in &mut self.slots[..self.used] {
+                if let Some(destination) = slot.destination.take() {
+                    destination.wake_owner();
+                }
+            }
         }
         self.slots.truncate(SLOTS_KEPT_MAX);
         self.index.clear();
@@ -179,11 +196,15 @@ impl ConnectionStaging {
 }
 
 impl ConnectionSlot {
-    fn deliver(&mut self, kept_max: usize) {
+    fn deliver(&mut self, kept_max: usize, hand_over: bool) {
         if let Some(destination) = &self.destination
             && !self.batch.is_empty()
         {
-            destination.deliver(&mut self.batch);
+            if hand_over {
+                destination.hand_over(&mut self.batch);
+            } else {
+                destination.deliver(&mut self.batch);
+            }
         }
         self.batch.recycle(kept_max);
     }

@@ -65,6 +65,15 @@ impl Turn {
         }
     }
 
+    /// The same for a thread that has answers for many at once, most of which wait for nothing but them: from eight connections a
+    /// flush on they are left to the threads that own them ([`Destination::hand_over`]).
+    #[must_use]
+    pub fn handing_over(seed: u64) -> Self {
+        let mut turn = Self::new(seed);
+        turn.staging.connections.hands_over = true;
+        turn
+    }
+
     /// Stages a message for everybody in the account who wants its subject, and returns how many that are: each plain
     /// subscription, and one member of each queue group. What a connection publishes is mapped before ([`Mappings`]).
     ///

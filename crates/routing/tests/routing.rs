@@ -17,6 +17,8 @@ struct Recorder {
     headers: bool,
     closed: AtomicBool,
     deliveries: AtomicUsize,
+    handed_over: AtomicUsize,
+    woken: AtomicUsize,
     bytes: Mutex<Vec<u8>>,
 }
 
@@ -31,6 +33,8 @@ impl Recorder {
             headers,
             closed: AtomicBool::new(false),
             deliveries: AtomicUsize::new(0),
+            handed_over: AtomicUsize::new(0),
+            woken: AtomicUsize::new(0),
             bytes: Mutex::default(),
         })
     }
@@ -90,6 +94,15 @@ impl Destination for Recorder {
             .for_each(|piece| bytes.extend_from_slice(piece.as_bytes()));
     }
 
+    fn hand_over(&self, rendered: &mut OutBatch) {
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
+        self.deliver(rendered);
+    }
+
+    fn wake_owner(&self) {
+        self.woken.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
     }
@@ -105,6 +118,31 @@ fn message<'a>(subject: &'a str, payload: &'a str) -> Message<'a> {
 
 fn publish(turn: &mut Turn, account: &Arc<Account>, subject: &str, payload: &str) -> usize {
     turn.publish(account, Origin::SERVER, &message(subject, payload))
+}
+
+#[test]
+fn only_who_hands_over_leaves_many_connections_to_their_owners() {
+    for (hands_over, connections, expected) in [(true, 8, 1), (true, 7, 0), (false, 8, 0)] {
+        let account = Account::new("A");
+        let recorders: Vec<_> = (0..connections).map(Recorder::new).collect();
+        for recorder in &recorders {
+            recorder.subscribe(&account, "answers", "1");
+        }
+        let mut turn = match hands_over {
+            true => Turn::handing_over(0),
+            false => Turn::new(0),
+        };
+        publish(&mut turn, &account, "answers", "a");
+        publish(&mut turn, &account, "answers", "b");
+        turn.flush();
+        for recorder in recorders {
+            assert_eq!(recorder.handed_over.load(Ordering::Relaxed), expected);
+            assert_eq!(recorder.woken.load(Ordering::Relaxed), expected);
+            assert_eq!(recorder.deliveries.load(Ordering::Relaxed), 1);
+            let text = "MSG answers 1 1\r\na\r\nMSG answers 1 1\r\nb\r\n";
+            assert_eq!(recorder.taken(), text);
+        }
+    }
 }
 
 #[test]

@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 
 use everjet_routing::Turn;
 use everjet_store::{Durable, Fault, Journal, JournalBatch, Lsn};
+use everjet_values::{EntryIndex, StreamSequence};
 use parking_lot::{Condvar, Mutex};
 
+use crate::actor::StreamActor;
 use crate::helpers::Helpers;
 use crate::report::{Level, Report};
 
@@ -539,11 +541,17 @@ impl Commit {
             self.policy != SyncPolicy::Always || !matches!(outcome, Ok(Committed::Written)),
             "nothing is acknowledged before it is on stable storage"
         );
+        // A stream that has waited several times runs once, when all that waited for it have their answers.
+        let mut reached: Vec<Reached> = Vec::new();
         for waiter in waiters {
             match (waiter, outcome) {
                 (Waiter::Stream(release), Ok(_)) => {
                     release.actor.release(&release.effects, None, turn);
-                    release.actor.durable(release.entry, release.durable, turn);
+                    let next = Reached::by(release);
+                    match reached.last_mut() {
+                        Some(last) if Arc::ptr_eq(&last.actor, &next.actor) => *last = next,
+                        _ => reached.push(next),
+                    }
                 }
                 (Waiter::Stream(release), Err(fault)) => {
                     release
@@ -557,5 +565,31 @@ impl Commit {
             }
         }
         turn.flush_connections();
+        for Reached {
+            actor,
+            entry,
+            sequence,
+        } in reached
+        {
+            actor.durable(entry, sequence, turn);
+        }
+        turn.flush_connections();
+    }
+}
+
+/// How far a stream is durable.
+struct Reached {
+    actor: Arc<StreamActor>,
+    entry: EntryIndex,
+    sequence: StreamSequence,
+}
+
+impl Reached {
+    fn by(release: Release) -> Self {
+        Self {
+            actor: release.actor,
+            entry: release.entry,
+            sequence: release.durable,
+        }
     }
 }

@@ -75,6 +75,8 @@ impl Reactor {
         } else if connection.outbound.is_closed() {
             self.ending.push((place, CloseReason::WriteError));
         }
+        // What others left for it meanwhile may be told to nobody. A socket that fails says so with its next event.
+        let _ = connection.outbound.flush_pending();
         if connection.outbound.is_stalled() {
             let deadline = now.plus(self.shared.write_deadline);
             let deadline = connection.deadline_at.unwrap_or(deadline);
