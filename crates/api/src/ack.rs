@@ -36,17 +36,9 @@ impl<'a> AckSubject<'a> {
     /// Reads an acknowledgement subject; `None` when it is none.
     #[must_use]
     pub fn parse(subject: &'a [u8]) -> Option<Self> {
-        let tail = subject.strip_prefix(ACK_PREFIX.as_bytes())?;
-        let tail = std::str::from_utf8(tail).ok()?;
-        let tail = match tail.split('.').count() {
-            7 => tail,
-            // Domain and account hash come first.
-            9.. => tail.splitn(3, '.').nth(2)?,
-            _ => return None,
-        };
-        let mut tokens = tail.split('.');
-        let stream = tokens.next()?;
-        let consumer = tokens.next()?;
+        let mut tokens = tokens(subject)?;
+        let stream = std::str::from_utf8(tokens.next()?).ok()?;
+        let consumer = std::str::from_utf8(tokens.next()?).ok()?;
         let parsed = Self {
             stream,
             consumer,
@@ -57,6 +49,12 @@ impl<'a> AckSubject<'a> {
             pending: number(tokens.next()?)?,
         };
         (!stream.is_empty() && !consumer.is_empty()).then_some(parsed)
+    }
+
+    /// The stream of what may be an acknowledgement subject, for whoever only hands it on: numbers are not looked at.
+    #[must_use]
+    pub fn stream_of(subject: &'a [u8]) -> Option<&'a str> {
+        std::str::from_utf8(tokens(subject)?.next()?).ok()
     }
 
     /// Appends the subject of nine tokens.
@@ -82,12 +80,32 @@ pub fn render_ack_subject(out: &mut Vec<u8>, ack: &AckSubject<'_>) {
     ack.render(out);
 }
 
+/// The tokens of an acknowledgement subject from the stream's name on. Goes through the bytes, for every message of a consumer comes
+/// back as such a subject.
+fn tokens(subject: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let tail = subject.strip_prefix(ACK_PREFIX.as_bytes())?;
+    let dots = tail.iter().filter(|byte| **byte == b'.').count();
+    let before = match dots + 1 {
+        7 => 0,
+        // Domain and account hash come first.
+        9.. => 2,
+        _ => return None,
+    };
+    Some(tail.split(|byte| *byte == b'.').skip(before))
+}
+
 /// A number of decimal digits only.
-fn number(token: &str) -> Option<u64> {
-    token
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| token.parse().ok())?
+fn number(token: &[u8]) -> Option<u64> {
+    if token.is_empty() {
+        return None;
+    }
+    token.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
 }
 
 #[cfg(test)]
@@ -124,12 +142,17 @@ mod tests {
             ("$JS.ACK.ORDERS.C1.2.+1.40.1700000000000000005.6", None),
             ("$JS.ACK.ORDERS.C1.2..40.1700000000000000005.6", None),
             ("$JS.ACK.ORDERS.C1.2.30.40.99999999999999999999.6", None),
+            ("$JS.ACK.ORDERS.C1.2.30.18446744073709551616.5.6", None),
             ("$JS.ACK..C1.2.30.40.1700000000000000005.6", None),
             ("$JS.ACK.", None),
             ("$JS.FC.ORDERS.C1.2.30.40.1700000000000000005.6", None),
             ("", None),
         ] {
             assert_eq!(AckSubject::parse(subject.as_bytes()), expected, "{subject}");
+            if let Some(ack) = expected {
+                let stream = AckSubject::stream_of(subject.as_bytes());
+                assert_eq!(stream, Some(ack.stream), "{subject}");
+            }
         }
         assert_eq!(
             AckSubject::parse(b"$JS.ACK.\xff.C1.2.30.40.1700000000000000005.6"),

@@ -76,7 +76,7 @@ impl LocalReceiver for FlowControlInlet {
 }
 
 fn acknowledged_stream(subject: &[u8]) -> Option<&str> {
-    AckSubject::parse(subject).map(|ack| ack.stream)
+    AckSubject::stream_of(subject)
 }
 
 fn flow_controlled_stream(subject: &[u8]) -> Option<&str> {
