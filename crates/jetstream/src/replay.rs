@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, Job, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
+    Disk, Fault, Job, JournalRecord, Lsn, ManifestStream, SavedSegments, StreamId, StreamStore,
     quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
@@ -49,6 +49,7 @@ pub(crate) struct Replay<'a> {
     streams: BTreeMap<StreamId, Opening>,
     deleted: Vec<(String, String)>,
     highest_id: StreamId,
+    last_server_record: Lsn,
     gaps: Gaps,
     /// By id, the streams whose folders are there; looked for when a record's stream is not known and gaps are salvaged.
     folders: Option<BTreeMap<StreamId, StreamMeta>>,
@@ -76,6 +77,7 @@ impl<'a> Replay<'a> {
             streams: BTreeMap::new(),
             deleted: Vec::new(),
             highest_id: StreamId::SERVER,
+            last_server_record: Lsn::ZERO,
             gaps,
             folders: None,
         }
@@ -211,6 +213,7 @@ impl<'a> Replay<'a> {
 
     pub(crate) fn record(&mut self, record: &JournalRecord<'_>) -> Result<(), OpenError> {
         if record.stream == StreamId::SERVER {
+            self.last_server_record = record.lsn;
             return self.server_record(record.kind, record.body);
         }
         // Where the record of a creation is lost, these tell that its number was given: it must not be given again.
@@ -230,6 +233,11 @@ impl<'a> Replay<'a> {
             opening.stream = Err(format!("journal record {}: {error}", record.lsn));
         }
         Ok(())
+    }
+
+    /// The last record that creates or deletes a stream.
+    pub(crate) fn last_server_record(&self) -> Lsn {
+        self.last_server_record
     }
 
     /// Takes of a record what can be had.
