@@ -17,7 +17,7 @@ use everjet_stream::Stream;
 use crate::commit::SyncPolicy;
 use crate::finding::Finding;
 use crate::paths::Paths;
-use crate::read_ahead::read_ahead;
+use crate::read_ahead::{read_ahead, read_in_turn};
 use crate::replay::{Gaps, Replay};
 use crate::report::Level;
 
@@ -332,18 +332,15 @@ fn open_journal(
     )?;
     let load = |replay: &mut Replay<'_>| replay.load_all(&manifest.streams);
     let mut failure = None;
-    let mut apply = |replay: &mut Replay<'_>, record: &JournalRecord<'_>| {
+    let mut apply = |replay: &mut Replay<'_>, records: &[JournalRecord<'_>]| {
         if failure.is_none() {
-            failure = replay.record(record).err();
+            failure = replay.records(records).err();
         }
     };
     match purpose {
         Purpose::Look => {
             load(replay);
-            opening.read(&mut |record| {
-                apply(replay, &record);
-                Ok(())
-            })?;
+            read_in_turn(&mut opening, |records| apply(replay, records))?;
         }
         Purpose::Serve(_) => read_ahead(&mut opening, replay, load, apply)?,
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use everjet_store::{JournalOpening, JournalRecord};
+use everjet_store::{Fault, JournalOpening, JournalRecord};
 
 use crate::open::OpenError;
 
@@ -43,11 +43,12 @@ impl Batch {
         self.bodies.len() >= BATCH_BYTES || self.records.len() >= BATCH_BYTES / 32
     }
 
-    fn iter(&self) -> impl Iterator<Item = JournalRecord<'_>> {
-        self.records.iter().map(|(head, body)| JournalRecord {
+    fn records(&self) -> Vec<JournalRecord<'_>> {
+        let record = |(head, body): &(JournalRecord<'static>, Range<usize>)| JournalRecord {
             body: self.bodies.get(body.clone()).unwrap_or_default(),
             ..*head
-        })
+        };
+        self.records.iter().map(record).collect()
     }
 }
 
@@ -74,6 +75,27 @@ impl Filling {
     }
 }
 
+/// Reads the journal on this thread and lets `apply` have its records in order.
+///
+/// # Errors
+/// What the journal's disk says; some records were applied then.
+pub(crate) fn read_in_turn(
+    opening: &mut JournalOpening,
+    mut apply: impl FnMut(&[JournalRecord<'_>]),
+) -> Result<(), Fault> {
+    let mut batch = Batch::default();
+    opening.read(&mut |record| {
+        batch.push(&record);
+        if batch.is_full() {
+            apply(&batch.records());
+            batch.clear();
+        }
+        Ok(())
+    })?;
+    apply(&batch.records());
+    Ok(())
+}
+
 /// Reads the journal while `prepare` runs, then lets `apply` have its records in order.
 ///
 /// # Errors
@@ -82,7 +104,7 @@ pub(crate) fn read_ahead<T>(
     opening: &mut JournalOpening,
     target: &mut T,
     prepare: impl FnOnce(&mut T),
-    mut apply: impl FnMut(&mut T, &JournalRecord<'_>),
+    mut apply: impl FnMut(&mut T, &[JournalRecord<'_>]),
 ) -> Result<(), OpenError> {
     let (filled, batches) = sync_channel(BATCHES);
     let (empties, emptied) = channel();
@@ -103,7 +125,7 @@ pub(crate) fn read_ahead<T>(
         });
         prepare(target);
         let reader = reader.map_err(OpenError::Thread)?;
-        take(&batches, &empties, |record| apply(target, record));
+        take(&batches, &empties, |records| apply(target, records));
         reader
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -115,10 +137,10 @@ pub(crate) fn read_ahead<T>(
 fn take(
     batches: &Receiver<Batch>,
     empties: &Sender<Batch>,
-    mut apply: impl FnMut(&JournalRecord<'_>),
+    mut apply: impl FnMut(&[JournalRecord<'_>]),
 ) {
     for mut batch in batches {
-        batch.iter().for_each(|record| apply(&record));
+        apply(&batch.records());
         batch.clear();
         // The reader may be done.
         let _taken = empties.send(batch);
