@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use everjet_jetstream::Captured;
-use everjet_store::{Fault, Lsn, StreamId, WrittenSegments};
+use everjet_store::{Fault, JournalStart, Lsn, StreamId, WrittenSegments};
 
 use crate::Stop;
 use crate::world::{ACCOUNT, World};
@@ -11,7 +11,7 @@ use crate::world::{ACCOUNT, World};
 /// A checkpoint on its way.
 pub(crate) struct Checkpoint {
     /// What the journal held when it began.
-    written: Lsn,
+    written: JournalStart,
     /// Whether every stream was captured, so that the journal can be let go.
     is_complete: bool,
     captured: VecDeque<One>,
@@ -42,7 +42,7 @@ impl World {
 
     /// Captures all streams, or some.
     pub(crate) fn begin_checkpoint(&mut self, is_complete: bool) {
-        let written = self.journal.last_written();
+        let written = self.journal.position();
         let mut captured = VecDeque::new();
         let chosen: Vec<StreamId> = self.actors.keys().copied().collect();
         for id in chosen {
@@ -95,13 +95,12 @@ impl World {
         }
         if !checkpoint.is_published {
             let _durable = self.journal.sync()?;
-            let journal_from = if checkpoint.is_complete {
-                checkpoint.written.next()
+            let journal = if checkpoint.is_complete {
+                checkpoint.written
             } else {
-                Lsn::FIRST
+                Lsn::FIRST.into()
             };
-            self.checkpointer
-                .publish(journal_from, StreamId(self.next_id))?;
+            self.checkpointer.publish(journal, StreamId(self.next_id))?;
             checkpoint.is_published = true;
             for (one, _) in &checkpoint.persisted {
                 let ledger = self.ledger(one.id);
@@ -124,7 +123,7 @@ impl World {
             return Ok(false);
         }
         if checkpoint.is_complete {
-            self.journal.release(checkpoint.written)?;
+            self.journal.release(checkpoint.written.from.previous())?;
         }
         Ok(true)
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestStore, ManifestStream, PlantedBug,
-    SavedSegments, SegmentWrites, StreamId, WrittenSegments, is_planted, write_checked_file,
+    Disk, Fault, JournalStart, Manifest, ManifestConsumer, ManifestStore, ManifestStream,
+    PlantedBug, SavedSegments, SegmentWrites, StreamId, WrittenSegments, is_planted,
+    write_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -157,12 +158,19 @@ impl Checkpointer {
         Ok(written)
     }
 
-    /// Makes the checkpoints persisted so far the ones that count: from now on the journal is needed from `journal_from`.
+    /// Makes the checkpoints persisted so far the ones that count: from now on the journal is needed from `journal` on, or as
+    /// before if that is earlier.
     ///
     /// # Errors
     /// What the disk says; the manifest before still counts then.
-    pub fn publish(&mut self, journal_from: Lsn, next_stream_id: StreamId) -> Result<(), Fault> {
-        self.manifest.journal_from = self.manifest.journal_from.max(journal_from);
+    pub fn publish(
+        &mut self,
+        journal: JournalStart,
+        next_stream_id: StreamId,
+    ) -> Result<(), Fault> {
+        if journal.from > self.manifest.journal_from {
+            (self.manifest.journal_from, self.manifest.journal_at) = (journal.from, journal.at);
+        }
         self.manifest.next_stream_id = self.manifest.next_stream_id.max(next_stream_id);
         self.store.write(&self.manifest)?;
         self.changed = false;

@@ -155,7 +155,7 @@ impl JetStream {
         let paths = Paths::new(&config.store_dir);
         let mut options = config.storage.clone();
         options.journal.salt = seams.entropy.next_u64();
-        let storage = OpenStore::open(&seams.disk, &paths, &options)?;
+        let storage = OpenStore::open_to_serve(&seams.disk, &paths, &options, config.sync)?;
         let seams = Seams {
             disk: Arc::clone(&storage.disk),
             ..seams

@@ -13,6 +13,7 @@ use everjet_store::{Attempt, Fault, JournalBatch, Lsn, SavedSegments, StreamId};
 use parking_lot::Mutex;
 
 use crate::actor::StreamActor;
+use crate::cadence::{Cadence, CadenceBytes};
 use crate::checkpoint::Captured;
 use crate::chores::Erasing;
 use crate::host::Host;
@@ -25,15 +26,6 @@ const LOOK_SOON: Duration = Duration::from_millis(20);
 const MUCH_BYTES: u64 = 8 << 20;
 /// A stream without a change for this long is quiet, and its messages go to their segment.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
-/// All streams are checkpointed at the latest this long after the last time, or when [`StorageOptions::checkpoint_bytes`] have
-/// gathered in the journal.
-///
-/// [`StorageOptions::checkpoint_bytes`]: crate::StorageOptions::checkpoint_bytes
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
-/// Sooner when few streams have changed, for each of which files have to be synced: less memory and fewer files of the journal are in
-/// use then, and it is the same ones again and again. New ones cost more than what is written into them.
-const SOON_BYTES: u64 = 32 << 20;
-const SOON_BYTES_PER_STREAM: u64 = 1 << 20;
 
 /// Which streams a checkpoint takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,12 +102,18 @@ impl Housekeeper {
     }
 
     fn work(&self, turn: &mut Turn) {
-        let mut last_full = Instant::now();
-        let mut last_bytes = self.host.commit.written_bytes();
-        let mut seen_bytes = last_bytes;
-        let mut look_after = LOOK_EVERY;
-        let mut last_look = Instant::now();
+        let storage = &self.host.config.storage;
+        let mut cadence = Cadence::new(CadenceBytes {
+            limit: storage.checkpoint_bytes,
+            soon: storage.checkpoint_soon_bytes,
+        });
+        let started = Instant::now();
+        let mut seen_bytes = self.host.commit.written_bytes();
+        // Who waits for the server is answered first.
+        let mut look_after = LOOK_SOON;
+        let mut last_look = started;
         while let Some(erasing) = self.host.chores.wait(look_after) {
+            self.host.commit.make_recovered_durable();
             if !erasing.is_empty() {
                 self.erase(&erasing, turn);
             }
@@ -126,34 +124,27 @@ impl Housekeeper {
                 self.host.memory.release_spares();
             }
             seen_bytes = bytes;
-            let gathered = bytes - last_bytes;
+            let began = started.elapsed();
             let due = self.host.commit.wants_checkpoint()
-                || self.is_much_for_all(gathered)
-                || (gathered > 0 && last_full.elapsed() >= CHECKPOINT_EVERY);
+                || cadence.is_due(began, bytes, || self.changed_streams());
             if due || last_look.elapsed() >= LOOK_EVERY {
                 self.checkpoint(if due { Scope::Everything } else { Scope::Quiet }, turn);
                 last_look = Instant::now();
             }
             if due {
                 self.host.commit.note_visit(bytes);
-                last_full = Instant::now();
-                last_bytes = bytes;
+                cadence.note(began, started.elapsed(), bytes);
             }
         }
     }
 
-    /// Whether so many bytes in the journal are reason enough to checkpoint all streams.
-    fn is_much_for_all(&self, gathered: u64) -> bool {
-        let most = self.host.config.storage.checkpoint_bytes;
-        if gathered < most.min(SOON_BYTES) {
-            return false;
-        }
+    /// How many streams the next checkpoint of all of them takes.
+    fn changed_streams(&self) -> usize {
         let streams = self.host.registry.all();
         let changed = streams
             .iter()
             .filter(|actor| actor.is_on_disk() && actor.is_dirty());
-        let soon = SOON_BYTES_PER_STREAM * changed.count() as u64;
-        gathered >= soon.clamp(SOON_BYTES.min(most), most)
+        changed.count()
     }
 
     /// Overwrites what was removed to be erased, in the files of the streams and of the journal, and says so. All that
@@ -204,7 +195,8 @@ impl Housekeeper {
         let mut checkpointer = host.checkpointer.lock();
         let mut unfinished = self.unfinished.lock();
         let bytes_before = host.commit.written_bytes();
-        let written_before = host.commit.last_written();
+        let position = host.commit.position();
+        let written_before = position.from.previous();
         let actors: Vec<_> = host
             .registry
             .all()
@@ -279,13 +271,12 @@ impl Housekeeper {
             return None;
         }
         let synced = host.commit.sync_now();
-        let journal_from = if complete {
-            written_before.next()
+        let journal = if complete {
+            position
         } else {
-            Lsn::FIRST
+            Lsn::FIRST.into()
         };
-        let published =
-            synced.and_then(|_| checkpointer.publish(journal_from, host.next_stream_id()));
+        let published = synced.and_then(|_| checkpointer.publish(journal, host.next_stream_id()));
         for (actor, saved, written) in finished {
             // Read back from the files or not: the bytes are there, whether or not the manifest names them yet.
             self.finish(&actor, &saved, written.as_ref(), published.is_ok(), turn);

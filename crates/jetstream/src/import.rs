@@ -378,7 +378,7 @@ impl StreamImport<'_> {
         target.next_stream_id = StreamId(id.0 + 1);
         target
             .checkpointer
-            .publish(target.journal_from, target.next_stream_id)?;
+            .publish(target.journal_from.into(), target.next_stream_id)?;
         let marker = target.paths.stream(&account, &name).join(MARKER);
         // One that stays is taken away by the next import; nothing else looks at it.
         let _stays = target.disk.remove_file(&marker);

@@ -5,6 +5,7 @@
 
 mod actor;
 mod api;
+mod cadence;
 mod check;
 mod checkpoint;
 mod chores;
@@ -22,6 +23,7 @@ mod inlets;
 mod open;
 mod os_disk;
 mod paths;
+mod read_ahead;
 mod records;
 mod registry;
 mod render;

@@ -7,21 +7,32 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use everjet_store::{
-    Disk, Encryption, Fault, Journal, JournalOptions, JournalReport, KeyringError, KeyringNote,
-    Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring, PlantedBug, SealedDisk,
-    StoreOptions, StreamId, foreign_store, foreign_store_beside, is_planted, open_keyring,
-    quarantine_bytes,
+    Disk, Encryption, Fault, Journal, JournalOpening, JournalOptions, JournalRecord, JournalReport,
+    KeyringError, KeyringNote, Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring,
+    PlantedBug, SealedDisk, StoreOptions, StreamId, foreign_store, foreign_store_beside,
+    is_planted, open_keyring, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
+use crate::commit::SyncPolicy;
 use crate::finding::Finding;
 use crate::paths::Paths;
+use crate::read_ahead::{read_ahead, read_in_turn};
 use crate::replay::{Gaps, Replay};
 use crate::report::Level;
 
 /// First word of `meta.json` and consumer states.
 pub(crate) const META_MAGIC: &str = "everjet-stream";
 pub(crate) const CONSUMER_MAGIC: &str = "everjet-consumer";
+
+/// What a store is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To read it, or to add to it, on this thread; all of it is durable when it is open.
+    Look,
+    /// To serve it soon.
+    Serve(SyncPolicy),
+}
 
 /// Sizes of a store.
 #[derive(Clone, Debug)]
@@ -37,6 +48,10 @@ pub struct StorageOptions {
     /// All streams are checkpointed at the latest when this much was written to the journal since the last time. Default 128 MiB. Also bounds
     /// memory: when twice as much waits for a checkpoint, the journal waits too, and publishers for their acknowledgements.
     pub checkpoint_bytes: u64,
+    /// They are checkpointed already when this much was written, and 1 MiB for each stream that has changed, as long as checkpoints
+    /// take no more than a fifth of the time: what no checkpoint has taken is what a start after a crash has to read, and few files
+    /// of the journal and little memory are then used again and again. Default 16 MiB.
+    pub checkpoint_soon_bytes: u64,
 }
 
 impl Default for StorageOptions {
@@ -47,6 +62,7 @@ impl Default for StorageOptions {
             journal: JournalOptions::default(),
             encryption: None,
             checkpoint_bytes: 128 << 20,
+            checkpoint_soon_bytes: 16 << 20,
         }
     }
 }
@@ -64,6 +80,8 @@ pub enum OpenError {
     WrongKey(PathBuf),
     /// The disk refuses, or what is there cannot be read.
     Fault(Fault),
+    /// The operating system gives no thread.
+    Thread(io::Error),
     /// A stream cannot be brought up to date.
     Stream {
         /// Its name.
@@ -97,6 +115,7 @@ impl fmt::Display for OpenError {
                 keyring.display()
             ),
             Self::Fault(fault) => fault.fmt(f),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
             Self::Stream { name, why } => {
                 write!(f, "stream {name} cannot be brought up to date: {why}")
             }
@@ -184,12 +203,34 @@ impl OpenStore {
         Self::open_with(disk, paths, options, Gaps::Offline)
     }
 
+    /// As [`OpenStore::open`], with a thread that reads the journal ahead. With a policy that acknowledges before the sync, what
+    /// the journal holds survives the end of the process when this returns, and the caller sees to it that it is made durable
+    /// ([`Journal::take_recovered_tail`]).
+    pub(crate) fn open_to_serve(
+        disk: &Arc<dyn Disk>,
+        paths: &Paths,
+        options: &StorageOptions,
+        sync: SyncPolicy,
+    ) -> Result<Self, OpenError> {
+        Self::open_in(disk, paths, options, Gaps::Offline, Purpose::Serve(sync))
+    }
+
     /// As [`OpenStore::open`], and says what becomes of streams of which a record is missing.
     pub(crate) fn open_with(
         disk: &Arc<dyn Disk>,
         paths: &Paths,
         options: &StorageOptions,
         gaps: Gaps,
+    ) -> Result<Self, OpenError> {
+        Self::open_in(disk, paths, options, gaps, Purpose::Look)
+    }
+
+    fn open_in(
+        disk: &Arc<dyn Disk>,
+        paths: &Paths,
+        options: &StorageOptions,
+        gaps: Gaps,
+        purpose: Purpose,
     ) -> Result<Self, OpenError> {
         let root = paths.root();
         let is_known = ManifestStore::is_in(&**disk, root);
@@ -231,22 +272,13 @@ impl OpenStore {
             .map(Finding::in_manifest)
             .collect();
         let mut replay = Replay::new(disk, paths, options, gaps);
-        replay.load_all(&manifest.streams);
-        let mut failure = None;
-        let (journal, report) = Journal::open(
-            Arc::clone(disk),
-            &paths.journal(),
-            options.journal.clone(),
-            manifest.journal_from,
-            &mut |record| {
-                if failure.is_none() {
-                    failure = replay.record(&record).err();
-                }
-                Ok(())
-            },
-        )?;
-        if let Some(error) = failure {
-            return Err(error);
+        let (mut journal, report) =
+            open_journal(disk, paths, options, &manifest, &mut replay, purpose)?;
+        // What is removed for a record must not run ahead of it.
+        if !matches!(purpose, Purpose::Serve(SyncPolicy::Every(_)))
+            || replay.last_server_record() > journal.last_synced()
+        {
+            let _durable = journal.sync()?;
         }
         note_journal(&report, &mut notes);
         findings.extend(report.torn.as_ref().map(Finding::of_torn_tail));
@@ -280,6 +312,41 @@ impl OpenStore {
             findings,
             lock,
         })
+    }
+}
+
+/// Loads the streams and brings them up to date with the journal.
+fn open_journal(
+    disk: &Arc<dyn Disk>,
+    paths: &Paths,
+    options: &StorageOptions,
+    manifest: &Manifest,
+    replay: &mut Replay<'_>,
+    purpose: Purpose,
+) -> Result<(Journal, JournalReport), OpenError> {
+    let mut opening = JournalOpening::begin(
+        Arc::clone(disk),
+        &paths.journal(),
+        options.journal.clone(),
+        manifest.journal_start(),
+    )?;
+    let load = |replay: &mut Replay<'_>| replay.load_all(&manifest.streams);
+    let mut failure = None;
+    let mut apply = |replay: &mut Replay<'_>, records: &[JournalRecord<'_>]| {
+        if failure.is_none() {
+            failure = replay.records(records).err();
+        }
+    };
+    match purpose {
+        Purpose::Look => {
+            load(replay);
+            read_in_turn(&mut opening, |records| apply(replay, records))?;
+        }
+        Purpose::Serve(_) => read_ahead(&mut opening, replay, load, apply)?,
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(opening.finish()?),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Disk, Fault, Job, JournalRecord, ManifestStream, SavedSegments, StreamId, StreamStore,
+    Disk, Fault, Job, JournalRecord, Lsn, ManifestStream, SavedSegments, StreamId, StreamStore,
     quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream};
@@ -49,6 +49,7 @@ pub(crate) struct Replay<'a> {
     streams: BTreeMap<StreamId, Opening>,
     deleted: Vec<(String, String)>,
     highest_id: StreamId,
+    last_server_record: Lsn,
     gaps: Gaps,
     /// By id, the streams whose folders are there; looked for when a record's stream is not known and gaps are salvaged.
     folders: Option<BTreeMap<StreamId, StreamMeta>>,
@@ -76,6 +77,7 @@ impl<'a> Replay<'a> {
             streams: BTreeMap::new(),
             deleted: Vec::new(),
             highest_id: StreamId::SERVER,
+            last_server_record: Lsn::ZERO,
             gaps,
             folders: None,
         }
@@ -209,27 +211,49 @@ impl<'a> Replay<'a> {
         Ok(consumers)
     }
 
-    pub(crate) fn record(&mut self, record: &JournalRecord<'_>) -> Result<(), OpenError> {
-        if record.stream == StreamId::SERVER {
-            return self.server_record(record.kind, record.body);
+    /// Applies records in order.
+    pub(crate) fn records(&mut self, records: &[JournalRecord<'_>]) -> Result<(), OpenError> {
+        for run in records.chunk_by(|one, next| one.stream == next.stream) {
+            self.run(run)?;
+        }
+        Ok(())
+    }
+
+    /// Applies records of one stream.
+    fn run(&mut self, records: &[JournalRecord<'_>]) -> Result<(), OpenError> {
+        let Some(id) = records.first().map(|record| record.stream) else {
+            return Ok(());
+        };
+        if id == StreamId::SERVER {
+            for record in records {
+                self.last_server_record = record.lsn;
+                self.server_record(record.kind, record.body)?;
+            }
+            return Ok(());
         }
         // Where the record of a creation is lost, these tell that its number was given: it must not be given again.
-        self.highest_id = self.highest_id.max(record.stream);
+        self.highest_id = self.highest_id.max(id);
         if self.gaps == Gaps::Salvage {
-            self.salvage(record);
+            records.iter().for_each(|record| self.salvage(record));
             return Ok(());
         }
         // Records of a stream that was deleted before the checkpoint concern nobody.
-        let Some(opening) = self.streams.get_mut(&record.stream) else {
+        let Some(opening) = self.streams.get_mut(&id) else {
             return Ok(());
         };
         // A stream that cannot be brought up to date may be deleted by a later record: what comes of it is seen at the end.
         if let Ok(stream) = &mut opening.stream
-            && let Err(error) = stream.replay(record.entry, record.kind, record.body)
+            && let Err((at, error)) = stream.replay_all(records)
         {
-            opening.stream = Err(format!("journal record {}: {error}", record.lsn));
+            let lsn = records.get(at).map_or(Lsn::ZERO, |record| record.lsn);
+            opening.stream = Err(format!("journal record {lsn}: {error}"));
         }
         Ok(())
+    }
+
+    /// The last record that creates or deletes a stream.
+    pub(crate) fn last_server_record(&self) -> Lsn {
+        self.last_server_record
     }
 
     /// Takes of a record what can be had.

@@ -34,8 +34,9 @@ pub use fault::{Attempt, Fault};
 pub use foreign::{foreign_store, foreign_store_beside};
 pub use identity::{Lsn, StreamId};
 pub use journal::{
-    Durable, Journal, JournalBatch, JournalDamage, JournalOptions, JournalRecord, JournalReport,
-    LostRecords, Scrub, Spare, SpareJob, TornTail,
+    Durable, Journal, JournalBatch, JournalDamage, JournalOpening, JournalOptions, JournalPlace,
+    JournalRecord, JournalReport, JournalStart, LostRecords, RecoveredTail, Scrub, Spare, SpareJob,
+    TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};

@@ -10,6 +10,7 @@ use crate::checked_file::{read_checked_file, write_checked_file};
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::identity::{Lsn, StreamId};
+use crate::journal::{JournalPlace, JournalStart};
 use crate::quarantine::quarantine_file;
 
 /// What a store directory holds, as of the last checkpoint. The journal says what happened since.
@@ -19,6 +20,9 @@ pub struct Manifest {
     pub sequence: u64,
     /// The first journal position that is still needed.
     pub journal_from: Lsn,
+    /// Where that is. `None`: the whole file has to be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_at: Option<JournalPlace>,
     /// The id the next stream gets.
     pub next_stream_id: StreamId,
     /// The streams, in any order.
@@ -33,6 +37,15 @@ impl Manifest {
             journal_from: Lsn::FIRST,
             next_stream_id: StreamId(1),
             ..Self::default()
+        }
+    }
+
+    /// From where on the journal is needed.
+    #[must_use]
+    pub fn journal_start(&self) -> JournalStart {
+        JournalStart {
+            from: self.journal_from,
+            at: self.journal_at,
         }
     }
 }

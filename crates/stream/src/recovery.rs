@@ -2,7 +2,8 @@
 
 use everjet_api::StreamConfig;
 use everjet_consumer::Consumer;
-use everjet_store::{StreamId, StreamStore};
+use everjet_consumer::codec::Malformed;
+use everjet_store::{JournalRecord, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::command::Command;
@@ -10,6 +11,13 @@ use crate::limits;
 use crate::machine::Stream;
 use crate::runs::Runs;
 use crate::state::StreamState;
+
+/// So many records are decoded and their subjects looked for together: what that brings into the processor's cache stays there
+/// until it is used.
+const TOGETHER: usize = 64;
+
+/// Fewer are not worth it.
+const WORTHWHILE: usize = 8;
 
 /// A consumer in a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +136,51 @@ impl Stream {
     /// # Errors
     /// [`ReplayError`]: the journal does not belong to this stream. Further records do not fit either.
     pub fn replay(&mut self, entry: EntryIndex, kind: u8, body: &[u8]) -> Result<(), ReplayError> {
+        self.replay_decoded(entry, kind, Command::decode(kind, body))
+    }
+
+    /// Applies records of the journal one after the other, as [`Stream::replay`] does.
+    ///
+    /// # Errors
+    /// [`ReplayError`], and which record it is.
+    pub fn replay_all(
+        &mut self,
+        records: &[JournalRecord<'_>],
+    ) -> Result<(), (usize, ReplayError)> {
+        if records.len() < WORTHWHILE {
+            for (at, record) in records.iter().enumerate() {
+                self.replay(record.entry, record.kind, record.body)
+                    .map_err(|error| (at, error))?;
+            }
+            return Ok(());
+        }
+        for (at, records) in (0..).step_by(TOGETHER).zip(records.chunks(TOGETHER)) {
+            let mut commands = Vec::with_capacity(TOGETHER);
+            let mut subjects: Vec<&[u8]> = Vec::with_capacity(TOGETHER);
+            for record in records {
+                let command = Command::decode(record.kind, record.body);
+                subjects.push(match command {
+                    Ok(Command::Publish { subject, .. }) => subject,
+                    _ => &[],
+                });
+                commands.push(command);
+            }
+            self.look_ahead(&subjects);
+            for (number, (record, command)) in records.iter().zip(commands).enumerate() {
+                self.state.store.next_comes();
+                self.replay_decoded(record.entry, record.kind, command)
+                    .map_err(|error| (at + number, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_decoded(
+        &mut self,
+        entry: EntryIndex,
+        kind: u8,
+        command: Result<Command<'_>, Malformed>,
+    ) -> Result<(), ReplayError> {
         if entry <= self.state.entry {
             return Ok(());
         }
@@ -139,7 +192,7 @@ impl Stream {
             });
         }
         let malformed = |_| ReplayError::Malformed { entry, kind };
-        let command = Command::decode(kind, body).map_err(malformed)?;
+        let command = command.map_err(malformed)?;
         self.removals.clear();
         if self.is_about_a_lost_consumer(&command) {
             self.state.entry = entry;

@@ -27,6 +27,7 @@ pub(super) fn write_manifest(disk: &Arc<dyn Disk>, paths: &Paths) -> Result<(), 
     let manifest = Manifest {
         sequence: 1,
         journal_from: Lsn::FIRST,
+        journal_at: None,
         next_stream_id: StreamId(highest.0 + 1),
         streams,
     };

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use everjet_routing::Turn;
-use everjet_store::{Durable, Fault, Journal, JournalBatch, Lsn};
+use everjet_store::{Durable, Fault, Journal, JournalBatch, JournalStart, Lsn};
 use everjet_values::{EntryIndex, StreamSequence};
 use parking_lot::{Condvar, Mutex};
 
@@ -348,9 +348,21 @@ impl Commit {
         synced.map(|durable| *durable.get())
     }
 
-    /// The last position written.
-    pub(crate) fn last_written(&self) -> Lsn {
-        self.writer.lock().journal.last_written()
+    /// From where on the journal is needed once everything written so far is in the streams' files.
+    pub(crate) fn position(&self) -> JournalStart {
+        self.writer.lock().journal.position()
+    }
+
+    /// Makes durable what the start has read, if that is not known to be; commits go on meanwhile. Called before any
+    /// checkpoint, so that none of its files is given back under it.
+    pub(crate) fn make_recovered_durable(&self) {
+        let tail = self.writer.lock().journal.take_recovered_tail();
+        let Some(tail) = tail else { return };
+        let outcome = tail.make_durable();
+        let finished = self.writer.lock().journal.finish_recovered(outcome);
+        if let Err(fault) = finished {
+            self.fail(&fault);
+        }
     }
 
     /// Gives back journal files that hold nothing after `through`.

@@ -3,6 +3,7 @@
 //! Survives a process crash: what [`Journal::write`] returned for. Survives power loss: what [`Journal::sync`] returned for.
 
 mod batch;
+mod chapter;
 #[cfg(test)]
 mod closed_tests;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod file;
 mod found;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod opening;
 mod options;
 mod record;
 mod recovery;
@@ -24,6 +26,7 @@ mod scrub;
 #[cfg(test)]
 mod scrub_tests;
 mod spare;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -36,11 +39,13 @@ use everjet_values::EntryIndex;
 
 pub use batch::JournalBatch;
 pub use durable::Durable;
+pub use opening::{JournalOpening, JournalPlace, JournalStart};
 pub use options::JournalOptions;
 pub use record::JournalRecord;
 pub use report::{JournalDamage, JournalReport, LostRecords, TornTail};
 pub use scrub::Scrub;
 pub use spare::{Spare, SpareJob};
+pub use tail::RecoveredTail;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::fault::{Attempt, Fault};
@@ -51,7 +56,7 @@ use file::{
     CLOSED_AT, Closed, HEADER_BYTES, Header, KEY_BYTES, WalFile, encode_key, encode_sealed_header,
     generation_after, path_of,
 };
-use found::Found;
+use tail::Recovering;
 
 /// The journal of a store directory. It has one owner at a time; the commit threads take turns.
 pub struct Journal {
@@ -65,6 +70,8 @@ pub struct Journal {
     current: Option<Current>,
     /// Files left since the last sync with records it did not cover.
     left_unsynced: Vec<Current>,
+    /// What the start has read and nothing proves durable.
+    recovered: Option<Recovering>,
     /// Files ready to be begun.
     ready: VecDeque<Spare>,
     /// Files that wait to be overwritten before they are ready again.
@@ -115,41 +122,44 @@ impl Journal {
         from: Lsn,
         visit: &mut dyn FnMut(JournalRecord<'_>) -> Result<(), Fault>,
     ) -> Result<(Self, JournalReport), Fault> {
-        disk.create_dir_all(dir).map_err(Fault::create(dir))?;
-        let found = Found::look(&*disk, dir, &options)?;
-        let from = from.max(Lsn::FIRST);
-        let shortest = options.shortest_file_bytes();
-        let (next, mut report) = recovery::recover(&*disk, &found.files, shortest, from, visit)?;
-        if found.files.is_empty() && from > Lsn::FIRST {
-            report.damage.push(JournalDamage {
-                path: dir.to_owned(),
-                offset: 0,
-                length: 0,
-                lost: Some(LostRecords {
-                    first: from,
-                    last: None,
-                }),
-            });
-        }
-        disk.sync_dir(dir).map_err(Fault::sync(dir))?;
-        let keys = disk.keys().cloned();
-        let journal = Self {
-            disk,
-            dir: dir.to_owned(),
-            options,
-            files: found.files.into(),
-            current: None,
-            left_unsynced: Vec::new(),
-            ready: found.spares,
-            stale: Vec::new(),
-            last_generation: found.last_generation,
-            next,
-            synced: next.previous(),
-            latched: None,
-            keys,
-            sealed: Vec::new(),
-        };
+        let start = JournalStart::from(from);
+        let mut opening = JournalOpening::begin(disk, dir, options, start)?;
+        opening.read(visit)?;
+        let (mut journal, report) = opening.finish()?;
+        let _durable = journal.sync()?;
         Ok((journal, report))
+    }
+
+    /// What the start has read and nothing proves durable: to be made durable away from here. A sync does it if nobody else has.
+    pub fn take_recovered_tail(&mut self) -> Option<Arc<RecoveredTail>> {
+        let recovering = self.recovered.as_mut()?;
+        recovering.is_taken = true;
+        Some(Arc::clone(&recovering.tail))
+    }
+
+    /// Takes note of what [`RecoveredTail::make_durable`] came to, for the tail that was taken. Before that none of its files is
+    /// given back, for they may be written to.
+    ///
+    /// # Errors
+    /// The fault, which latches the journal.
+    pub fn finish_recovered(&mut self, outcome: Result<(), Fault>) -> Result<(), Fault> {
+        outcome.map_err(|fault| self.latch(fault))?;
+        if let Some(recovering) = self.recovered.take() {
+            self.synced = self.synced.max(recovering.tail.last);
+        }
+        Ok(())
+    }
+
+    /// From where on the journal is needed when everything before the next record is not.
+    #[must_use]
+    pub fn position(&self) -> JournalStart {
+        JournalStart {
+            from: self.next,
+            at: self.current.as_ref().map(|current| JournalPlace {
+                generation: current.generation,
+                offset: current.at,
+            }),
+        }
     }
 
     /// Writes the batch and returns the position of its last record (the last one written ever, when the batch is empty).
@@ -196,6 +206,7 @@ impl Journal {
     pub fn sync(&mut self) -> Result<Durable<Lsn>, Fault> {
         self.check_latch()?;
         if self.synced < self.last_written() {
+            self.sync_recovered()?;
             for current in self.left_unsynced.iter().chain(&self.current) {
                 if is_planted(PlantedBug::AckBeforeSync) {
                     continue;
@@ -212,6 +223,21 @@ impl Journal {
             self.synced = self.last_written();
         }
         Ok(Durable::new(self.synced))
+    }
+
+    fn sync_recovered(&mut self) -> Result<(), Fault> {
+        let Some(Recovering { tail, is_taken }) = &self.recovered else {
+            return Ok(());
+        };
+        let (last, is_taken) = (tail.last, *is_taken);
+        if self.synced < last {
+            tail.make_durable().map_err(|fault| self.latch(fault))?;
+            self.synced = last;
+        }
+        if !is_taken {
+            self.recovered = None;
+        }
+        Ok(())
     }
 
     /// Ends an orderly run: writes a record that proves all others durable, and syncs. A later start can then tell damage to
@@ -282,7 +308,11 @@ impl Journal {
             .left_unsynced
             .iter()
             .any(|left| left.path == oldest.path);
-        (!is_needed && !is_unsynced).then(|| oldest.clone())
+        let is_written_again = self
+            .recovered
+            .as_ref()
+            .is_some_and(|recovering| recovering.tail.is_in(&oldest.path));
+        (!is_needed && !is_unsynced && !is_written_again).then(|| oldest.clone())
     }
 
     /// The preparation of a file, when none is ready. It is slow: run it on another thread, one at a time, and hand the result

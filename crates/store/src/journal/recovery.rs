@@ -11,13 +11,15 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use memchr::memmem;
-
-use super::file::{HEADER_BYTES, KEY_BYTES, WalFile, find_key};
-use super::record::{self, GENERATION_AT, JournalRecord, Stored};
+use super::chapter::{Chapter, InOrder, Loaded, OpenChapter, chapters, records_at};
+use super::file::{HEADER_BYTES, WalFile};
+use super::opening::JournalStart;
+use super::record::{self, JournalRecord, Stored};
 use super::report::{JournalDamage, JournalReport, LostRecords, TornTail};
-use crate::disk::{Disk, OpenMode, read_exact_at};
+use super::tail::{RecoveredTail, TailPart};
+use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::identity::Lsn;
 use crate::sabotage::{PlantedBug, is_planted};
@@ -26,18 +28,28 @@ use crate::seal::JournalKey;
 /// What receives the records.
 pub(super) type Visit<'v> = dyn FnMut(JournalRecord<'_>) -> Result<(), Fault> + 'v;
 
-/// Visits the records of `files` (ascending by generation) from `from` on; returns the position the next record gets.
-/// What was visited is durable afterwards. No sound file is shorter than `shortest`.
+/// What became of reading the journal.
+pub(super) struct Recovered {
+    /// The position the next record gets.
+    pub(super) next: Lsn,
+    /// What is durable for sure.
+    pub(super) synced: Lsn,
+    /// The rest.
+    pub(super) tail: Option<RecoveredTail>,
+    pub(super) report: JournalReport,
+}
+
+/// Visits the records of `files` (ascending by generation) from `start` on. No sound file is shorter than `shortest`.
 pub(super) fn recover(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     files: &[WalFile],
     shortest: u64,
-    from: Lsn,
+    start: JournalStart,
     visit: &mut Visit<'_>,
-) -> Result<(Lsn, JournalReport), Fault> {
-    let (chapters, from) = chapters(files, from);
+) -> Result<Recovered, Fault> {
+    let (chapters, from) = chapters(files, start.from);
     let mut walk = Walk {
-        disk,
+        disk: &**disk,
         chapters: &chapters,
         shortest,
         from,
@@ -52,166 +64,23 @@ pub(super) fn recover(
         unproven: VecDeque::new(),
         report: JournalReport::default(),
     };
-    walk.run()?;
-    walk.make_durable()?;
-    Ok((walk.expected.max(from), walk.report))
-}
-
-/// A file that may hold records that count.
-struct Chapter<'a> {
-    file: &'a WalFile,
-    /// Records from here on are void.
-    limit: Lsn,
-}
-
-/// The files needed to read from `from` on, each with its limit, and where their records begin.
-fn chapters(files: &[WalFile], mut from: Lsn) -> (Vec<Chapter<'_>>, Lsn) {
-    let mut limit = Lsn(u64::MAX);
-    let mut chapters = Vec::new();
-    for file in files.iter().rev() {
-        if limit <= from {
-            break;
-        }
-        if let Some(closed) = file.closed.filter(|closed| closed.is_before(from)) {
-            // Nothing in it is needed, and what is older is void from its beginning on. The next record is behind its mark when
-            // it was written by the same process. A start gives the mark's position again: should the power go now, the note may
-            // be on the disk and the mark not, or the other way round.
-            let next = chapters
-                .last()
-                .and_then(|later: &Chapter<'_>| later.file.first);
-            if next == Some(closed.next) {
-                from = from.max(closed.next);
-            }
-            break;
-        }
-        chapters.push(Chapter { file, limit });
-        if !is_planted(PlantedBug::TornTailComesBack) {
-            limit = file.first.map_or(limit, |first| first.min(limit));
-        }
-    }
-    chapters.reverse();
-    (chapters, from)
-}
-
-impl Chapter<'_> {
-    /// Everything up to here was durable when the file was begun.
-    fn proof(&self) -> Lsn {
-        self.file.header.map_or(Lsn::ZERO, |header| header.synced)
-    }
-
-    /// Whether nothing of the file counts, as later files take all its positions.
-    fn is_void(&self) -> bool {
-        self.file.first.is_some_and(|first| first >= self.limit)
-    }
-
-    /// Whether less is left of the file than any crash can leave, so that nobody knows which records it had.
-    fn is_ruin(&self, disk: &dyn Disk, shortest: u64) -> Result<bool, Fault> {
-        if self.is_void() {
-            return Ok(false);
-        }
-        if self.file.length < shortest {
-            return Ok(true);
-        }
-        let records_at = usize::try_from(HEADER_BYTES).expect("a small constant");
-        Ok(self.file.header.is_none() && self.load(disk)?.search(records_at, Lsn::ZERO).is_none())
-    }
-
-    fn load(&self, disk: &dyn Disk) -> Result<Loaded<'_>, Fault> {
-        let path = &self.file.path;
-        let file = disk.open(path, OpenMode::Read).map_err(Fault::open(path))?;
-        let length = usize::try_from(self.file.length).expect("journal files fit into memory");
-        let key = match disk.keys() {
-            Some(keys) => find_key(&*file, self.file.length, self.file.generation, keys)
-                .map_err(Fault::read(path))?,
-            None => None,
-        };
-        // What names the key at the end of the file is no record.
-        let length = length - key.as_ref().map_or(0, |_| KEY_BYTES.min(length));
-        let closed = self.file.closed.map(|closed| closed.end);
-        let end = closed.and_then(|end| usize::try_from(end).ok());
-        let length = length.min(end.unwrap_or(length));
-        // Most of a file is zeros or what it held before. Only pieces that records of its generation reach into are kept.
-        let needle = self.file.generation.to_le_bytes();
-        let mut window = vec![0; length.min(OVERLAP_BYTES + PIECE_BYTES)];
-        // Room that is not written to is no memory.
-        let mut bytes = Vec::with_capacity(length);
-        let mut needed = 0;
-        for at in (0..length).step_by(PIECE_BYTES) {
-            let from = at - OVERLAP_BYTES.min(at);
-            let until = length.min(at + PIECE_BYTES);
-            let window = window.get_mut(..until - from).unwrap_or_default();
-            read_exact_at(&*file, window, from as u64).map_err(Fault::read(path))?;
-            let mut is_needed = at < needed;
-            for place in memmem::find_iter(window, &needle) {
-                is_needed = true;
-                if let Some(start) = place.checked_sub(GENERATION_AT)
-                    && let Some(record) = window.get(start..).and_then(<[u8]>::first_chunk)
-                {
-                    let record_length = u32::from_le_bytes(*record) as usize;
-                    needed = needed.max((from + start).saturating_add(record_length));
-                }
-            }
-            if is_needed {
-                bytes.resize(from.max(bytes.len()), 0);
-                let new = window.get(bytes.len() - from..);
-                bytes.extend_from_slice(new.unwrap_or_default());
-            }
-        }
-        Ok(Loaded {
-            chapter: self,
-            bytes,
-            key,
-        })
-    }
-}
-
-/// How much of a file is read at once.
-const PIECE_BYTES: usize = 256 << 10;
-/// How much of the piece before is read again: more than the part of a record up to and with its generation.
-const OVERLAP_BYTES: usize = 64;
-
-/// A file in memory.
-struct Loaded<'a> {
-    chapter: &'a Chapter<'a>,
-    /// Its bytes, zeros where no record of its generation is, and nothing behind the last one.
-    bytes: Vec<u8>,
-    /// What its records are sealed with.
-    key: Option<JournalKey>,
-}
-
-impl Loaded<'_> {
-    /// The record at `at`, when it is valid and counts.
-    fn record_at(&self, at: usize) -> Option<Stored<'_>> {
-        let stored = record::decode(self.bytes.get(at..)?, self.chapter.file.generation)?;
-        (stored.record.lsn < self.chapter.limit).then_some(stored)
-    }
-
-    /// The body of the sealed record at `at`; `None` when no key of the store opens it.
-    fn open_body(&self, at: usize, stored: &Stored<'_>) -> Option<Vec<u8>> {
-        let record = self.bytes.get(at..at + stored.length)?;
-        record::open_body(record, self.key.as_ref()?)
-    }
-
-    /// The first record at any byte from `at` on that counts and is `wanted` or later.
-    fn search(&self, mut at: usize, wanted: Lsn) -> Option<(usize, Stored<'_>)> {
-        let needle = self.chapter.file.generation.to_le_bytes();
-        loop {
-            let rest = self.bytes.get(at + GENERATION_AT..)?;
-            at += memmem::find(rest, &needle)?;
-            at += match self.record_at(at) {
-                Some(stored) if stored.record.lsn >= wanted => return Some((at, stored)),
-                // What lies inside a valid record is its body, not another record.
-                Some(stored) => stored.length,
-                None => 1,
-            };
-        }
-    }
-
-    /// Whether something of this generation was begun at `at`.
-    fn is_begun(&self, at: usize) -> bool {
-        record::number(&self.bytes, at + GENERATION_AT)
-            == Some(self.chapter.file.generation.to_le_bytes())
-    }
+    walk.run(start)?;
+    let next = walk.expected.max(from);
+    let parts = walk.tail();
+    let tail = (!parts.is_empty()).then(|| RecoveredTail {
+        disk: Arc::clone(disk),
+        parts,
+        last: next.previous(),
+    });
+    Ok(Recovered {
+        next,
+        synced: match tail {
+            Some(_) => walk.proven.max(from.previous()).min(next.previous()),
+            None => next.previous(),
+        },
+        tail,
+        report: walk.report,
+    })
 }
 
 /// How much of the journal has been searched for proof of durability.
@@ -252,20 +121,24 @@ struct Walk<'a, 'v> {
     /// Everything up to here was durable.
     proven: Lsn,
     proof: Proof,
-    /// Visited records that nothing proves durable: chapter, offset, end and position.
+    /// Visited records that nothing proves durable, oldest first.
     unproven: VecDeque<Unproven>,
     report: JournalReport,
 }
 
+/// Some records of a file, one after the other.
 struct Unproven {
     chapter: usize,
     start: u64,
     end: u64,
-    lsn: Lsn,
+    last: Lsn,
 }
 
+/// How many bytes of records are taken for proven or unproven together. There may be millions of records.
+const UNPROVEN_BYTES: u64 = 64 << 10;
+
 impl<'a> Walk<'a, '_> {
-    fn run(&mut self) -> Result<(), Fault> {
+    fn run(&mut self, start: JournalStart) -> Result<(), Fault> {
         if let Some(first) = self.chapters.first().and_then(|chapter| chapter.file.first) {
             self.expected = first.min(self.from);
         }
@@ -276,8 +149,14 @@ impl<'a> Walk<'a, '_> {
                 continue;
             }
             self.report.files += 1;
-            let loaded = chapter.load(self.disk)?;
-            if let After::Stop = self.read_chapter(index, &loaded, &mut gap)? {
+            let opened = chapter.open(self.disk)?;
+            let mut at = records_at();
+            if let Some(known) = start.offset_in(chapter.file).filter(|_| index == 0) {
+                // What is before it, nobody needs.
+                at = known.clamp(at, opened.end.max(at));
+                self.expected = self.from;
+            }
+            if let After::Stop = self.read_chapter(index, &opened, at, &mut gap)? {
                 return self.report_ruins(&chapters[index..]);
             }
             if let Some(gap) = &mut gap
@@ -318,12 +197,68 @@ impl<'a> Walk<'a, '_> {
     fn read_chapter(
         &mut self,
         index: usize,
-        loaded: &Loaded<'_>,
+        opened: &OpenChapter<'_>,
+        mut at: usize,
         gap: &mut Option<Gap<'a>>,
     ) -> Result<After, Fault> {
         let visited_before = self.report.records;
-        let mut at = usize::try_from(HEADER_BYTES).expect("a small constant");
-        while self.expected < loaded.chapter.limit {
+        if gap.is_none() {
+            at = self.read_in_order(index, opened, at)?;
+        }
+        if self.expected < opened.chapter.limit
+            && let After::Stop = self.read_on(index, &opened.load(at)?, at, gap)?
+        {
+            return Ok(After::Stop);
+        }
+        let file = opened.chapter.file;
+        if self.report.records > visited_before && file.header.is_none() {
+            self.report.damage.push(JournalDamage {
+                path: file.path.clone(),
+                offset: 0,
+                length: HEADER_BYTES,
+                lost: None,
+            });
+        }
+        Ok(After::Continue)
+    }
+
+    /// Reads as long as each record follows the one before, and returns where that ends.
+    fn read_in_order(
+        &mut self,
+        index: usize,
+        opened: &OpenChapter<'_>,
+        mut at: usize,
+    ) -> Result<usize, Fault> {
+        let mut records = InOrder::new(opened);
+        while self.expected < opened.chapter.limit {
+            let Some((bytes, stored)) = records.record_at(at)? else {
+                break;
+            };
+            if stored.record.lsn != self.expected && !is_planted(PlantedBug::NoChain) {
+                break;
+            }
+            let found = Found {
+                chapter: index,
+                at,
+                bytes,
+                key: opened.key.as_ref(),
+            };
+            self.accept(&found, &stored)?;
+            at += stored.length;
+        }
+        Ok(at)
+    }
+
+    /// Reads from where a record is missing.
+    fn read_on(
+        &mut self,
+        index: usize,
+        loaded: &Loaded<'_>,
+        mut at: usize,
+        gap: &mut Option<Gap<'a>>,
+    ) -> Result<After, Fault> {
+        let file = loaded.chapter().file;
+        while self.expected < loaded.chapter().limit {
             let next = if gap.is_none() {
                 loaded.record_at(at).filter(|stored| {
                     stored.record.lsn == self.expected || is_planted(PlantedBug::NoChain)
@@ -337,9 +272,9 @@ impl<'a> Walk<'a, '_> {
                     if gap.is_none() {
                         self.complete_proof(index, loaded, at)?;
                         *gap = Some(Gap {
-                            path: loaded.chapter.file.path.clone(),
+                            path: file.path.clone(),
                             offset: at as u64,
-                            length: loaded.chapter.file.length.saturating_sub(at as u64),
+                            length: file.length.saturating_sub(at as u64),
                             begun: loaded.is_begun(at),
                             ruins: Vec::new(),
                         });
@@ -348,7 +283,7 @@ impl<'a> Walk<'a, '_> {
                         break;
                     };
                     let mut open = gap.take().expect("opened above or before");
-                    if open.path == loaded.chapter.file.path {
+                    if open.path == file.path {
                         open.length = found as u64 - open.offset;
                     }
                     if let After::Stop = self.close_gap(open, Some(stored.record.lsn)) {
@@ -358,56 +293,38 @@ impl<'a> Walk<'a, '_> {
                     stored
                 }
             };
-            self.accept(index, at, &stored, loaded)?;
+            let found = Found {
+                chapter: index,
+                at,
+                bytes: loaded.bytes_at(at, stored.length),
+                key: loaded.key(),
+            };
+            self.accept(&found, &stored)?;
             at += stored.length;
-        }
-        if self.report.records > visited_before && loaded.chapter.file.header.is_none() {
-            self.report.damage.push(JournalDamage {
-                path: loaded.chapter.file.path.clone(),
-                offset: 0,
-                length: HEADER_BYTES,
-                lost: None,
-            });
         }
         Ok(After::Continue)
     }
 
-    fn accept(
-        &mut self,
-        chapter: usize,
-        at: usize,
-        stored: &Stored<'_>,
-        loaded: &Loaded<'_>,
-    ) -> Result<(), Fault> {
+    fn accept(&mut self, found: &Found<'_>, stored: &Stored<'_>) -> Result<(), Fault> {
         let lsn = stored.record.lsn;
         self.expected = lsn.next();
         self.proven = self.proven.max(stored.synced);
         if let Proof::Complete { records_behind } = &mut self.proof {
             *records_behind = records_behind.saturating_sub(1);
         }
-        self.unproven.push_back(Unproven {
-            chapter,
-            start: at as u64,
-            end: (at + stored.length) as u64,
-            lsn,
-        });
-        while self
-            .unproven
-            .front()
-            .is_some_and(|oldest| oldest.lsn <= self.proven)
-        {
-            self.unproven.pop_front();
-        }
+        self.note_unproven(found, stored);
         if lsn < self.from || stored.is_mark() {
             return Ok(());
         }
         let opened;
         let body = if stored.sealed {
-            let Some(body) = loaded.open_body(at, stored) else {
+            let opens = |key| record::open_body(found.bytes, key);
+            let Some(body) = found.key.and_then(opens) else {
                 // Whole, and yet not what was sealed: as good as lost.
+                let damaged = self.chapters.get(found.chapter);
                 self.report.damage.push(JournalDamage {
-                    path: loaded.chapter.file.path.clone(),
-                    offset: at as u64,
+                    path: damaged.map_or_else(PathBuf::new, |chapter| chapter.file.path.clone()),
+                    offset: found.at as u64,
                     length: stored.length as u64,
                     lost: Some(LostRecords {
                         first: lsn,
@@ -497,9 +414,8 @@ impl<'a> Walk<'a, '_> {
         let mut records_behind = self.search_proof(loaded, at);
         let chapters = self.chapters;
         for chapter in chapters.iter().skip(index + 1) {
-            let later = chapter.load(self.disk)?;
-            records_behind +=
-                self.search_proof(&later, usize::try_from(HEADER_BYTES).expect("small"));
+            let opened = chapter.open(self.disk)?;
+            records_behind += self.search_proof(&opened.load(records_at())?, records_at());
         }
         self.proof = Proof::Complete { records_behind };
         Ok(())
@@ -515,14 +431,32 @@ impl<'a> Walk<'a, '_> {
         records
     }
 
-    /// Makes what was visited durable.
-    ///
-    /// Records that nothing proves durable are written once more where they are: after a failed sync of a former process the
-    /// operating system may hold them in memory, believe them clean, and never write them.
-    fn make_durable(&mut self) -> Result<(), Fault> {
-        if is_planted(PlantedBug::RecoveredTailNotSynced) {
-            return Ok(());
+    fn note_unproven(&mut self, found: &Found<'_>, stored: &Stored<'_>) {
+        let (start, end) = (found.at as u64, (found.at + stored.length) as u64);
+        let last = stored.record.lsn;
+        match self.unproven.back_mut() {
+            Some(run) if run.chapter == found.chapter && end - run.start <= UNPROVEN_BYTES => {
+                (run.end, run.last) = (end, last);
+            }
+            _ => self.unproven.push_back(Unproven {
+                chapter: found.chapter,
+                start,
+                end,
+                last,
+            }),
         }
+        while self
+            .unproven
+            .front()
+            .is_some_and(|oldest| oldest.last <= self.proven)
+        {
+            self.unproven.pop_front();
+        }
+    }
+
+    /// Where the records are that nothing proves durable, one part a file.
+    fn tail(&mut self) -> Vec<TailPart> {
+        let mut parts = Vec::new();
         while let Some(first) = self.unproven.pop_front() {
             let mut end = first.end;
             while let Some(next) = self
@@ -531,18 +465,24 @@ impl<'a> Walk<'a, '_> {
             {
                 end = next.end;
             }
-            let path = &self.chapters[first.chapter].file.path;
-            let file = self
-                .disk
-                .open(path, OpenMode::Write)
-                .map_err(Fault::open(path))?;
-            let length = usize::try_from(end - first.start).expect("was in memory before");
-            let mut bytes = vec![0; length];
-            read_exact_at(&*file, &mut bytes, first.start).map_err(Fault::read(path))?;
-            file.write_all_at(&bytes, first.start)
-                .map_err(Fault::write(path))?;
-            file.sync().map_err(Fault::sync(path))?;
+            if let Some(chapter) = self.chapters.get(first.chapter) {
+                parts.push(TailPart {
+                    path: chapter.file.path.clone(),
+                    start: first.start,
+                    end,
+                });
+            }
         }
-        Ok(())
+        parts
     }
+}
+
+/// A record where it was found.
+struct Found<'b> {
+    chapter: usize,
+    at: usize,
+    /// All of it.
+    bytes: &'b [u8],
+    /// What it is sealed with, if it is.
+    key: Option<&'b JournalKey>,
 }

@@ -33,6 +33,22 @@ pub(super) fn with_keys(test: impl FnOnce()) {
     START.set(None);
 }
 
+thread_local! {
+    /// Whether [`open`] leaves it to a later sync to make durable what it has read.
+    static LATER: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `test` with journals that do not make durable what they have read before they are synced.
+pub(super) fn durable_later(test: impl FnOnce()) {
+    LATER.set(true);
+    test();
+    LATER.set(false);
+}
+
+pub(super) fn is_durable_later() -> bool {
+    LATER.get()
+}
+
 /// The disk as the journal sees it: each start seals with other keys of the same store, and with another cipher.
 pub(super) fn through(disk: &SimDisk) -> Arc<dyn Disk> {
     match START.get() {
@@ -49,23 +65,31 @@ pub(super) fn open(
     disk: &SimDisk,
     from: u64,
 ) -> Result<(Journal, JournalReport, Vec<Seen>), Fault> {
+    let (mut journal, report, seen) = open_at(disk, JournalStart::from(Lsn(from)))?;
+    if !is_durable_later() {
+        let _durable = journal.sync()?;
+    }
+    Ok((journal, report, seen))
+}
+
+/// As [`open`], and nothing is durable yet that was not before.
+pub(super) fn open_at(
+    disk: &SimDisk,
+    start: JournalStart,
+) -> Result<(Journal, JournalReport, Vec<Seen>), Fault> {
     let mut seen = Vec::new();
-    let (journal, report) = Journal::open(
-        through(disk),
-        Path::new(DIR),
-        options(),
-        Lsn(from),
-        &mut |record| {
-            seen.push((
-                record.lsn.0,
-                record.stream.0,
-                record.entry.0,
-                record.kind,
-                record.body.to_vec(),
-            ));
-            Ok(())
-        },
-    )?;
+    let mut opening = JournalOpening::begin(through(disk), Path::new(DIR), options(), start)?;
+    opening.read(&mut |record| {
+        seen.push((
+            record.lsn.0,
+            record.stream.0,
+            record.entry.0,
+            record.kind,
+            record.body.to_vec(),
+        ));
+        Ok(())
+    })?;
+    let (journal, report) = opening.finish()?;
     Ok((journal, report, seen))
 }
 
@@ -414,4 +438,114 @@ fn strange_files_in_the_folder_are_left_alone() {
     }
     drop(open(&disk, 0).unwrap());
     assert_eq!(disk.list_files().len(), 3);
+}
+
+#[test]
+fn a_start_at_a_known_place_looks_at_nothing_before_it() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"a", b"bb"])).unwrap();
+    let start = journal.position();
+    assert_eq!((start.from, start.at.is_some()), (Lsn(3), true));
+    let _durable = journal.sync().unwrap();
+    let nothing_behind = disk.kill();
+    journal.write(&mut batch(&[b"c"])).unwrap();
+    let large = vec![7; 3000];
+    journal.write(&mut batch(&[&large, &large])).unwrap();
+    let _durable = journal.sync().unwrap();
+    assert_eq!(wal_files(&disk), 2);
+    // What is before the place may be anything.
+    let file = disk.list_files().into_iter().min().unwrap();
+    let byte = disk.open(&file, OpenMode::Write).unwrap();
+    byte.write_all_at(b"?", HEADER_BYTES + 60).unwrap();
+    let (journal, report, seen) = open_at(&disk, start).unwrap();
+    assert_eq!(bodies(&seen), [&b"c"[..], &large, &large]);
+    assert_eq!((report.torn, report.damage), (None, vec![]));
+    assert_eq!(journal.next_lsn(), Lsn(6));
+
+    let (journal, report, seen) = open_at(&nothing_behind, start).unwrap();
+    assert_eq!((seen, report.torn, report.damage), (vec![], None, vec![]));
+    assert_eq!(journal.next_lsn(), Lsn(3));
+}
+
+#[test]
+fn another_file_of_the_same_generation_is_not_the_known_place() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"a"])).unwrap();
+    let start = journal.position();
+    let _durable = journal.sync().unwrap();
+    let file = disk.list_files().into_iter().min().unwrap();
+    disk.shared().remove_file(&file).unwrap();
+    // With the same salt, the next file has the name of the lost one.
+    let (mut journal, ..) = open_at(&disk, start).unwrap();
+    journal.write(&mut batch(&[b"new", b"newer"])).unwrap();
+    assert_eq!(disk.list_files().into_iter().min().unwrap(), file);
+    let (_, report, seen) = open_at(&disk, start).unwrap();
+    assert_eq!(bodies(&seen), [&b"new"[..], b"newer"]);
+    assert_eq!((report.torn, report.damage), (None, vec![]));
+}
+
+#[test]
+fn damage_at_a_known_place_is_damage() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"a"])).unwrap();
+    let start = journal.position();
+    journal.write(&mut batch(&[b"b"])).unwrap();
+    let _durable = journal.sync().unwrap();
+    journal.write(&mut batch(&[b"c"])).unwrap();
+    let place = start.at.unwrap();
+    let file = disk.list_files().into_iter().min().unwrap();
+    let byte = disk.open(&file, OpenMode::Write).unwrap();
+    byte.write_all_at(b"?", place.offset + 52).unwrap();
+    let (_, report, seen) = open_at(&disk, start).unwrap();
+    assert_eq!(bodies(&seen), [b"c"]);
+    let lost = LostRecords {
+        first: Lsn(2),
+        last: Some(Lsn(2)),
+    };
+    let [damage] = &report.damage[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!((damage.offset, damage.lost), (place.offset, Some(lost)));
+}
+
+#[test]
+fn what_a_start_has_read_is_durable_after_a_sync_and_its_files_stay_until_it_is_written() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"a", b"bb"])).unwrap();
+    let killed = disk.kill();
+    let reopen = |disk: &SimDisk| open_at(disk, JournalStart::from(Lsn(1))).unwrap();
+    let (mut journal, _, seen) = reopen(&killed);
+    assert_eq!((seen.len(), journal.last_synced()), (2, Lsn::ZERO));
+    let tail = journal.take_recovered_tail().unwrap();
+    // A sync meanwhile does it, too.
+    assert_eq!(journal.sync().unwrap().into_inner(), Lsn(2));
+    assert_eq!(reopen(&killed.crash(1)).2, seen);
+    journal.write(&mut batch(&[b"c"])).unwrap();
+    let _durable = journal.sync().unwrap();
+    journal.release(Lsn(2)).unwrap();
+    assert_eq!(wal_files(&killed), 2, "it may be written to");
+    journal.finish_recovered(tail.make_durable()).unwrap();
+    journal.release(Lsn(2)).unwrap();
+    assert_eq!((wal_files(&killed), spare_files(&killed)), (1, 1));
+    assert!(journal.take_recovered_tail().is_none());
+}
+
+#[test]
+fn a_recovered_tail_that_cannot_be_written_latches_the_journal() {
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut batch(&[b"a"])).unwrap();
+    let killed = disk.kill();
+    let (mut journal, ..) = open_at(&killed, JournalStart::from(Lsn(1))).unwrap();
+    let tail = journal.take_recovered_tail().unwrap();
+    killed.fail_at(killed.operations() + 2, SimFault::Eio);
+    let outcome = tail.make_durable();
+    assert!(outcome.is_err());
+    assert!(journal.finish_recovered(outcome).is_err());
+    assert!(journal.latched().is_some());
+    assert!(journal.write(&mut batch(&[b"b"])).is_err());
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use everjet_api::StreamConfig;
 use everjet_store::{
-    Journal, JournalOptions, Lsn, SavedSegments, StoreOptions, StreamId, StreamStore,
+    Journal, JournalOptions, JournalRecord, Lsn, SavedSegments, StoreOptions, StreamId, StreamStore,
 };
 use everjet_stream::{Output, ServerLimits, Stream, StreamCheckpoint, normalise_config};
 use everjet_testkit::SimDisk;
@@ -92,11 +92,15 @@ impl Driver {
 
     /// The stream as it is after the entry `last`, from the checkpoint and the journal; not served.
     pub(crate) fn recover(&mut self, last: EntryIndex) {
-        self.recover_watched(last, |_| {});
+        self.recover_in_steps(last, usize::MAX, |_| {});
     }
 
     /// The same, and shows the stream after each entry on the way.
-    pub(crate) fn recover_watched(&mut self, last: EntryIndex, mut watch: impl FnMut(&Stream)) {
+    pub(crate) fn recover_watched(&mut self, last: EntryIndex, watch: impl FnMut(&Stream)) {
+        self.recover_in_steps(last, 1, watch);
+    }
+
+    fn recover_in_steps(&mut self, last: EntryIndex, step: usize, mut watch: impl FnMut(&Stream)) {
         let mut stream = match &self.checkpoint {
             None => {
                 let store = new_store(&self.disk, &self.config);
@@ -121,14 +125,24 @@ impl Driver {
                 stream
             }
         };
+        let mut records = Vec::new();
         self.journal = open_journal(&self.disk, |record| {
             if record.entry <= last {
-                stream
-                    .replay(record.entry, record.kind, record.body)
-                    .expect("records in order");
-                watch(&stream);
+                let head = JournalRecord {
+                    body: &[],
+                    ..record
+                };
+                records.push((head, record.body.to_vec()));
             }
         });
+        let records: Vec<JournalRecord<'_>> = records
+            .iter()
+            .map(|(head, body)| JournalRecord { body, ..*head })
+            .collect();
+        for records in records.chunks(step) {
+            stream.replay_all(records).expect("records in order");
+            watch(&stream);
+        }
         self.stream = stream;
     }
 }
@@ -154,16 +168,13 @@ fn new_store(disk: &SimDisk, config: &StreamConfig) -> StreamStore {
     StreamStore::on_disk(disk.shared(), folder(), ID, &config.name, store_options())
 }
 
-fn open_journal(
-    disk: &SimDisk,
-    mut visit: impl FnMut(everjet_store::JournalRecord<'_>),
-) -> Journal {
+fn open_journal(disk: &SimDisk, mut visit: impl FnMut(JournalRecord<'_>)) -> Journal {
     let options = JournalOptions {
         file_bytes: 1 << 20,
         hurried_file_bytes: 1 << 20,
         ..JournalOptions::default()
     };
-    let mut visit = |record: everjet_store::JournalRecord<'_>| {
+    let mut visit = |record: JournalRecord<'_>| {
         visit(record);
         Ok(())
     };
