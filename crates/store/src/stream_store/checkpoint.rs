@@ -18,6 +18,7 @@ use crate::{Disk, DiskFile, Fault, Job, OpenMode, StreamId, read_exact_at};
 
 use super::StreamStore;
 use super::file_id::FileId;
+use super::sealing::Sealing;
 use super::segment::Segment;
 use super::writes::remove_if_there;
 
@@ -36,6 +37,8 @@ pub struct CheckpointWrite {
     head: CheckpointHead,
     names: SubjectNames,
     segments: Vec<CheckpointSegment>,
+    /// Those of which the footer and small columns are being made.
+    sealing: Vec<(usize, Arc<Sealing>)>,
 }
 
 impl CheckpointWrite {
@@ -70,10 +73,17 @@ impl CheckpointWrite {
 
     /// Writes each part at its place.
     fn write_parts(&self, write: &mut dyn FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
-        let numbers = FileNumbers::new(&self.segments, self.names.len());
+        let mut segments = self.segments.clone();
+        for (at, sealing) in &self.sealing {
+            if let Some(segment) = segments.get_mut(*at) {
+                segment.columns = sealing.pack(&segment.columns);
+                segment.length += sealing.footer().len() as u64;
+            }
+        }
+        let numbers = FileNumbers::new(&segments, self.names.len());
         let mut sections = Sections::default();
         // How many sections of subjects there will be is known, so that they can be written in one go.
-        let mut position = CheckpointHead::list_end(numbers.sections() + self.segments.len());
+        let mut position = CheckpointHead::list_end(numbers.sections() + segments.len());
         numbers.write_subjects(&self.names, |bytes| {
             sections.subjects.push(Section::of(bytes));
             write(bytes, position)?;
@@ -81,7 +91,7 @@ impl CheckpointWrite {
             io::Result::Ok(())
         })?;
         let mut bytes = Vec::new();
-        for segment in &self.segments {
+        for segment in &segments {
             bytes.clear();
             segment.put(&numbers, &mut bytes);
             sections.segments.push(Section::of(&bytes));
@@ -142,7 +152,8 @@ impl StreamStore {
                 self.checkpointed += segment.columns.len() as u64;
             }
         }
-        let segments = self.segments.iter().filter(|segment| segment.in_checkpoint);
+        let segments = || self.segments.iter().filter(|segment| segment.in_checkpoint);
+        let sealing = |(at, segment): (usize, &Segment)| Some((at, segment.sealing.clone()?));
         Some(CheckpointWrite {
             dir: files.dir.clone(),
             head: CheckpointHead {
@@ -151,7 +162,8 @@ impl StreamStore {
                 last_time: self.last_time,
             },
             names: self.subjects.names(),
-            segments: segments
+            sealing: segments().enumerate().filter_map(sealing).collect(),
+            segments: segments()
                 .map(|segment| CheckpointSegment {
                     first: segment.first,
                     revision: segment.revision,
