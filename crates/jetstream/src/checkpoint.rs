@@ -28,6 +28,7 @@ pub struct Captured {
     entry: EntryIndex,
     last_sequence: StreamSequence,
     writes: Option<SegmentWrites>,
+    /// What the files hold already, when there is nothing to write.
     segments: SavedSegments,
     consumers: Vec<ConsumerSnapshot>,
 }
@@ -40,10 +41,10 @@ impl Captured {
         let name = checkpoint.config.name.clone();
         let store = stream.store_mut();
         let writes = store.take_writes();
-        let segments = writes.as_ref().map_or_else(
-            || store.saved_segments().clone(),
-            |writes| writes.saved().clone(),
-        );
+        let segments = match &writes {
+            Some(_) => SavedSegments::default(),
+            None => store.saved_segments().clone(),
+        };
         Self {
             id,
             account: account.to_owned(),
@@ -71,7 +72,9 @@ impl Captured {
     /// What the manifest says about the segments once this checkpoint counts.
     #[must_use]
     pub fn segments(&self) -> &SavedSegments {
-        &self.segments
+        self.writes
+            .as_ref()
+            .map_or(&self.segments, SegmentWrites::saved)
     }
 
     /// As [`Captured::segments`], when it was written: lets go of the messages, so that their memory can be used again.
@@ -257,7 +260,7 @@ impl Checkpointer {
             config,
             entry: captured.entry,
             last_sequence: captured.last_sequence,
-            segments: captured.segments.segments.clone(),
+            segments: captured.segments().segments.clone(),
             consumers,
         };
         match self

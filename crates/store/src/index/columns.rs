@@ -117,8 +117,32 @@ impl Columns {
         self.gaps.push(offset);
     }
 
+    /// Nothing is added afterwards. From now on a clone costs nothing, until something is removed.
+    pub(crate) fn seal(&mut self) {
+        self.offsets.seal();
+        self.subjects.seal();
+    }
+
+    /// Whether there is nothing more to make small.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.offsets.is_packed()
+    }
+
+    /// These columns, sealed, as small as they get: `packed` are those that `sealed`, a clone from before, became.
+    pub(crate) fn repacked(&self, sealed: &Self, packed: &Self) -> Self {
+        let mut repacked = packed.clone();
+        self.subjects
+            .for_each_change(&sealed.subjects, |slot, value| {
+                repacked.replace(slot, value);
+            });
+        repacked
+    }
+
     /// Makes the columns small. Nothing is added afterwards.
     pub(crate) fn pack(&mut self) {
+        if self.is_packed() {
+            return;
+        }
         self.offsets.pack();
         self.subjects.pack();
         self.gaps.shrink_to_fit();
@@ -221,7 +245,9 @@ impl Columns {
         put_numbers(&[count(self.len()), count(self.gaps.len()), is_sparse], out);
         match &self.offsets {
             Offsets::Packed(packed) => packed.put(out),
-            Offsets::Growing(_) => unreachable!("only sealed segments are written like this"),
+            Offsets::Growing(_) | Offsets::Whole(_) => {
+                unreachable!("only packed columns are written like this")
+            }
         }
         self.subjects.put(numbers, out);
         put_numbers(&self.gaps, out);

@@ -24,7 +24,7 @@
 
 use std::sync::Arc;
 
-use everjet_subject::{SubjectId, SubjectTable};
+use everjet_subject::{SubjectId, SubjectNames, SubjectTable};
 use everjet_values::{EntryIndex, Timestamp};
 
 use crate::StreamId;
@@ -72,7 +72,7 @@ pub(crate) struct Frame<'a> {
 
 impl FrameHead {
     /// The bytes of the frame with this head.
-    pub(crate) fn encode(&self, columns: &Columns, runs: &[u8], table: &SubjectTable) -> Vec<u8> {
+    pub(crate) fn encode(&self, columns: &Columns, runs: &[u8], table: &SubjectNames) -> Vec<u8> {
         let (local, ids) = columns.subjects().numbered();
         let offsets = columns.offsets.to_numbers();
         let names = ids.iter().map(|&id| table.name(SubjectId(id)));
@@ -235,7 +235,7 @@ mod tests {
             covered: 64 + 71 * 50,
             whole: true,
         };
-        let bytes = head.encode(&columns, b"runs", &table);
+        let bytes = head.encode(&columns, b"runs", &table.names());
         (head, columns, table, bytes)
     }
 
@@ -262,7 +262,7 @@ mod tests {
         let mut columns = Columns::sparse();
         columns.push_at(7, (64, false), 1, 1);
         columns.push_at(9000, (114, false), 0, 2);
-        let bytes = head.encode(&columns, b"", &table);
+        let bytes = head.encode(&columns, b"", &table.names());
         let frame = Frame::parse(&bytes).expect("valid");
         assert!(frame.head.whole);
         assert_eq!(

@@ -16,6 +16,8 @@ const SLOPE_SHIFT: u32 = 8;
 pub(super) enum Offsets {
     /// May be added to.
     Growing(Vec<u32>),
+    /// Complete and not packed yet: shared with whoever packs it.
+    Whole(Arc<Vec<u32>>),
     /// Complete. Never changes, so it is shared with whoever writes it.
     Packed(Arc<PackedOffsets>),
 }
@@ -73,48 +75,71 @@ impl Offsets {
     #[inline]
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Growing(offsets) => offsets.len(),
             Self::Packed(packed) => packed.slots,
+            Self::Growing(_) | Self::Whole(_) => self.plain().len(),
+        }
+    }
+
+    /// Those that are not packed, with the header bit.
+    #[inline]
+    fn plain(&self) -> &[u32] {
+        match self {
+            Self::Growing(offsets) => offsets,
+            Self::Whole(offsets) => offsets,
+            Self::Packed(_) => &[],
+        }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self, Self::Packed(_))
+    }
+
+    /// Nothing is added afterwards. From now on a clone costs nothing.
+    pub(super) fn seal(&mut self) {
+        if let Self::Growing(offsets) = self {
+            *self = Self::Whole(Arc::new(std::mem::take(offsets)));
         }
     }
 
     #[inline]
     pub(super) fn get(&self, slot: usize) -> Option<u32> {
         match self {
-            Self::Growing(offsets) => offsets.get(slot).map(|offset| offset & !HAS_HEADERS),
             Self::Packed(packed) => packed.get(slot),
+            Self::Growing(offsets) => offsets.get(slot).map(|offset| offset & !HAS_HEADERS),
+            Self::Whole(offsets) => offsets.get(slot).map(|offset| offset & !HAS_HEADERS),
         }
     }
 
     #[inline]
     pub(super) fn has_headers(&self, slot: usize) -> bool {
         match self {
-            Self::Growing(offsets) => offsets
+            Self::Packed(packed) => slot < packed.slots && packed.headers.has(slot),
+            Self::Growing(_) | Self::Whole(_) => self
+                .plain()
                 .get(slot)
                 .is_some_and(|offset| offset & HAS_HEADERS != 0),
-            Self::Packed(packed) => slot < packed.slots && packed.headers.has(slot),
         }
     }
 
     /// The first slot from `from` on whose message has headers.
     pub(super) fn next_with_headers(&self, from: usize) -> Option<usize> {
         match self {
-            Self::Growing(offsets) => {
-                let rest = offsets.get(from..)?;
-                let found = rest.iter().position(|offset| offset & HAS_HEADERS != 0)?;
-                Some(from + found)
-            }
             Self::Packed(packed) => packed
                 .headers
                 .next(from)
                 .filter(|&slot| slot < packed.slots),
+            Self::Growing(_) | Self::Whole(_) => {
+                let rest = self.plain().get(from..)?;
+                let found = rest.iter().position(|offset| offset & HAS_HEADERS != 0)?;
+                Some(from + found)
+            }
         }
     }
 
     /// As they are in a frame: the top bit says whether the message has headers.
     pub(super) fn to_numbers(&self) -> Vec<u32> {
         match self {
-            Self::Growing(offsets) => offsets.clone(),
+            Self::Growing(_) | Self::Whole(_) => self.plain().to_vec(),
             Self::Packed(packed) => (0..packed.slots)
                 .map(|slot| {
                     let offset = packed.get(slot).unwrap_or_default();
@@ -132,8 +157,8 @@ impl Offsets {
     /// Whether offsets that were read from a disk never decrease and lie below `end`.
     pub(super) fn is_sound(&self, end: u32) -> bool {
         match self {
-            Self::Growing(offsets) => {
-                let offsets = offsets.iter().map(|offset| offset & !HAS_HEADERS);
+            Self::Growing(_) | Self::Whole(_) => {
+                let offsets = self.plain().iter().map(|offset| offset & !HAS_HEADERS);
                 offsets.clone().is_sorted() && offsets.max().is_none_or(|last| last < end)
             }
             Self::Packed(packed) => packed.is_sound(),
@@ -149,8 +174,8 @@ impl Offsets {
 
     /// Makes them small; nothing is added afterwards.
     pub(super) fn pack(&mut self) {
-        if let Self::Growing(offsets) = self {
-            *self = Self::Packed(Arc::new(PackedOffsets::new(offsets)));
+        if !self.is_packed() {
+            *self = Self::Packed(Arc::new(PackedOffsets::new(self.plain())));
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) enum SubjectColumn {
     Bytes(Arc<Coded<u8>>),
     /// At most 65,534 subjects.
     Shorts(Arc<Coded<u16>>),
-    /// As while it grows.
+    /// As while it grows, and shared.
     Wide(Arc<Vec<u32>>),
 }
 
@@ -189,10 +189,19 @@ impl SubjectColumn {
         *self = Self::Growing(subjects);
     }
 
-    /// Makes the column small; nothing is added afterwards.
+    /// Nothing is added afterwards. From now on a clone costs nothing.
+    pub(super) fn seal(&mut self) {
+        if let Self::Growing(subjects) = self {
+            *self = Self::Wide(Arc::new(std::mem::take(subjects)));
+        }
+    }
+
+    /// Makes a column small that was not packed before; nothing is added afterwards.
     pub(super) fn pack(&mut self) {
-        let Self::Growing(subjects) = self else {
-            return;
+        let subjects: &[u32] = match self {
+            Self::Growing(subjects) => subjects,
+            Self::Wide(subjects) => subjects,
+            _ => return,
         };
         let slots = subjects.len();
         let Some(&first) = subjects.first() else {
@@ -211,10 +220,24 @@ impl SubjectColumn {
         } else if ids.len() <= u16::SUBJECTS_MAX && 3 * ids.len() < slots {
             Self::Shorts(Arc::new(Coded::new(&numbers, &ids)))
         } else {
-            let mut subjects = std::mem::take(subjects);
-            subjects.shrink_to_fit();
-            Self::Wide(Arc::new(subjects))
+            // Without the room to grow that it had.
+            Self::Wide(Arc::new(subjects.to_vec()))
         };
+    }
+
+    /// Calls `visit` with each slot, and what it holds, in which a column that was shared with `before` differs from it.
+    pub(super) fn for_each_change(&self, before: &Self, mut visit: impl FnMut(usize, u32)) {
+        let (Self::Wide(now), Self::Wide(before)) = (self, before) else {
+            unreachable!("a column is wide from being sealed until it is packed");
+        };
+        if Arc::ptr_eq(now, before) {
+            return;
+        }
+        for (slot, (now, before)) in now.iter().zip(before.iter()).enumerate() {
+            if now != before {
+                visit(slot, *now);
+            }
+        }
     }
 
     /// The column with numbers from 0 by first appearance instead of ids, and the ids by number.

@@ -18,6 +18,7 @@ use crate::{Disk, DiskFile, Fault, Job, OpenMode, StreamId, read_exact_at};
 
 use super::StreamStore;
 use super::file_id::FileId;
+use super::sealing::Sealing;
 use super::segment::Segment;
 use super::writes::remove_if_there;
 
@@ -48,6 +49,8 @@ pub struct CheckpointWrite {
     head: CheckpointHead,
     names: SubjectNames,
     segments: Vec<CheckpointSegment>,
+    /// Those of which the footer and small columns are being made.
+    sealing: Vec<(usize, Arc<Sealing>)>,
 }
 
 impl CheckpointWrite {
@@ -82,7 +85,14 @@ impl CheckpointWrite {
 
     /// Writes each part at its place.
     fn write_parts(&self, write: &mut dyn FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
-        let numbers = FileNumbers::new(&self.segments, self.names.len());
+        let mut segments = self.segments.clone();
+        for (at, sealing) in &self.sealing {
+            if let Some(segment) = segments.get_mut(*at) {
+                segment.columns = sealing.pack(&segment.columns);
+                segment.length += sealing.footer().len() as u64;
+            }
+        }
+        let numbers = FileNumbers::new(&segments, self.names.len());
         let mut sections = Sections::default();
         let hashes = numbers.hashes(&self.names);
         let head = CheckpointHead {
@@ -92,7 +102,7 @@ impl CheckpointWrite {
         };
         // How many sections there will be is known, so that they can be written in one go.
         let before_segments = numbers.sections() + hash_sections(&hashes);
-        let mut position = CheckpointHead::list_end(before_segments + self.segments.len());
+        let mut position = CheckpointHead::list_end(before_segments + segments.len());
         numbers.write_subjects(&self.names, |bytes| {
             sections.subjects.push(Section::of(bytes));
             write(bytes, position)?;
@@ -106,7 +116,7 @@ impl CheckpointWrite {
             io::Result::Ok(())
         })?;
         let mut bytes = Vec::new();
-        for segment in &self.segments {
+        for segment in &segments {
             bytes.clear();
             segment.put(&numbers, &mut bytes);
             sections.segments.push(Section::of(&bytes));
@@ -182,9 +192,9 @@ impl StreamStore {
                 self.checkpointed += segment.columns.len() as u64;
             }
         }
-        let segments = self.segments.iter();
-        let segments =
-            segments.filter(|segment| segment.in_checkpoint || (with_open && !segment.sealed));
+        let is_in = |segment: &&Segment| segment.in_checkpoint || (with_open && !segment.sealed);
+        let segments = || self.segments.iter().filter(is_in);
+        let sealing = |(at, segment): (usize, &Segment)| Some((at, segment.sealing.clone()?));
         Some(CheckpointWrite {
             dir: files.dir.clone(),
             head: CheckpointHead {
@@ -196,7 +206,8 @@ impl StreamStore {
                 check: 0,
             },
             names: self.subjects.names(),
-            segments: segments
+            sealing: segments().enumerate().filter_map(sealing).collect(),
+            segments: segments()
                 .map(|segment| CheckpointSegment {
                     first: segment.first,
                     revision: segment.revision,
@@ -206,7 +217,7 @@ impl StreamStore {
                     bytes: segment.bytes,
                     end: segment.end,
                     runs: Arc::clone(&segment.foreign),
-                    columns: packed(&segment.columns),
+                    columns: small(segment),
                 })
                 .collect(),
         })
@@ -226,10 +237,12 @@ impl StreamStore {
     }
 }
 
-/// Columns as they are written; a copy only of those that grow.
-fn packed(columns: &Columns) -> Columns {
-    let mut columns = columns.clone();
-    columns.pack();
+/// Columns as they are written, if that is known: a copy only of those that grow.
+fn small(segment: &Segment) -> Columns {
+    let mut columns = segment.columns.clone();
+    if !segment.sealed {
+        columns.pack();
+    }
     columns
 }
 

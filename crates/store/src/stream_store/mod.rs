@@ -25,6 +25,7 @@ mod read;
 mod reader;
 mod remove_many;
 mod scan;
+mod sealing;
 mod segment;
 mod select;
 mod share;
@@ -71,6 +72,7 @@ pub use remove_many::RemoveBudget;
 pub use state::{Removed, StoreState};
 pub use subject_set::SubjectSet;
 pub use verify::{CheckedSegment, SegmentCheck, index_problem, segment_length};
+use writes::SavedList;
 pub use writes::{
     Damage, ObsoleteFiles, OpenReport, SavedSegments, SegmentWrites, WrittenSegments,
 };
@@ -114,7 +116,7 @@ pub struct StreamStore {
     obsolete: BTreeSet<FileId>,
     damage: KnownDamage,
     /// As of the last take.
-    saved: SavedSegments,
+    saved: Arc<SavedList>,
     /// A segment was dropped or rewritten since the last take.
     dropped: bool,
     /// Something changed since the last time that there was nothing to compact.
@@ -215,7 +217,7 @@ impl StreamStore {
             reader: Reader::default(),
             damage: KnownDamage::default(),
             obsolete: BTreeSet::new(),
-            saved: SavedSegments::default(),
+            saved: Arc::default(),
             dropped: false,
             may_compact: false,
             erasures: Vec::new(),

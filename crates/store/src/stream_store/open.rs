@@ -16,7 +16,7 @@ use super::file_id::{FileId, index_path, segment_path};
 use super::load::{Loaded, Loader};
 use super::segment::Segment;
 use super::take::id_of;
-use super::writes::remove_if_there;
+use super::writes::{SavedList, remove_if_there};
 use super::{Files, OpenReport, SavedSegments, StoreOptions, StreamStore};
 
 /// The derived files in a stream's folder. What is not listed is not asked for: of thousands of streams, most have little.
@@ -126,7 +126,7 @@ impl StreamStore {
         }
         store.first = store.next_live(0);
         store.may_compact = true;
-        store.saved = saved.clone();
+        store.saved = Arc::new(SavedList::known(saved.clone()));
         store.damage = KnownDamage::opened_with(&report.damaged);
         Ok((store, report))
     }

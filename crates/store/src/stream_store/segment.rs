@@ -14,6 +14,7 @@ use crate::segment::{
 use super::NewMessage;
 use super::chunks::{Chunks, Supply};
 use super::file_id::FileId;
+use super::sealing::Sealing;
 use super::unsaid::Unsaid;
 
 /// Where the segments of a store live; `None` in memory.
@@ -52,8 +53,10 @@ pub(super) struct Segment {
     pub(super) foreign: Arc<Vec<u8>>,
     /// Checksums of the records; `None` in memory.
     salt: Option<RecordSalt>,
-    /// Bytes of the file that the manifest may name: what was taken for writing.
+    /// Bytes of the file that the manifest may name: what was taken for writing. Without the footer while that is being made.
     pub(super) saved: u64,
+    /// The footer that was taken and is not known to be written.
+    pub(super) sealing: Option<Arc<Sealing>>,
     /// Records before this offset were taken for writing, those before `written` are written.
     pub(super) taken: u32,
     pub(super) written: u32,
@@ -90,6 +93,7 @@ impl Segment {
             foreign: Arc::default(),
             salt: stream.map(|stream| RecordSalt::new(stream, first).revised(revision)),
             saved: 0,
+            sealing: None,
             taken: 0,
             written: 0,
             finished: false,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use everjet_subject::SubjectNames;
 use everjet_values::StreamSequence;
 
 use crate::ManifestSegment;
@@ -10,13 +11,16 @@ use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, merge_runs};
 
 use super::file_id::FileId;
+use super::sealing::{IndexSource, Sealing};
 use super::segment::Segment;
-use super::writes::{ObsoleteFiles, SavedSegments, SegmentWrite, SegmentWrites, WrittenSegments};
+use super::writes::{
+    ObsoleteFiles, SavedList, SavedSegments, SegmentWrite, SegmentWrites, WrittenSegments,
+};
 use super::{StreamStore, TailPiece};
 
 impl StreamStore {
-    /// What has to be written since the last take, as of the last entry: cheap, buffers are shared, only the index of a
-    /// segment that was sealed is made here. `None` when nothing changed, and always in memory.
+    /// What has to be written since the last take, as of the last entry: cheap, buffers are shared, indexes are made by
+    /// whoever writes them. `None` when nothing changed, and always in memory.
     ///
     /// What was taken stays in memory until [`StreamStore::finish_writes`]. A take must be written before a later one, and
     /// one that cannot be written at all stops the stream's checkpoints: the journal has everything.
@@ -31,19 +35,11 @@ impl StreamStore {
             covered: 0,
             whole: false,
         };
+        let names = self.subjects.names();
         let mut taken = Vec::new();
         for segment in &mut self.segments {
             if segment.taken < segment.end || (segment.sealed && !segment.finished) {
-                let index = |segment: &Segment, whole| {
-                    let head = FrameHead {
-                        first: segment.first,
-                        covered: segment.end,
-                        whole,
-                        ..head
-                    };
-                    head.encode(&segment.columns, &segment.foreign, &self.subjects)
-                };
-                taken.push(take_segment(segment, index));
+                taken.push(take_segment(segment, head, &names));
             }
         }
         if taken.is_empty() && !self.dropped && self.erasures.is_empty() {
@@ -55,16 +51,15 @@ impl StreamStore {
         self.dropped = false;
         let checkpoint = self.take_grown_checkpoint();
         let files = self.files.as_ref()?;
-        self.saved = SavedSegments {
-            segments: self
-                .segments
-                .iter()
-                .filter(|segment| segment.saved > 0)
-                .map(named)
-                .collect(),
+        let saved: Vec<&Segment> = self.segments.iter().filter(|s| s.saved > 0).collect();
+        let footer = |(at, segment): (usize, &&Segment)| Some((at, segment.sealing.clone()?));
+        let footers = saved.iter().enumerate().filter_map(footer).collect();
+        let list = SavedSegments {
+            segments: saved.into_iter().map(named).collect(),
             last_sequence: self.last_sequence(),
             entry: self.last_entry,
         };
+        self.saved = Arc::new(SavedList::new(list, footers));
         Some(SegmentWrites {
             dir: files.dir.clone(),
             stream: files.id,
@@ -72,7 +67,7 @@ impl StreamStore {
             files: taken,
             erasures: self.erasures.clone(),
             checkpoint,
-            saved: self.saved.clone(),
+            saved: Arc::clone(&self.saved),
         })
     }
 
@@ -102,6 +97,13 @@ impl StreamStore {
                 }
             }
             segment.written = segment.written.max(written);
+            if let Some(sealing) = segment
+                .sealing
+                .take_if(|_| segment.finished && file.is_whole)
+            {
+                segment.columns = sealing.pack(&segment.columns);
+                segment.saved += sealing.footer().len() as u64;
+            }
         }
         while self.tail_bytes > self.options.tail_bytes_max && self.drop_oldest_piece() {}
     }
@@ -115,7 +117,7 @@ impl StreamStore {
     /// What the manifest has to say once everything taken so far is synced.
     #[must_use]
     pub fn saved_segments(&self) -> &SavedSegments {
-        &self.saved
+        self.saved.get()
     }
 
     /// Files that may be deleted once a manifest with `saved` is durable: those of dropped segments and leftovers of a
@@ -194,8 +196,8 @@ impl StreamStore {
     }
 }
 
-/// Takes what was appended to a segment, and its index when it is due.
-fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>) -> SegmentWrite {
+/// Takes what was appended to a segment, and its index when it is due. `head` but for what is the segment's.
+fn take_segment(segment: &mut Segment, head: FrameHead, names: &SubjectNames) -> SegmentWrite {
     segment.chunks.freeze();
     let offset = segment.taken;
     let buffers = segment
@@ -214,15 +216,14 @@ fn take_segment(segment: &mut Segment, index: impl Fn(&Segment, bool) -> Vec<u8>
     };
     let slots = segment.columns.len();
     if segment.sealed {
-        let footer = Arc::new(index(segment, true));
-        segment.columns.pack();
+        segment.columns.seal();
+        let sealing = Arc::new(Sealing::of(segment, head, names));
+        segment.sealing = Some(Arc::clone(&sealing));
         segment.finished = true;
-        segment.saved += footer.len() as u64;
-        write.index = Some(Arc::clone(&footer));
-        write.footer = Some(footer);
+        write.footer = Some(sealing);
     } else if slots > segment.indexed + segment.indexed / 4 {
         // Each index is a quarter longer than the one before: all of them together cost a few slots a message.
-        write.index = Some(Arc::new(index(segment, false)));
+        write.index = Some(IndexSource::of(segment, head, names));
         segment.indexed = slots;
     }
     write

@@ -2,7 +2,7 @@
 //! opening found.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use everjet_values::{EntryIndex, StreamSequence};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::{Disk, DiskFile, Fault, ManifestSegment, StreamId};
 use super::CheckpointWrite;
 use super::erase::Erasure;
 use super::file_id::{FileId, index_path, segment_path};
+use super::sealing::{IndexSource, Sealing};
 
 /// All segment files of a store at one entry: what the manifest keeps and [`StreamStore::open`] reads.
 ///
@@ -43,7 +44,46 @@ pub struct SegmentWrites {
     /// What is overwritten after that.
     pub(super) erasures: Vec<Erasure>,
     pub(super) checkpoint: Option<CheckpointWrite>,
-    pub(super) saved: SavedSegments,
+    pub(super) saved: Arc<SavedList>,
+}
+
+/// [`SavedSegments`] that are known once the footers among them were made.
+#[derive(Default)]
+pub(super) struct SavedList {
+    /// The files so far, without the footers that are made by whoever asks first.
+    list: SavedSegments,
+    footers: Vec<(usize, Arc<Sealing>)>,
+    known: OnceLock<SavedSegments>,
+}
+
+impl SavedList {
+    pub(super) fn new(list: SavedSegments, footers: Vec<(usize, Arc<Sealing>)>) -> Self {
+        Self {
+            list,
+            footers,
+            known: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn known(list: SavedSegments) -> Self {
+        Self::new(list, Vec::new())
+    }
+
+    /// The list. The first call may take milliseconds, unless the take it is of was written.
+    pub(super) fn get(&self) -> &SavedSegments {
+        if self.footers.is_empty() {
+            return &self.list;
+        }
+        self.known.get_or_init(|| {
+            let mut list = self.list.clone();
+            for (at, sealing) in &self.footers {
+                if let Some(segment) = list.segments.get_mut(*at) {
+                    segment.length += sealing.footer().len() as u64;
+                }
+            }
+            list
+        })
+    }
 }
 
 /// What one segment gets.
@@ -53,16 +93,16 @@ pub(super) struct SegmentWrite {
     pub(super) offset: u64,
     pub(super) buffers: Vec<Arc<Vec<u8>>>,
     /// The footer, when the segment is sealed with this write. It follows the buffers and ends the file.
-    pub(super) footer: Option<Arc<Vec<u8>>>,
-    /// The content of the index file, when it is due.
-    pub(super) index: Option<Arc<Vec<u8>>>,
+    pub(super) footer: Option<Arc<Sealing>>,
+    /// The content of the index file of an open segment, when it is due. That of a sealed one is its footer.
+    pub(super) index: Option<IndexSource>,
 }
 
 impl SegmentWrites {
-    /// What the manifest has to say once this is written and synced.
+    /// What the manifest has to say once this is written and synced. May take milliseconds before it is written.
     #[must_use]
     pub fn saved(&self) -> &SavedSegments {
-        &self.saved
+        self.saved.get()
     }
 
     /// Whether messages are overwritten: what removed them has to be durable before [`SegmentWrites::write`].
@@ -71,7 +111,7 @@ impl SegmentWrites {
         !self.erasures.is_empty()
     }
 
-    /// How many bytes of records and footers this holds.
+    /// How many bytes of records and footers this holds. May take milliseconds before it is written.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(SegmentWrite::length).sum()
@@ -122,14 +162,16 @@ impl SegmentWrites {
             position += buffer.len() as u64;
         }
         let end = position;
-        if let Some(footer) = &write.footer {
+        if let Some(footer) = write.footer.as_ref().map(|sealing| sealing.footer()) {
             file.write_all_at(footer, position)
                 .map_err(Fault::write(&path))?;
             // A crashed run may have left a longer file behind; a sealed file ends with its footer.
             file.set_len(position + footer.len() as u64)
                 .map_err(Fault::write(&path))?;
         }
-        if let Some(index) = &write.index {
+        let encoded = write.index.as_ref().map(IndexSource::encode);
+        let footer = write.footer.as_ref().map(|sealing| &**sealing.footer());
+        if let Some(index) = encoded.as_ref().or(footer) {
             let path = index_path(&self.dir, write.id);
             let place = Place::index(write.id.of(self.stream));
             let file = open_to_write(disk, &path, place, 0, false).map_err(Fault::open(&path))?;
@@ -140,6 +182,7 @@ impl SegmentWrites {
         Ok(WrittenSegment {
             id: write.id,
             end,
+            is_whole: write.footer.is_some(),
             path,
             file,
         })
@@ -149,7 +192,8 @@ impl SegmentWrites {
 impl SegmentWrite {
     fn length(&self) -> u64 {
         let buffers: u64 = self.buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        buffers + self.footer.as_ref().map_or(0, |footer| footer.len() as u64)
+        let footer = self.footer.as_ref();
+        buffers + footer.map_or(0, |sealing| sealing.footer().len() as u64)
     }
 }
 
@@ -166,6 +210,8 @@ pub(super) struct WrittenSegment {
     pub(super) id: FileId,
     /// Where the records in the file end.
     pub(super) end: u64,
+    /// The footer is there.
+    pub(super) is_whole: bool,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
 }

@@ -161,7 +161,7 @@ impl Compaction {
             covered: end,
             whole: true,
         };
-        output.bytes = head.encode(&output.columns, &foreign, &output.subjects);
+        output.bytes = head.encode(&output.columns, &foreign, &output.subjects.names());
         let length = u64::from(end) + output.bytes.len() as u64;
         output.flush()?;
         let mut columns = output.columns;

@@ -110,6 +110,37 @@ fn removals_from_the_front_are_one_run() {
 }
 
 #[test]
+fn what_is_removed_while_a_segment_is_written_stays_removed() {
+    let disk = disk();
+    let mut store = on(&disk);
+    fill(&mut store, 300);
+    let writes = store.take_writes().expect("sealed segments");
+    for sequence in (1..=300).step_by(3) {
+        store.remove(EntryIndex(300 + sequence), StreamSequence(sequence));
+    }
+    let is_packed = |store: &StreamStore| {
+        let mut sealed = store.segments.iter().filter(|segment| segment.sealed);
+        sealed.all(|segment| segment.columns.is_packed())
+    };
+    assert!(!is_packed(&store), "that is left to who writes");
+    let written = writes.write(&disk).expect("the disk works");
+    written.sync(&disk).expect("the disk works");
+    for sequence in (2..=300).step_by(3) {
+        store.remove(EntryIndex(600 + sequence), StreamSequence(sequence));
+    }
+    store.finish_writes(&written);
+    assert!(is_packed(&store));
+    let holds = |store: &StreamStore, sequence| store.contains(StreamSequence(sequence));
+    assert!((1..=300).all(|at| holds(&store, at) == (at % 3 == 0)));
+    assert_eq!(writes.saved(), store.saved_segments());
+    let (opened, report) = open(&disk, writes.saved());
+    assert_eq!(report.damaged, []);
+    assert!((1..=300).all(|at| holds(&opened, at)), "as it was taken");
+    let saved = save(&mut store, &disk).expect("the disk works");
+    assert_eq!(open(&disk, &saved).0.state(), store.state());
+}
+
+#[test]
 fn many_removals_are_recorded_as_they_come() {
     let disk = disk();
     let options = StoreOptions {
