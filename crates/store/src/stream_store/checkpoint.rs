@@ -186,7 +186,7 @@ impl StreamStore {
         let segments =
             segments.filter(|segment| segment.in_checkpoint || (with_open && !segment.sealed));
         Some(CheckpointWrite {
-            dir: files.dir.clone(),
+            dir: files.dir.to_path_buf(),
             head: CheckpointHead {
                 stream: files.id,
                 entry: self.last_entry,

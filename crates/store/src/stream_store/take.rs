@@ -66,7 +66,7 @@ impl StreamStore {
             entry: self.last_entry,
         };
         Some(SegmentWrites {
-            dir: files.dir.clone(),
+            dir: files.dir.to_path_buf(),
             stream: files.id,
             compress: files.compress,
             files: taken,
@@ -133,7 +133,7 @@ impl StreamStore {
             dir: self
                 .files
                 .as_ref()
-                .map(|files| files.dir.clone())
+                .map(|files| files.dir.to_path_buf())
                 .unwrap_or_default(),
             files: self
                 .obsolete
