@@ -17,6 +17,7 @@ mod level;
 mod name;
 mod nanos;
 mod omit;
+mod one_message;
 mod pub_ack;
 mod pull;
 mod render;
@@ -47,8 +48,9 @@ pub use name::{
     is_valid_stream_name,
 };
 pub use nanos::Nanos;
+pub use one_message::OneMessage;
 pub use pub_ack::{PubAck, PubAckLine, PubAcks, render_pub_ack, render_pub_ack_error};
-pub use render::{render_error, render_response, to_json};
+pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, MsgDeleteRequest, MsgGetRequest, PageRequest,
     PullRequest, PurgeRequest, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use everjet_values::{StreamSequence, Timestamp};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
@@ -28,6 +31,44 @@ pub fn render_error(kind: ResponseType, error: &ApiError) -> Vec<u8> {
     body.extend_from_slice(kind.error_fields().as_bytes());
     body.push(b'}');
     envelope(kind, &body)
+}
+
+/// Appends the answer to `STREAM.MSG.GET` that shows a message, as [`render_response`] renders a
+/// [`MsgGetResponse`](crate::MsgGetResponse), without a copy of the message.
+pub fn render_message(
+    out: &mut Vec<u8>,
+    subject: &[u8],
+    sequence: StreamSequence,
+    (headers, payload): (&[u8], &[u8]),
+    time: Timestamp,
+) {
+    out.extend_from_slice(b"{\"type\":\"");
+    out.extend_from_slice(ResponseType::StreamMsgGet.as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":{\"subject\":");
+    append_json(out, &String::from_utf8_lossy(subject));
+    out.extend_from_slice(b",\"seq\":");
+    out.extend_from_slice(itoa::Buffer::new().format(sequence.0).as_bytes());
+    for (name, bytes) in [("hdrs", headers), ("data", payload)] {
+        if !bytes.is_empty() {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":\"");
+            put_base64(out, bytes);
+            out.push(b'"');
+        }
+    }
+    out.extend_from_slice(b",\"time\":\"");
+    out.extend_from_slice(time.text().as_str().as_bytes());
+    out.extend_from_slice(b"\"}}");
+}
+
+fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let space = out.get_mut(start..).unwrap_or_default();
+    STANDARD
+        .encode_slice(bytes, space)
+        .expect("four characters for every three bytes");
 }
 
 /// Puts the type in front of the fields of `object`.
@@ -108,6 +149,40 @@ mod tests {
             ("caf\u{e9} \u{1f600}", "\"caf\u{e9} \u{1f600}\""),
         ] {
             assert_eq!(String::from_utf8_lossy(&to_json(&text)), json);
+        }
+    }
+
+    #[test]
+    fn a_message_is_shown_like_any_other_answer() {
+        for (subject, headers, payload, time) in [
+            ("orders.new", "", "", Timestamp::UNSET),
+            (
+                "a.<\"b\">",
+                "NATS/1.0\r\nA: b\r\n\r\n",
+                "x",
+                Timestamp::from_nanos(1),
+            ),
+            (
+                "caf\u{e9}",
+                "",
+                "four",
+                Timestamp::from_nanos(1_700_000_000_120_000_000),
+            ),
+            ("s", "NATS/1.0\r\n\r\n", "", Timestamp::from_nanos(0)),
+        ] {
+            let message = crate::StoredMessage {
+                subject: subject.to_owned(),
+                seq: StreamSequence(u64::MAX),
+                headers: headers.into(),
+                data: payload.into(),
+                time,
+            };
+            let mut shown = Vec::new();
+            let parts = (headers.as_bytes(), payload.as_bytes());
+            render_message(&mut shown, subject.as_bytes(), message.seq, parts, time);
+            let response = Ok(crate::MsgGetResponse { message });
+            let expected = render_response(ResponseType::StreamMsgGet, response);
+            assert_eq!(String::from_utf8(shown), String::from_utf8(expected));
         }
     }
 

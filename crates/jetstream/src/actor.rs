@@ -266,6 +266,25 @@ impl StreamActor {
         result
     }
 
+    /// Runs `work`, which only looks and admits nothing that was read, on the machine. With [`Wait::No`] `None` when somebody else
+    /// runs it, and always when the stream is gone.
+    pub(crate) fn look_now<T>(
+        self: &Arc<Self>,
+        turn: &mut Turn,
+        wait: Wait,
+        work: impl FnOnce(&Stream) -> T,
+    ) -> Option<T> {
+        let state = match wait {
+            Wait::No => self.state.try_lock()?,
+            Wait::Yes => self.state.lock(),
+        };
+        let result = (!state.gone).then(|| work(&state.stream));
+        drop(state);
+        // Who came meanwhile found the machine taken and left.
+        self.run(turn);
+        result
+    }
+
     /// As [`StreamActor::look`], for work that may need what is on disk: it is read while the stream goes on, and then `work` runs
     /// again. Cold where the device would have to be waited for and that is not allowed.
     pub(crate) fn look_back<T>(

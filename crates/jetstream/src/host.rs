@@ -36,7 +36,7 @@ use crate::usage::{Usage, UsageLimits};
 /// Threads for long runs and journal files.
 const HELPERS: usize = 2;
 /// Threads that wait for the disk to give old messages: so many reads are under way at once.
-const READERS: usize = 4;
+pub(crate) const READERS: usize = 4;
 /// Commit threads: one writes while the other lets effects leave.
 const COMMITTERS: usize = 2;
 

@@ -167,6 +167,16 @@ impl DiskFile for OsFile {
         )?)
     }
 
+    fn read_ahead(&self, offset: u64, length: u64) {
+        // Advice: a file system that cannot take it reads what is asked for, and no more.
+        let _ = rustix::fs::fadvise(
+            &self.0,
+            offset,
+            std::num::NonZeroU64::new(length),
+            rustix::fs::Advice::WillNeed,
+        );
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }

@@ -50,6 +50,13 @@ impl Registry {
             .map(|served| Arc::clone(&served.actor))
     }
 
+    /// The actor of a stream, and whether its messages can be got directly.
+    pub(crate) fn find_for_gets(&self, name: &str) -> Option<(Arc<StreamActor>, bool)> {
+        let streams = self.streams.read();
+        let served = streams.get(name)?;
+        Some((Arc::clone(&served.actor), served.config.allow_direct))
+    }
+
     /// The stream of that name that exists and cannot be served.
     pub(crate) fn offline(&self, name: &str) -> Option<OfflineStream> {
         self.offline.read().get(name).cloned()

@@ -128,6 +128,12 @@ pub trait DiskFile: Send + Sync {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// Says that what lies there is about to be read, so that the operating system reads it in one go. Returns at once or when
+    /// reading has begun; that nothing comes of it is not told. The default does nothing.
+    fn read_ahead(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
     /// Writes all of `bytes` at `offset`, growing the file when needed. Survives a crash of the process when it returns, power loss
     /// only after [`DiskFile::sync`].
     ///

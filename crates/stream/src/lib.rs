@@ -35,4 +35,5 @@ pub use everjet_consumer::{Outgoing, Sends};
 pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};
 pub use purge::{PurgeProgress, PurgeWay};
+pub use read::Looked;
 pub use recovery::{ConsumerSnapshot, ReplayError, StreamCheckpoint};

@@ -1,11 +1,14 @@
 //! Reading single messages.
 
-use everjet_api::{ApiError, ErrorCode, MsgGetRequest};
+use everjet_api::{ApiError, ErrorCode, MsgGetRequest, OneMessage};
 use everjet_store::{Lookup, ReadError, StoredMessage};
 use everjet_subject::{has_wildcards, is_valid_filter};
 use everjet_values::StreamSequence;
 
 use crate::state::StreamState;
+
+/// The sequence of a message that was looked for, and the message or where it is on disk.
+pub type Looked = Result<(StreamSequence, Lookup<StoredMessage>), ReadError>;
 
 /// The message that a request asks for, or what has to be read to find it.
 ///
@@ -28,6 +31,28 @@ pub(crate) fn message(
             ReadError::NotFound | ReadError::Deleted => ErrorCode::NoMessageFound.error(),
             error => ErrorCode::StreamGeneral.because(error),
         })
+}
+
+/// Several messages: the sequence of each, and the message or where it is on disk. What was read back before is not asked, and a
+/// subject is looked for as it is: the caller has checked that it has no wildcards.
+pub(crate) fn several(state: &StreamState, wanted: &[OneMessage<'_>]) -> Vec<Looked> {
+    let store = &state.store;
+    let subject = |wanted: &_| match *wanted {
+        OneMessage::Sequence(_) => None,
+        OneMessage::LastOf(subject) => Some(subject),
+    };
+    let subjects: Vec<&[u8]> = wanted.iter().filter_map(subject).collect();
+    let mut lasts = store.last_of_all(&subjects).into_iter();
+    let sequence = |wanted: &_| match *wanted {
+        OneMessage::Sequence(sequence) => Some(StreamSequence(sequence)),
+        OneMessage::LastOf(_) => lasts.next().flatten(),
+    };
+    let sequences: Vec<_> = wanted.iter().map(sequence).collect();
+    let look_up = |sequence: Option<StreamSequence>| {
+        let sequence = sequence.ok_or(ReadError::NotFound)?;
+        Ok((sequence, store.lookup_one(sequence)?))
+    };
+    sequences.into_iter().map(look_up).collect()
 }
 
 fn check(request: &MsgGetRequest) -> Result<(), ApiError> {

@@ -1,7 +1,7 @@
 //! Requests of the JetStream API that concern one stream. Requests that concern a consumer are in `consumers.rs`.
 
 use everjet_api::{
-    ApiError, ErrorCode, MsgGetRequest, StreamConfig, StreamInfo, StreamInfoRequest,
+    ApiError, ErrorCode, MsgGetRequest, OneMessage, StreamConfig, StreamInfo, StreamInfoRequest,
 };
 use everjet_store::{Lookup, StoredMessage};
 use everjet_values::{StreamSequence, Timestamp};
@@ -9,6 +9,7 @@ use everjet_values::{StreamSequence, Timestamp};
 use crate::Output;
 use crate::command::Command;
 use crate::machine::Stream;
+use crate::read::Looked;
 use crate::{info, read, update};
 
 impl Stream {
@@ -93,6 +94,14 @@ impl Stream {
     /// A bad request, or no such message.
     pub fn message(&self, request: &MsgGetRequest) -> Result<Lookup<StoredMessage>, ApiError> {
         read::message(&self.state, request)
+    }
+
+    /// Several messages: [`Stream::message`] for those who first look whether the operating system has them in memory. For each
+    /// its sequence, and the message or where it is on disk, or why it cannot be had as far as that is known without reading it.
+    /// Subjects have no wildcards.
+    #[must_use]
+    pub fn messages(&self, wanted: &[OneMessage<'_>]) -> Vec<Looked> {
+        read::several(&self.state, wanted)
     }
 
     /// The server goes away: tells everybody who waits.

@@ -14,4 +14,4 @@ pub use duration::{DurationError, format_duration, parse_duration, parse_long_du
 pub use entropy::{Entropy, SeededEntropy, token};
 pub use sequence::{ConsumerSequence, EntryIndex, StreamSequence};
 pub use size::{SizeError, format_size, parse_size};
-pub use time::{Clock, ManualClock, TimeError, Timestamp};
+pub use time::{Clock, ManualClock, TimeError, TimeText, Timestamp};

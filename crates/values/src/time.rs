@@ -68,6 +68,41 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// RFC 3339 in UTC with as many fraction digits as needed, the form of Go's `RFC3339Nano`. Without an allocation: every
+    /// message that is got carries one.
+    #[must_use]
+    pub fn text(self) -> TimeText {
+        if self.is_unset() {
+            return TimeText::unset();
+        }
+        let seconds = self.0.div_euclid(NANOS_PER_SECOND);
+        let nanos = self.0.rem_euclid(NANOS_PER_SECOND);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+        let of_day = seconds.rem_euclid(86_400);
+        let mut text = TimeText {
+            bytes: TimeText::FORM,
+            length: TimeText::FORM.len(),
+        };
+        // The years are those of 64 bits of nanoseconds: four digits.
+        text.put(0, 4, year);
+        text.put(5, 2, month);
+        text.put(8, 2, day);
+        text.put(11, 2, of_day / 3600);
+        text.put(14, 2, of_day / 60 % 60);
+        text.put(17, 2, of_day % 60);
+        text.put(TimeText::FRACTION + 1, 9, nanos);
+        let mut end = TimeText::FRACTION;
+        if nanos > 0 {
+            end = TimeText::FORM.len() - 1;
+            while text.bytes[end - 1] == b'0' {
+                end -= 1;
+            }
+        }
+        text.bytes[end] = b'Z';
+        text.length = end + 1;
+        text
+    }
+
     /// Reads RFC 3339, with any number of fraction digits (those past nanoseconds are dropped) and any offset.
     ///
     /// # Errors
@@ -99,23 +134,46 @@ impl std::error::Error for TimeError {}
 impl fmt::Display for Timestamp {
     /// RFC 3339 in UTC with as many fraction digits as needed, the form of Go's `RFC3339Nano`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_unset() {
-            return f.write_str(UNSET_TEXT);
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// A time as text, see [`Timestamp::text`].
+#[derive(Clone, Copy, Debug)]
+pub struct TimeText {
+    bytes: [u8; TimeText::FORM.len()],
+    length: usize,
+}
+
+impl TimeText {
+    /// What the digits are written over.
+    const FORM: [u8; 30] = *b"0000-00-00T00:00:00.000000000Z";
+    /// Where the fraction begins, its point included.
+    const FRACTION: usize = 19;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(text).expect("digits and marks are ASCII")
+    }
+
+    fn unset() -> Self {
+        let mut bytes = Self::FORM;
+        bytes[..UNSET_TEXT.len()].copy_from_slice(UNSET_TEXT.as_bytes());
+        Self {
+            bytes,
+            length: UNSET_TEXT.len(),
         }
-        let seconds = self.0.div_euclid(NANOS_PER_SECOND);
-        let nanos = self.0.rem_euclid(NANOS_PER_SECOND);
-        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        let of_day = seconds.rem_euclid(86_400);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-        )?;
-        if nanos > 0 {
-            let digits = format!("{nanos:09}");
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
+    }
+
+    /// Writes a number that is not negative, in so many digits, from `at` on.
+    fn put(&mut self, at: usize, digits: usize, mut number: i64) {
+        for digit in self.bytes[at..at + digits].iter_mut().rev() {
+            // What is left of a division by ten is a digit.
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
         }
-        f.write_str("Z")
     }
 }
 
@@ -213,7 +271,7 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.text().as_str())
     }
 }
 
@@ -287,6 +345,12 @@ mod tests {
             -750_000_000,
             "1969-12-31T23:59:59.25Z",
         );
+        for (nanos, shown) in [
+            (i64::MAX, "2262-04-11T23:47:16.854775807Z"),
+            (i64::MIN + 1, "1677-09-21T00:12:43.145224193Z"),
+        ] {
+            assert_eq!(Timestamp::from_nanos(nanos).to_string(), shown);
+        }
         assert_eq!(Timestamp::parse(UNSET_TEXT), Ok(Timestamp::UNSET));
         assert_eq!(Timestamp::UNSET.to_string(), UNSET_TEXT);
     }

@@ -60,6 +60,12 @@ impl HeaderBuilder {
         Self { block }
     }
 
+    /// Goes on with a block that is there, up to its empty line.
+    #[must_use]
+    pub fn going_on(block: Vec<u8>) -> Self {
+        Self { block }
+    }
+
     /// A block with a status, as in `NATS/1.0 404 No Messages`; an empty description is left out, as in `NATS/1.0 503`.
     #[must_use]
     pub fn with_status(code: u16, description: &str) -> Self {
@@ -166,11 +172,15 @@ fn lines(block: &[u8]) -> impl Iterator<Item = Line<'_>> {
 }
 
 fn put_text(block: &mut Vec<u8>, text: &[u8]) {
-    let one_line = |byte: &u8| match byte {
-        b'\r' | b'\n' => b' ',
-        byte => *byte,
-    };
-    block.extend(text.iter().map(one_line));
+    let start = block.len();
+    block.extend_from_slice(text);
+    if memchr::memchr2(b'\r', b'\n', text).is_some() {
+        for byte in block.iter_mut().skip(start) {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+    }
 }
 
 #[cfg(test)]

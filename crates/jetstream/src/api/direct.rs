@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use everjet_api::{ErrorCode, MsgGetRequest, decode_lenient};
 use everjet_routing::{Message, Origin, Turn};
-use everjet_store::{JournalBatch, Lookup, StoredMessage};
+use everjet_store::{JournalBatch, Lookup, MessageView};
 use everjet_wire::HeaderBuilder;
 
 use super::worker::no_responders;
@@ -13,7 +13,9 @@ use crate::actor::Wait;
 use crate::host::Host;
 
 /// What every header block begins with when it has no status.
-const VERSION_LINE: &str = "NATS/1.0\r\n";
+const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
+/// What status 404 says.
+pub(super) const NOT_FOUND: &str = "Message Not Found";
 
 /// Answers `DIRECT.GET.<stream>[.<subject>]` (ADR-31). Without the stream, or its permission, nobody listens. When the message is on
 /// disk and this thread must not wait for that: [`Answer::Later`].
@@ -24,11 +26,7 @@ pub(super) fn get(
     turn: &mut Turn,
     wait: Wait,
 ) -> Answer {
-    let allowed = host
-        .registry
-        .config(stream)
-        .is_some_and(|config| config.allow_direct);
-    let Some(actor) = host.registry.find(stream).filter(|_| allowed) else {
+    let Some((actor, true)) = host.registry.find_for_gets(stream) else {
         no_responders(host, request, turn);
         return Answer::Silence;
     };
@@ -57,13 +55,7 @@ pub(super) fn get(
         }
         Ok((false, message)) => message,
         Err(error) if error.is(ErrorCode::NoMessageFound) => {
-            return answer(
-                host,
-                request,
-                &status_block(404, "Message Not Found"),
-                b"",
-                turn,
-            );
+            return answer(host, request, &status_block(404, NOT_FOUND), b"", turn);
         }
         Err(error) => {
             return answer(
@@ -78,7 +70,7 @@ pub(super) fn get(
     let headers = if wanted.no_hdr {
         Vec::new()
     } else {
-        message_block(stream, &message)
+        message_block(Vec::new(), stream, &message.view())
     };
     answer(host, request, &headers, message.payload(), turn)
 }
@@ -128,23 +120,29 @@ fn answer(
     Answer::Silence
 }
 
-fn status_block(code: u16, text: &str) -> Vec<u8> {
+pub(super) fn status_block(code: u16, text: &str) -> Vec<u8> {
     HeaderBuilder::with_status(code, text).finish()
 }
 
-/// The stored headers first, then where the message comes from, in the order of nats-server.
-fn message_block(stream: &str, message: &StoredMessage) -> Vec<u8> {
-    let own = HeaderBuilder::new()
+/// The stored headers first, then where the message comes from, in the order of nats-server. In the memory of `block`.
+pub(super) fn message_block(
+    mut block: Vec<u8>,
+    stream: &str,
+    message: &MessageView<'_>,
+) -> Vec<u8> {
+    block.clear();
+    // A stored block ends in an empty line, which comes last.
+    let stored = message.headers.strip_suffix(b"\r\n");
+    block.extend_from_slice(stored.unwrap_or(VERSION_LINE));
+    HeaderBuilder::going_on(block)
         .add("Nats-Stream", stream)
-        .add("Nats-Subject", message.subject())
-        .add("Nats-Sequence", message.sequence.to_string())
-        .add("Nats-Time-Stamp", message.time.to_string())
-        .finish();
-    // A stored block ends in an empty line; ours begins with the version line. Between them neither may stay.
-    match message.headers().strip_suffix(b"\r\n") {
-        Some(stored) => [stored, own.get(VERSION_LINE.len()..).unwrap_or_default()].concat(),
-        None => own,
-    }
+        .add("Nats-Subject", message.subject)
+        .add(
+            "Nats-Sequence",
+            itoa::Buffer::new().format(message.sequence.0),
+        )
+        .add("Nats-Time-Stamp", message.time.text().as_str())
+        .finish()
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! `$JS.API.>` as a subscription: pulls go to their stream at once, everything else to the API thread.
+//! `$JS.API.>` as a subscription: pulls go to their stream at once, gets are answered when they can be, everything else goes to the
+//! API thread.
 
 use std::sync::Arc;
 
 use everjet_api::{ApiCall, parse_api_subject};
 use everjet_routing::{LocalReceiver, Message, MessageBatch, Origin, Turn};
 
+use super::gets::{Get, Gets, Next};
 use super::{ApiWorker, Request};
-use crate::actor::StreamActor;
+use crate::actor::{StreamActor, Wait};
 use crate::registry::Registry;
 
 /// Takes `$JS.API.>`.
@@ -49,22 +51,33 @@ impl ApiInlet {
 impl LocalReceiver for ApiInlet {
     fn receive(&self, batch: &mut MessageBatch, turn: &mut Turn) {
         let mut pulls = Vec::new();
+        let mut on_disk = Vec::new();
+        let mut others = |get: &Get<'_>, next| match next {
+            Next::Disk => on_disk.push(get.to_request()),
+            Next::Api => self.worker.queue(get.to_request()),
+        };
+        let mut gets = Gets::new(self.worker.host(), Wait::No);
         for (message, origin) in batch.iter() {
-            match parse_api_subject(message.subject) {
-                Some(ApiCall::ConsumerNext { stream, .. }) => {
-                    self.pull(stream, &message, origin, &mut pulls, turn)
+            // Unknown calls are not answered, as in nats-server.
+            let Some(call) = parse_api_subject(message.subject) else {
+                continue;
+            };
+            if let ApiCall::ConsumerNext { stream, .. } = call {
+                self.pull(stream, &message, origin, &mut pulls, turn);
+            } else {
+                let get = Get::of(&call, message, origin);
+                match get.filter(|get| !get.keeps_its_place() || self.worker.is_idle()) {
+                    Some(get) => gets.push(get, turn, &mut others),
+                    None => {
+                        gets.answer(turn, &mut others);
+                        self.worker.queue(Request::of(&message, origin));
+                    }
                 }
-                // Unknown calls are not answered, as in nats-server.
-                None => {}
-                Some(_) => self.worker.queue(Request {
-                    subject: message.subject.to_vec(),
-                    reply: message.reply.to_vec(),
-                    headers: message.headers.to_vec(),
-                    body: message.payload.to_vec(),
-                    origin,
-                }),
             }
         }
+        gets.answer(turn, &mut others);
+        self.worker.count(gets.api_answers());
+        self.worker.answer_from_disk(on_disk);
         for (actor, share) in pulls {
             actor.post_pulls(share, turn);
         }

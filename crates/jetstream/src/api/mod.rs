@@ -1,11 +1,13 @@
-//! The JetStream API: requests on `$JS.API.>`, worked off by one thread that may wait for streams. Questions whose answer is on disk
-//! go on to the reader threads, so that a slow disk keeps nobody else's requests waiting.
+//! The JetStream API: requests on `$JS.API.>`. Gets of one message are answered where they arrive if that takes no waiting (`gets.rs`), all
+//! else is worked off by one thread that may wait for streams. Questions whose answer is on disk go on to the reader threads, so that a
+//! slow disk keeps nobody else's requests waiting.
 //!
 //! Finding who answers, permission to ask, and errors of the envelope are decided once, here and in `worker.rs`; one file for what
 //! concerns streams, one for messages, one for consumers.
 
 mod consumers;
 mod direct;
+mod gets;
 mod inlet;
 mod messages;
 mod streams;
@@ -36,6 +38,25 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    fn of(message: &Message<'_>, origin: Origin) -> Self {
+        Self {
+            subject: message.subject.to_vec(),
+            reply: message.reply.to_vec(),
+            headers: message.headers.to_vec(),
+            body: message.payload.to_vec(),
+            origin,
+        }
+    }
+
+    fn message(&self) -> Message<'_> {
+        Message {
+            subject: &self.subject,
+            reply: &self.reply,
+            headers: &self.headers,
+            payload: &self.body,
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.body.len() + self.headers.len()
     }

@@ -14,9 +14,10 @@ use everjet_routing::Turn;
 use everjet_wire::Headers;
 use parking_lot::{Condvar, Mutex};
 
+use super::gets::{Get, Gets};
 use super::{Answer, Call, Request};
 use crate::actor::Wait;
-use crate::host::Host;
+use crate::host::{Host, READERS};
 use crate::report::Level;
 
 /// Requests that may wait, and their bytes; more are dropped, all that wait with them, as nats-server does it.
@@ -24,6 +25,9 @@ const QUEUE_MAX: usize = 10_000;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// Requests that may wait for the disk at once, while others are answered; with more, all wait.
 const COLD_MAX: usize = 1024;
+/// Reader threads that work on them at once, and how many one of them answers before others have their turn.
+const COLD_JOBS_MAX: usize = READERS;
+const COLD_PER_JOB: usize = 32;
 /// Answers of direct gets that leave together.
 const ANSWERS_PER_FLUSH: usize = 32;
 
@@ -39,12 +43,21 @@ struct Queue {
 pub(crate) struct ApiWorker {
     host: Arc<Host>,
     queue: Mutex<Queue>,
+    /// Requests that wait in the queue or are being worked on.
+    unanswered: AtomicUsize,
     ready: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
     total: AtomicU64,
     errors: AtomicU64,
-    /// Requests that reader threads work on.
-    cold: AtomicUsize,
+    cold: Mutex<Cold>,
+}
+
+/// Requests whose answer is on disk.
+#[derive(Default)]
+struct Cold {
+    waiting: VecDeque<Request>,
+    /// Jobs of reader threads that look for them.
+    jobs: usize,
 }
 
 impl ApiWorker {
@@ -56,11 +69,12 @@ impl ApiWorker {
         let worker = Arc::new(Self {
             host,
             queue: Mutex::default(),
+            unanswered: AtomicUsize::new(0),
             ready: Condvar::new(),
             thread: Mutex::new(None),
             total: AtomicU64::new(0),
             errors: AtomicU64::new(0),
-            cold: AtomicUsize::new(0),
+            cold: Mutex::default(),
         });
         let own = Arc::clone(&worker);
         let thread = std::thread::Builder::new()
@@ -81,9 +95,11 @@ impl ApiWorker {
         }
         queue.bytes += request.bytes();
         queue.waiting.push_back(request);
+        self.unanswered.fetch_add(1, Ordering::AcqRel);
         drop(queue);
         self.ready.notify_one();
         if dropped > 0 {
+            self.unanswered.fetch_sub(dropped, Ordering::AcqRel);
             let text = format!("JetStream API queue limit reached, dropped {dropped} requests");
             self.host.seams.report.report(Level::Warn, &text);
         }
@@ -113,14 +129,15 @@ impl ApiWorker {
                 self.ready.wait(&mut queue);
             };
             drop(queue);
-            let wait = if self.cold.load(Ordering::Acquire) < COLD_MAX {
+            let wait = if self.cold.lock().waiting.len() < COLD_MAX {
                 Wait::No
             } else {
                 Wait::Yes
             };
             if matches!(self.answer(&request, turn, wait), Answer::Later) {
-                self.answer_later(request);
+                self.answer_from_disk(vec![request]);
             }
+            self.unanswered.fetch_sub(1, Ordering::AcqRel);
             answered += 1;
             if answered >= ANSWERS_PER_FLUSH || !self.is_next_quick() {
                 turn.flush();
@@ -141,14 +158,79 @@ impl ApiWorker {
         })
     }
 
-    /// Has a request answered by a thread that may wait for the disk.
-    fn answer_later(self: &Arc<Self>, request: Request) {
-        self.cold.fetch_add(1, Ordering::AcqRel);
+    /// What the worker serves.
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Whether all that was queued is done. As long as it is not, a get would overtake what the same client asked for before.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unanswered.load(Ordering::Acquire) == 0
+    }
+
+    /// Counts API requests that were answered elsewhere.
+    pub(super) fn count(&self, answered: u64) {
+        if answered > 0 {
+            self.total.fetch_add(answered, Ordering::Relaxed);
+        }
+    }
+
+    /// Has requests answered by threads that may wait for the disk.
+    pub(super) fn answer_from_disk(self: &Arc<Self>, requests: Vec<Request>) {
+        if requests.is_empty() {
+            return;
+        }
+        let mut cold = self.cold.lock();
+        if cold.waiting.len() >= COLD_MAX {
+            drop(cold);
+            return requests.into_iter().for_each(|request| self.queue(request));
+        }
+        cold.waiting.extend(requests);
+        let more = cold.waiting.len().min(COLD_JOBS_MAX - cold.jobs);
+        cold.jobs += more;
+        drop(cold);
+        (0..more).for_each(|_| self.read_away());
+    }
+
+    fn read_away(self: &Arc<Self>) {
         let own = Arc::clone(self);
-        self.host.readers().run(Box::new(move |turn| {
-            own.answer(&request, turn, Wait::Yes);
-            own.cold.fetch_sub(1, Ordering::AcqRel);
-        }));
+        let job = Box::new(move |turn: &mut Turn| own.answer_cold(turn));
+        self.host.readers().run(job);
+    }
+
+    /// One job of a reader thread: answers what waits for the disk, a bounded number.
+    fn answer_cold(self: &Arc<Self>, turn: &mut Turn) {
+        for _ in 0..COLD_PER_JOB {
+            let mut cold = self.cold.lock();
+            let Some(request) = cold.waiting.pop_front() else {
+                cold.jobs -= 1;
+                return;
+            };
+            drop(cold);
+            // The read before this one may have brought its message, too.
+            if !self.answer_now(&request, turn) {
+                // Answers from before need not wait with this one.
+                turn.flush();
+                self.answer(&request, turn, Wait::Yes);
+            }
+        }
+        self.read_away();
+    }
+
+    /// Answers a get without waiting for the disk, if it is one and that can be done.
+    fn answer_now(&self, request: &Request, turn: &mut Turn) -> bool {
+        let call = parse_api_subject(&request.subject);
+        let get = call.and_then(|call| Get::of(&call, request.message(), request.origin));
+        let Some(get) = get else {
+            return false;
+        };
+        let mut is_answered = true;
+        let mut others = |_: &Get<'_>, _| is_answered = false;
+        let mut gets = Gets::new(&self.host, Wait::Yes);
+        gets.push(get, turn, &mut others);
+        gets.answer(turn, &mut others);
+        self.count(gets.api_answers());
+        is_answered
     }
 
     /// Answers a request. [`Answer::Later`] only with [`Wait::No`]: nothing was done then.

@@ -52,12 +52,30 @@ impl Client {
         }
     }
 
+    /// The bodies of the messages on a subject that came. They are lines.
+    pub(crate) fn bodies(&self, subject: &str) -> Vec<String> {
+        let got = self.text();
+        let start = format!("MSG {subject} ");
+        let mut lines = got.split("\r\n");
+        let mut found = Vec::new();
+        while let Some(line) = lines.next() {
+            if line.starts_with(&start) {
+                found.extend(lines.next().map(str::to_owned));
+            }
+        }
+        found
+    }
+
     /// The acknowledgement subjects of the messages that came.
     pub(crate) fn acks(&self) -> Vec<String> {
-        let got = String::from_utf8_lossy(&self.bytes.0.lock().unwrap()).into_owned();
+        let got = self.text();
         let words = got.split([' ', '\r']);
         let acks = words.filter(|word| word.starts_with("$JS.ACK."));
         acks.map(str::to_owned).collect()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.0.lock().unwrap()).into_owned()
     }
 
     /// Ends the subscription.

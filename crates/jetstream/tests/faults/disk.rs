@@ -186,6 +186,18 @@ impl DiskFile for FaultyFile {
         self.file.read_at(buffer, offset)
     }
 
+    fn read_now_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        // Whoever has something to say about reads means those of the device.
+        if self.faults.read_hook.lock().unwrap().is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.file.read_now_at(buffer, offset)
+    }
+
+    fn read_ahead(&self, offset: u64, length: u64) {
+        self.file.read_ahead(offset, length);
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.faults.change(Op::Write, &self.path, || {
             self.file.write_all_at(bytes, offset)

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use everjet_routing::{ConnectionId, Destination, OutBatch, Piece, Sink, Subscription};
 use serde_json::{Value, json};
 
+use crate::client::{Client, PULL};
 use crate::disk::Gate;
 use crate::rig::{Rig, consumer_config, eventually, publish, wait_until};
 use crate::seams::error_of;
@@ -15,35 +15,10 @@ use crate::seams::error_of;
 /// Messages that are on disk only when the tests begin.
 const OLD: u64 = 300;
 
-/// A client's connection that keeps what it gets.
-#[derive(Default)]
-struct Client(Mutex<Vec<u8>>);
-
-impl Destination for Client {
-    fn id(&self) -> ConnectionId {
-        ConnectionId(1)
-    }
-
-    fn supports_headers(&self) -> bool {
-        true
-    }
-
-    fn deliver(&self, rendered: &mut OutBatch) {
-        let mut got = self.0.lock().unwrap();
-        for piece in rendered.pieces() {
-            match piece {
-                Piece::Inline(bytes) => got.extend_from_slice(bytes),
-                Piece::Shared(bytes, range) => got.extend_from_slice(&bytes[range]),
-            }
-        }
-        rendered.clear();
-    }
-}
-
 /// A server that was started again, and whose disk keeps all who read segments waiting until the gate opens.
 struct Slow {
     rig: Rig,
-    client: Arc<Client>,
+    client: Client,
     /// When the hundredth message was stored.
     time_of_100: Value,
     gate: Arc<Gate>,
@@ -69,10 +44,7 @@ impl Slow {
         let time_of_100 = rig.ask("$JS.API.STREAM.MSG.GET.S", get)["message"]["time"].take();
         rig.stop();
         let rig = rig.started_again();
-        let client = Arc::new(Client::default());
-        let sink = Sink::Connection(Arc::clone(&client) as _);
-        rig.account
-            .subscribe(Arc::new(Subscription::new(b"_PULL", None, b"1", sink)));
+        let client = Client::of(&rig);
         let gate = Arc::new(Gate::default());
         let waiting = Arc::new(AtomicUsize::new(0));
         let threads = Arc::new(Mutex::new(Vec::new()));
@@ -107,6 +79,17 @@ impl Slow {
         wait_until("a read", || self.waiting.load(Ordering::SeqCst) > 0);
     }
 
+    /// The answer to a request that is there when the request was sent; unless somebody else works for the stream or the API at
+    /// that moment, so it is asked again.
+    fn at_once(&mut self, subject: &str, body: &str) -> Value {
+        eventually("an answer at once", || {
+            let reply = self.rig.send(subject, body);
+            let early = self.rig.inbox.first(&reply);
+            self.rig.answer(&reply);
+            early
+        })
+    }
+
     fn add_consumer(&mut self, name: &str, filter: &str) {
         let mut body: Value = serde_json::from_str(&consumer_config(name, "explicit")).unwrap();
         body["config"]["filter_subject"] = json!(filter);
@@ -119,23 +102,18 @@ impl Slow {
         let subject = format!("$JS.API.CONSUMER.MSG.NEXT.S.{consumer}");
         let body = json!({ "batch": batch }).to_string();
         let Rig { turn, account, .. } = &mut self.rig;
-        publish(turn, account, &subject, "_PULL", body.as_bytes());
+        publish(turn, account, &subject, PULL, body.as_bytes());
         turn.flush();
     }
 
     /// The bodies of the messages on a subject that came.
     fn delivered(&self, subject: &str) -> Vec<u64> {
-        let got = String::from_utf8_lossy(&self.client.0.lock().unwrap()).into_owned();
-        let start = format!("MSG {subject} ");
-        let mut lines = got.split("\r\n");
-        let mut found = Vec::new();
-        while let Some(line) = lines.next() {
-            if line.starts_with(&start) {
-                let body: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-                found.push(body["n"].as_u64().unwrap());
-            }
-        }
-        found
+        let number = |body: String| {
+            let body: Value = serde_json::from_str(&body).unwrap();
+            body["n"].as_u64().unwrap()
+        };
+        let bodies = self.client.bodies(subject).into_iter();
+        bodies.map(number).collect()
     }
 
     /// Everything that needs no old message works.
@@ -214,6 +192,44 @@ fn requests_for_old_messages_keep_nobody_waiting() {
     slow.go_on();
     assert_eq!(slow.rig.answer(&direct)["n"], 5);
     assert_eq!(slow.rig.answer(&get)["message"]["seq"], 5);
+}
+
+#[test]
+fn who_asks_for_a_message_answers_it_when_that_takes_no_waiting() {
+    let mut slow = Slow::new();
+    // Recent ones are in memory, and whoever publishes answers at once: there is nothing to wait for.
+    let sequence = slow.rig.store("s.new", json!({ "n": 7 }).to_string());
+    let of_sequence = json!({ "seq": sequence }).to_string();
+    let of_subject = json!({ "last_by_subj": "s.new" }).to_string();
+    for (subject, body) in [
+        ("$JS.API.DIRECT.GET.S", &of_sequence),
+        ("$JS.API.DIRECT.GET.S", &of_subject),
+        ("$JS.API.DIRECT.GET.S.s.new", &String::new()),
+    ] {
+        assert_eq!(slow.at_once(subject, body), json!({ "n": 7 }), "{body}");
+    }
+    for body in [&of_sequence, &of_subject] {
+        let answer = slow.at_once("$JS.API.STREAM.MSG.GET.S", body);
+        assert_eq!(answer["message"]["seq"], sequence, "{body}");
+    }
+    assert_eq!(slow.waiting.load(Ordering::SeqCst), 0, "nobody read");
+}
+
+#[test]
+fn more_gets_than_readers_are_all_answered() {
+    let mut slow = Slow::new();
+    let replies: Vec<_> = (1..=OLD)
+        .map(|sequence| {
+            let body = json!({ "seq": sequence }).to_string();
+            slow.rig.send("$JS.API.DIRECT.GET.S", body)
+        })
+        .collect();
+    slow.wait_for_a_read();
+    slow.check_that_the_rest_works();
+    slow.go_on();
+    for (reply, number) in replies.iter().zip(1..) {
+        assert_eq!(slow.rig.answer(reply)["n"], number);
+    }
 }
 
 #[test]

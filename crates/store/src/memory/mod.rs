@@ -16,7 +16,7 @@ use spares::Spares;
 use tails::Tails;
 
 pub(crate) use blocks::{Block, BlockKey, Place};
-pub(crate) use files::FileKey;
+pub(crate) use files::{FileKey, OpenFile, WINDOW_BYTES};
 
 /// Sizes of what the stores of a server share. They bound memory and never change what the stores answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl StoreMemory {
     }
 
     /// The file, when it is open.
-    pub(crate) fn open_file(&self, key: FileKey) -> Option<Arc<dyn DiskFile>> {
+    pub(crate) fn open_file(&self, key: FileKey) -> Option<Arc<OpenFile>> {
         lock(&self.files).get(key)
     }
 
@@ -137,12 +137,12 @@ impl StoreMemory {
         &self,
         key: FileKey,
         open: impl FnOnce() -> Result<Arc<dyn DiskFile>, Fault>,
-    ) -> Result<Arc<dyn DiskFile>, Fault> {
+    ) -> Result<Arc<OpenFile>, Fault> {
         let known = lock(&self.files).get(key);
         if let Some(file) = known {
             return Ok(file);
         }
-        let file = open()?;
+        let file = Arc::new(OpenFile::new(open()?));
         lock(&self.files).insert(key, Arc::clone(&file));
         Ok(file)
     }

@@ -48,6 +48,8 @@ struct State {
     failed: bool,
     capacity: Option<u64>,
     unreadable: BTreeSet<NodeId>,
+    /// Whether [`DiskFile::read_now_at`] has what is read, as if all files were in memory.
+    reads_now: bool,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -83,6 +85,11 @@ impl SimDisk {
         let mut state = self.lock_state();
         let id = state.tree.find_file(path).expect("the test names a file");
         state.unreadable.insert(id);
+    }
+
+    /// Whether everything is in memory from now on, so that [`DiskFile::read_now_at`] gives it, or nothing, as at the beginning.
+    pub fn set_reads_now(&self, reads_now: bool) {
+        self.lock_state().reads_now = reads_now;
     }
 
     /// Limits the bytes of all files together; `None` lifts the limit.
@@ -175,6 +182,7 @@ impl SimDisk {
             failed: false,
             capacity,
             unreadable: BTreeSet::new(),
+            reads_now: false,
             locks: BTreeSet::new(),
         };
         Self {
@@ -346,6 +354,13 @@ impl DiskFile for SimFile {
             return Err(eio());
         }
         Ok(state.tree.content(self.id)?.read(buffer, position(offset)?))
+    }
+
+    fn read_now_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if !self.disk.lock_state().reads_now {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read_at(buffer, offset)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

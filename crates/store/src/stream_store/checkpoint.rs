@@ -196,7 +196,7 @@ impl StreamStore {
         let segments = || self.segments.iter().filter(is_in);
         let sealing = |(at, segment): (usize, &Segment)| Some((at, segment.sealing.clone()?));
         Some(CheckpointWrite {
-            dir: files.dir.clone(),
+            dir: files.dir.to_path_buf(),
             head: CheckpointHead {
                 stream: files.id,
                 entry: self.last_entry,

@@ -1,12 +1,14 @@
 //! Reading what is not in memory, in three steps: plan under the stream's lock, read away from it, admit under it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::memory::{Block, BlockKey, Place, StoreMemory};
+use crate::memory::{Block, BlockKey, FileKey, OpenFile, Place, StoreMemory, WINDOW_BYTES};
 use crate::segment::{RecordKind, RecordSalt, parse_record};
 use crate::{Disk, Fault};
 
+use super::file_id::{FileId, segment_path};
+use super::message::MessageView;
 use super::reader::open_segment;
 
 /// What a store needs from disk to answer. It holds everything that reading takes, so that the stream goes on meanwhile; should its
@@ -15,13 +17,15 @@ use super::reader::open_segment;
 pub struct ColdRead {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) memory: Arc<StoreMemory>,
-    pub(super) path: PathBuf,
+    /// The stream's folder.
+    pub(super) dir: Arc<Path>,
     pub(super) key: BlockKey,
     /// The whole records that are read.
     pub(super) from: u32,
     pub(super) to: u32,
-    /// The record that is wanted.
+    /// The record that is wanted, and the sequence of its message.
     pub(super) wanted: (u32, u32),
+    pub(super) sequence: u64,
     pub(super) salt: RecordSalt,
 }
 
@@ -93,14 +97,38 @@ impl ColdRead {
             return Some(self.fetched(self.key.place, Outcome::Block(block)));
         }
         let file = self.memory.open_file(self.key.file)?;
+        if !file.was_read(self.from) {
+            return None;
+        }
         let mut bytes = vec![0; self.bytes()];
-        let count = file.read_now_at(&mut bytes, u64::from(self.from)).ok()?;
-        // Less may mean that the rest is on the device, or that there is none: whoever may wait finds out.
-        if count < bytes.len() {
+        if !read_now(&file, &mut bytes, self.from) {
             return None;
         }
         let block = Outcome::Block(self.block((self.from, self.to), bytes));
         Some(self.keep(self.key.place, Ok(block)))
+    }
+
+    /// The message that is wanted by itself, if the device need not be waited for: the operating system has it in memory, or it
+    /// was read before. It is the one that was there when this was planned. `None`: whoever may wait finds out more.
+    ///
+    /// Nothing is kept of it; who reads here and there would only push out what others read in order.
+    #[must_use]
+    pub fn message_now<'a>(&self, buffer: &'a mut Vec<u8>) -> Option<MessageView<'a>> {
+        let (from, to) = self.wanted;
+        let length = (to - from) as usize;
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        let bytes = buffer.get_mut(..length)?;
+        let file = self.memory.open_file(self.key.file);
+        let is_read = file.is_some_and(|file| file.was_read(from) && read_now(&file, bytes, from));
+        if !is_read {
+            let block = self.memory.block(&self.key, self.wanted)?;
+            let skip = (from - block.from) as usize;
+            bytes.copy_from_slice(block.bytes.get(skip..skip + length)?);
+        }
+        let fields = parse_record(bytes, self.salt, from)?;
+        is_message(&fields, length, self.sequence).then_some(fields.message)
     }
 
     fn keep(&self, place: Place, outcome: Result<Outcome, Fault>) -> Fetched {
@@ -133,24 +161,37 @@ impl ColdRead {
     /// Reads whole records. What the disk refuses to read is an outcome, what it refuses to open is an error.
     fn read(&self, from: u32, to: u32) -> Result<Outcome, Fault> {
         let open = || {
-            let opened = open_segment(&*self.disk, &self.path, self.key.file);
+            let opened = open_segment(&*self.disk, &self.path(), self.key.file);
             opened.map(|(file, _)| file)
         };
         let file = match self.memory.file(self.key.file, open) {
             Err(fault) if fault.is_missing() => return Ok(Outcome::Missing),
             file => file?,
         };
+        if !file.was_read(from) && to - from < WINDOW_BYTES {
+            let begin = from / WINDOW_BYTES * WINDOW_BYTES;
+            file.file
+                .read_ahead(u64::from(begin), u64::from(WINDOW_BYTES));
+        }
         let mut bytes = vec![0; (to - from) as usize];
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, u64::from(from) + done as u64) {
+            match file.file.read_at(rest, u64::from(from) + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
-                Err(error) => return Ok(Outcome::Fault(Fault::read(&self.path)(error))),
+                Err(error) => return Ok(Outcome::Fault(Fault::read(&self.path())(error))),
             }
         }
+        file.note(from, true);
         bytes.truncate(done);
         Ok(Outcome::Block(self.block((from, to), bytes)))
+    }
+
+    fn path(&self) -> PathBuf {
+        let FileKey {
+            first, revision, ..
+        } = self.key.file;
+        segment_path(&self.dir, FileId { first, revision })
     }
 
     fn block(&self, (from, to): (u32, u32), bytes: Vec<u8>) -> Arc<Block> {
@@ -168,8 +209,19 @@ impl ColdRead {
 impl std::fmt::Debug for ColdRead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let range = self.from..self.to;
-        write!(f, "read {range:?} of {}", self.path.display())
+        write!(f, "read {range:?} of {}", self.path().display())
     }
+}
+
+/// Fills `bytes` with what is in the memory of the operating system, if it has all of it. Less may mean that the rest is on the
+/// device, or that there is none: whoever may wait finds out.
+fn read_now(file: &OpenFile, bytes: &mut [u8], from: u32) -> bool {
+    let count = file.file.read_now_at(bytes, u64::from(from));
+    let is_whole = count.is_ok_and(|count| count == bytes.len());
+    if !is_whole {
+        file.note(from, false);
+    }
+    is_whole
 }
 
 /// Whether the bytes are valid records from the first to the last byte: their checks need not be repeated for each message then.

@@ -41,7 +41,7 @@ mod verify;
 mod writes;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ struct TailPiece {
 /// Where the segments of a store live.
 struct Files {
     disk: Arc<dyn Disk>,
-    dir: PathBuf,
+    dir: Arc<Path>,
     id: StreamId,
     name: String,
     /// Whether what is written is compressed.
@@ -183,7 +183,7 @@ impl StreamStore {
     ) -> Self {
         let files = Files {
             disk,
-            dir,
+            dir: dir.into(),
             id,
             name: name.to_owned(),
             compress: false,

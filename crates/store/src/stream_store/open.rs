@@ -57,7 +57,7 @@ impl StreamStore {
     ) -> Result<(Self, OpenReport), Fault> {
         let files = Files {
             disk,
-            dir,
+            dir: dir.into(),
             id,
             name: name.to_owned(),
             compress: false,

@@ -62,6 +62,32 @@ impl StreamStore {
         sequence: StreamSequence,
         after: Option<StreamSequence>,
     ) -> Result<Lookup<StoredMessage>, ReadError> {
+        self.lookup_or(sequence, |target| {
+            let found = self.look_back(&target)?;
+            Ok(found.map_or_else(
+                || Lookup::Cold(self.plan(&target, self.is_in_order(&target, after))),
+                Lookup::Ready,
+            ))
+        })
+    }
+
+    /// As [`StreamStore::lookup`] for one message, without asking what was read back before: for those who first look whether
+    /// the operating system has it in memory ([`ColdRead::message_now`]), which costs less.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; only what is known without looking at the message.
+    pub fn lookup_one(&self, sequence: StreamSequence) -> Result<Lookup<StoredMessage>, ReadError> {
+        self.lookup_or(sequence, |target| {
+            Ok(Lookup::Cold(self.plan(&target, false)))
+        })
+    }
+
+    /// The message from what never left memory, or what `look_back` says of its place on disk.
+    fn lookup_or<'a>(
+        &'a self,
+        sequence: StreamSequence,
+        look_back: impl FnOnce(Target<'a>) -> Result<Lookup<StoredMessage>, ReadError>,
+    ) -> Result<Lookup<StoredMessage>, ReadError> {
         let (segment, slot) = self.locate(sequence)?;
         let range = range(segment, slot);
         match segment.chunks.find(range.0, range.1) {
@@ -80,11 +106,7 @@ impl StreamStore {
                     sequence,
                     range,
                 };
-                let found = self.look_back(&target)?;
-                Ok(found.map_or_else(
-                    || Lookup::Cold(self.plan(&target, self.is_in_order(&target, after))),
-                    Lookup::Ready,
-                ))
+                look_back(target)
             }
         }
     }
@@ -200,11 +222,12 @@ impl StreamStore {
         ColdRead {
             disk: Arc::clone(disk),
             memory: Arc::clone(&self.reader.memory),
-            path: segment_path(dir, segment.id()),
+            dir: Arc::clone(dir),
             key,
             from,
             to,
             wanted: target.range,
+            sequence: target.sequence.0,
             salt,
         }
     }

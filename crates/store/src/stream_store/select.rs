@@ -51,6 +51,28 @@ impl StreamStore {
         Some(StreamSequence(found))
     }
 
+    /// The last message of each of several subjects, as they are. Faster than one after the other, see
+    /// [`SubjectTable::lookup_many`].
+    #[must_use]
+    pub fn last_of_all(&self, subjects: &[&[u8]]) -> Vec<Option<StreamSequence>> {
+        let mut ids = Vec::with_capacity(subjects.len());
+        self.subjects.lookup_many(subjects, &mut ids);
+        let hint = |(id, subject): (Option<SubjectId>, &&[u8])| {
+            // The table may miss one that it has, rarely.
+            let id = id.or_else(|| self.subjects.lookup(subject))?;
+            Some((id, self.totals.of(id.0)?.last_hint()))
+        };
+        let hints: Vec<_> = ids.into_iter().zip(subjects).map(hint).collect();
+        let last = |(id, hint): (SubjectId, u64)| {
+            if self.subject_id(StreamSequence(hint)) == Some(id) {
+                Some(StreamSequence(hint))
+            } else {
+                self.last_of(id)
+            }
+        };
+        hints.into_iter().map(|hint| hint.and_then(last)).collect()
+    }
+
     /// How many messages a subject has.
     #[must_use]
     pub fn count_of(&self, subject: SubjectId) -> u64 {

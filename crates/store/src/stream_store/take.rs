@@ -61,7 +61,7 @@ impl StreamStore {
         };
         self.saved = Arc::new(SavedList::new(list, footers));
         Some(SegmentWrites {
-            dir: files.dir.clone(),
+            dir: files.dir.to_path_buf(),
             stream: files.id,
             compress: files.compress,
             files: taken,
@@ -135,7 +135,7 @@ impl StreamStore {
             dir: self
                 .files
                 .as_ref()
-                .map(|files| files.dir.clone())
+                .map(|files| files.dir.to_path_buf())
                 .unwrap_or_default(),
             files: self
                 .obsolete

@@ -130,7 +130,7 @@ impl StreamStore {
         }
         let mut taken = Compaction {
             disk: files.disk.clone(),
-            dir: files.dir.clone(),
+            dir: files.dir.to_path_buf(),
             stream: files.id,
             compress: files.compress,
             name: files.name.clone(),

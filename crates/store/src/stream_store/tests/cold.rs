@@ -56,6 +56,56 @@ fn the_store_changes_between_plan_and_answer() {
     }
 }
 
+/// What is there of a message without waiting: the sequence number is in the payload.
+fn now(store: &StreamStore, sequence: u64) -> Option<String> {
+    let mut buffer = Vec::new();
+    match store.lookup_one(StreamSequence(sequence)) {
+        Ok(Lookup::Cold(read)) => read
+            .message_now(&mut buffer)
+            .map(|message| String::from_utf8_lossy(message.payload).into_owned()),
+        other => panic!("{sequence} is on disk only: {other:?}"),
+    }
+}
+
+#[test]
+fn one_message_is_there_without_waiting_once_its_surroundings_were_read() {
+    let (disk, store) = cold();
+    disk.set_reads_now(true);
+    assert_eq!(now(&store, 5), None, "its file is not open");
+    assert_eq!(read(&store, 6, None), 1);
+    assert_eq!(now(&store, 5).as_deref(), Some("m5"), "it was read with 6");
+    disk.set_reads_now(false);
+    assert_eq!(now(&store, 5), None, "the operating system let it go");
+    assert_eq!(now(&store, 6).as_deref(), Some("m6"), "the store has it");
+    disk.set_reads_now(true);
+    assert_eq!(now(&store, 5), None, "that is remembered");
+    assert_eq!(read(&store, 5, None), 1);
+    assert_eq!(now(&store, 7).as_deref(), Some("m7"));
+}
+
+#[test]
+fn a_message_that_is_removed_or_ruined_meanwhile_is_not_taken_for_another() {
+    let (disk, mut store) = cold();
+    disk.set_reads_now(true);
+    assert_eq!(read(&store, 6, None), 1);
+    let Ok(Lookup::Cold(planned)) = store.lookup_one(StreamSequence(5)) else {
+        panic!("it is on disk");
+    };
+    store.remove(EntryIndex(300), StreamSequence(5));
+    let gone = store.lookup_one(StreamSequence(5));
+    assert!(matches!(gone, Err(ReadError::Deleted)), "{gone:?}");
+    // Who planned before that may still show it.
+    let mut buffer = Vec::new();
+    let shown = planned
+        .message_now(&mut buffer)
+        .expect("it was read with 6");
+    assert_eq!((shown.sequence.0, shown.payload), (5, &b"m5"[..]));
+    let path = segment_path(DIR.as_ref(), 1);
+    disk.zero(&path, 0, 1000);
+    assert_eq!(planned.message_now(&mut buffer), None);
+    assert_eq!(now(&store, 7), None);
+}
+
 #[test]
 fn a_segment_that_goes_while_it_is_read_is_gone_and_not_damaged() {
     let (disk, mut store) = cold();
