@@ -72,7 +72,8 @@ impl Model {
         self.written = end;
         let durable = journal.last_synced().0;
         assert!(is_durable_later() || durable == end);
-        self.synced = self.synced.max(durable);
+        // A mark at the end says nothing: its position may be given again.
+        self.synced = self.synced.max(durable).min(end);
     }
 }
 
