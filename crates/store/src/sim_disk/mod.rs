@@ -48,6 +48,8 @@ struct State {
     failed: bool,
     capacity: Option<u64>,
     unreadable: BTreeSet<NodeId>,
+    /// So many reads from now on one fails.
+    bad_read: Option<u64>,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -83,6 +85,22 @@ impl SimDisk {
         let mut state = self.lock_state();
         let id = state.tree.find_file(path).expect("the test names a file");
         state.unreadable.insert(id);
+    }
+
+    /// Lets one read fail with an input/output error: the next one with 1, the one after with 2, and so on.
+    pub fn fail_read(&self, number: u64) {
+        self.lock_state().bad_read = Some(number);
+    }
+
+    /// Takes back what [`SimDisk::fail_read`] asked for. Returns whether it had happened.
+    pub fn heal_reads(&self) -> bool {
+        self.lock_state().bad_read.take() == Some(0)
+    }
+
+    /// The bytes of all files together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.lock_state().tree.used()
     }
 
     /// Limits the bytes of all files together; `None` lifts the limit.
@@ -175,6 +193,7 @@ impl SimDisk {
             failed: false,
             capacity,
             unreadable: BTreeSet::new(),
+            bad_read: None,
             locks: BTreeSet::new(),
         };
         Self {
@@ -340,8 +359,14 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.lock_state();
+        let mut state = self.disk.lock_state();
         state.check_power()?;
+        if let Some(number) = state.bad_read.filter(|number| *number > 0) {
+            state.bad_read = Some(number - 1);
+            if number == 1 {
+                return Err(eio());
+            }
+        }
         if state.unreadable.contains(&self.id) {
             return Err(eio());
         }

@@ -63,6 +63,7 @@ impl StreamStore {
                 .map(named)
                 .collect(),
             last_sequence: self.last_sequence(),
+            last_time: self.last_time,
             entry: self.last_entry,
         };
         Some(SegmentWrites {
@@ -167,6 +168,9 @@ impl StreamStore {
             return;
         }
         merge_runs(&mut runs);
+        if is_planted(PlantedBug::PurgeHalfWritten) {
+            runs.truncate(1);
+        }
         let home = super::home(self.files.as_ref());
         let last = (self.last, self.last_time);
         let active = self
