@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use everjet_api::Storage;
 use everjet_jetstream::Captured;
-use everjet_store::{Fault, JournalStart, Lsn, StreamId, WrittenSegments};
+use everjet_store::{Attempt, Fault, JournalStart, Lsn, StreamId, WrittenSegments};
 
 use crate::Stop;
-use crate::world::{ACCOUNT, World};
+use crate::world::{ACCOUNT, Actor, World};
 
 /// A checkpoint on its way.
 pub(crate) struct Checkpoint {
@@ -17,6 +18,8 @@ pub(crate) struct Checkpoint {
     captured: VecDeque<One>,
     persisted: Vec<(One, Option<WrittenSegments>)>,
     is_published: bool,
+    /// Whether the journal's files are left to be overwritten.
+    erases: bool,
 }
 
 /// One stream of it.
@@ -44,8 +47,13 @@ impl World {
     pub(crate) fn begin_checkpoint(&mut self, is_complete: bool) {
         let written = self.journal.position();
         let mut captured = VecDeque::new();
+        let is_complete = is_complete && self.stuck.is_empty();
         let chosen: Vec<StreamId> = self.actors.keys().copied().collect();
         for id in chosen {
+            let is_on_disk = |actor: &Actor| actor.stream.config().storage == Storage::File;
+            if !self.actors.get(&id).is_some_and(is_on_disk) || self.stuck.contains(&id) {
+                continue;
+            }
             if !is_complete && self.below(2) == 0 {
                 continue;
             }
@@ -65,32 +73,89 @@ impl World {
             captured,
             persisted: Vec::new(),
             is_published: false,
+            erases: false,
         });
     }
 
-    /// Takes the checkpoint on its way to its end.
+    /// Takes the checkpoint on its way to its end, for which there has to be room.
     pub(crate) fn finish_checkpoint(&mut self) -> Result<(), Stop> {
+        if self.checkpoint.is_some() {
+            self.disk.set_capacity(None);
+        }
         while self.checkpoint.is_some() {
             self.step_checkpoint()?;
         }
         Ok(())
     }
 
-    /// A fault here is final for the files concerned: only a restart helps.
+    /// Takes the checkpoint that was just begun to its end, but for the journal's files. Returns the last position of the journal
+    /// that nothing needs any more, if all went well.
+    pub(crate) fn finish_erasing(&mut self) -> Result<Option<Lsn>, Stop> {
+        let failed_before = self.failed_steps;
+        let through = self.checkpoint.as_mut().and_then(|checkpoint| {
+            checkpoint.erases = true;
+            checkpoint
+                .is_complete
+                .then(|| checkpoint.written.from.previous())
+        });
+        self.finish_checkpoint()?;
+        Ok(through.filter(|_| self.failed_steps == failed_before))
+    }
+
+    /// In a narrow world every fault here ends the round. In a wide one a full disk is waited for, and a fault that is final for the
+    /// files of a stream leaves that stream to the journal.
     fn step_checkpoint(&mut self) -> Result<(), Stop> {
         let Some(mut checkpoint) = self.checkpoint.take() else {
             return Ok(());
         };
-        let is_done = self.step(&mut checkpoint).map_err(|_| Stop::Crashed)?;
-        self.checkpoint = (!is_done).then_some(checkpoint);
+        let next = checkpoint.captured.front();
+        if next.is_some_and(|one| one.captured.erases()) {
+            // What is overwritten must be known to be removed.
+            self.commit_now()?;
+        }
+        let id = next.map(|one| one.id);
+        match self.step(&mut checkpoint) {
+            Ok(is_done) => self.checkpoint = (!is_done).then_some(checkpoint),
+            Err(fault) => self.meet_fault(checkpoint, id, &fault)?,
+        }
+        Ok(())
+    }
+
+    fn meet_fault(
+        &mut self,
+        mut checkpoint: Checkpoint,
+        id: Option<StreamId>,
+        fault: &Fault,
+    ) -> Result<(), Stop> {
+        let is_over = self.disk.is_cut() || self.journal.latched().is_some();
+        if is_over || self.options.wide.is_none() {
+            return Err(Stop::Crashed);
+        }
+        self.failed_steps += 1;
+        if let Some(id) = id.filter(|_| is_final(fault)) {
+            checkpoint.captured.pop_front();
+            checkpoint.is_complete = false;
+            self.stuck.insert(id);
+        }
+        if !checkpoint.captured.is_empty() || id.is_some() {
+            self.checkpoint = Some(checkpoint);
+            return Ok(());
+        }
+        // The manifest could not be written, or a file not be removed: the next checkpoint does that.
+        for (one, written) in checkpoint.persisted {
+            if let (Some(actor), Some(written)) = (self.actors.get_mut(&one.id), &written) {
+                actor.stream.store_mut().finish_writes(written);
+            }
+        }
         Ok(())
     }
 
     /// Returns whether nothing is left to do.
     fn step(&mut self, checkpoint: &mut Checkpoint) -> Result<bool, Fault> {
-        if let Some(one) = checkpoint.captured.pop_front() {
+        if let Some(one) = checkpoint.captured.front() {
             let written = self.checkpointer.persist(&one.captured)?;
-            checkpoint.persisted.push((one, written));
+            let one = checkpoint.captured.pop_front();
+            checkpoint.persisted.extend(one.map(|one| (one, written)));
             return Ok(false);
         }
         if !checkpoint.is_published {
@@ -122,9 +187,24 @@ impl World {
             store.finish_obsolete(&obsolete);
             return Ok(false);
         }
-        if checkpoint.is_complete {
+        if checkpoint.is_complete && !checkpoint.erases {
             self.journal.release(checkpoint.written.from.previous())?;
         }
         Ok(true)
+    }
+}
+
+/// As the housekeeper sees it: whether the state of the files is unknown after this fault.
+fn is_final(fault: &Fault) -> bool {
+    match fault {
+        Fault::Io {
+            attempt: Attempt::Sync,
+            ..
+        } => true,
+        Fault::Io {
+            attempt: Attempt::Write,
+            ..
+        } => !fault.is_full(),
+        _ => false,
     }
 }

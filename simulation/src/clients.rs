@@ -11,10 +11,10 @@ use crate::world::{CONSUMER, World};
 
 impl World {
     pub(crate) fn publish(&mut self, id: StreamId) -> Result<(), Stop> {
-        let mut subject = self.below(SUBJECTS.len() as u64);
+        let mut subject = self.below(self.options.subjects());
         if let Some(actor) = self.actors.get(&id).filter(|_| self.options.bursts) {
             let burst = actor.stream.store().last_sequence().0 / 6;
-            subject = usize::try_from(burst % SUBJECTS.len() as u64).expect("small");
+            subject = usize::try_from(burst % self.options.subjects()).expect("small");
         }
         let words = match self.options.payload_words_max {
             0 => 12,
@@ -43,9 +43,13 @@ impl World {
         actor.stream.on_publish(self.now, &publish, &mut output);
         let after = actor.stream.store().last_sequence();
         if after > before {
-            let limited = actor.model.store(after.0, subject, self.now);
+            let stored_at = actor.stream.store().last_time();
+            let limited = actor.model.store(after.0, subject, stored_at);
+            let entry = actor.stream.entry().0;
             let ledger = self.ledger(id);
             ledger.sent.insert(after.0, payload);
+            ledger.subjects.insert(after.0, subject);
+            ledger.entries.insert(after.0, entry);
             ledger.maybe_removed.extend(limited);
         }
         self.take(id, &mut output)?;
@@ -88,7 +92,9 @@ impl World {
                 .delete_consumer(now, CONSUMER, &mut output)
                 .is_ok()
         {
-            actor.deliveries.clear();
+            actor.deliveries.retain(|subject| {
+                AckSubject::parse(subject).is_some_and(|ack| ack.consumer != CONSUMER)
+            });
             let ledger = self.ledger(id);
             ledger.consumer_generation += 1;
             ledger.consumer = false;
@@ -120,7 +126,10 @@ impl World {
             let index = usize::try_from(pick % actor.deliveries.len() as u64).expect("small");
             let subject = actor.deliveries.swap_remove(index);
             let ack = AckSubject::parse(&subject).expect("an acknowledgement subject");
-            let reply = format!("acked.{generation}.{}", ack.stream_seq);
+            let reply = match ack.consumer {
+                CONSUMER => format!("acked.{generation}.{}", ack.stream_seq),
+                _ => "acked by another".to_owned(),
+            };
             let (reply, body): (&[u8], &[u8]) = match pick % 7 {
                 0 => (b"", b"-NAK"),
                 // Nobody waits for the answer of a plain one.
@@ -135,7 +144,7 @@ impl World {
     /// All messages, those of a subject, those before a sequence, or all but the newest.
     pub(crate) fn purge(&mut self, id: StreamId) -> Result<(), Stop> {
         let (now, mut output) = (self.now, Output::new());
-        let subject = (self.below(2) == 0).then(|| self.below(SUBJECTS.len() as u64));
+        let subject = (self.below(2) == 0).then(|| self.below(self.options.subjects()));
         let (how, back) = (self.below(3), self.random.next_u64() % 10);
         if let Some(actor) = self.actors.get_mut(&id) {
             let last = actor.stream.store().last_sequence().0;

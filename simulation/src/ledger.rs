@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use everjet_stream::Stream;
 use everjet_values::StreamSequence;
 
+use crate::model::SUBJECTS;
+
 /// What is known about all streams, by name.
 pub type Ledgers = BTreeMap<String, Ledger>;
 
@@ -17,6 +19,16 @@ pub struct Ledger {
     pub deleting: bool,
     /// Payload of every message that was ever sent and given a sequence, acknowledged or not.
     pub sent: BTreeMap<u64, Vec<u8>>,
+    /// Number of the subject of each of them.
+    pub subjects: BTreeMap<u64, usize>,
+    /// Entry of each of them.
+    pub entries: BTreeMap<u64, u64>,
+    /// Bytes that must not be on the disk any more, for a message whose erasure was answered.
+    pub erased: Vec<Erased>,
+    /// Whether files of it may be in blocks, where nothing is overwritten.
+    pub in_blocks: bool,
+    /// Whether it is in memory only: a restart ends it.
+    pub volatile: bool,
     /// Sequences whose PubAck arrived.
     pub acknowledged: BTreeSet<u64>,
     /// Sequences that a request or a limit may have removed: asked for, answered or not.
@@ -43,6 +55,17 @@ pub struct Ledger {
     pub created_proven: bool,
 }
 
+/// What must be nowhere on the disk.
+#[derive(Clone, Debug)]
+pub struct Erased {
+    /// The message.
+    pub sequence: u64,
+    /// What tells its payload from all others.
+    pub payload: Vec<u8>,
+    /// A piece of its record in the journal, sealed or not, if there was one.
+    pub journal: Option<Vec<u8>>,
+}
+
 impl Ledger {
     /// What can be known by a look at a stream: it holds what it holds, and has to keep that.
     #[must_use]
@@ -58,6 +81,10 @@ impl Ledger {
         for sequence in store.first_sequence().0..=store.last_sequence().0 {
             if let Ok(message) = store.get(StreamSequence(sequence)) {
                 ledger.sent.insert(sequence, message.payload().to_vec());
+                let is_subject = |subject: &&str| subject.as_bytes() == message.subject();
+                if let Some(subject) = SUBJECTS.iter().position(is_subject) {
+                    ledger.subjects.insert(sequence, subject);
+                }
                 ledger.acknowledged.insert(sequence);
             } else if !store.contains(StreamSequence(sequence)) {
                 ledger.removed.insert(sequence);
@@ -159,6 +186,8 @@ impl Ledger {
     pub fn rewind(&mut self, stream: &Stream) {
         let last = stream.store().last_sequence().0;
         self.sent.retain(|sequence, _| *sequence <= last);
+        self.subjects.retain(|sequence, _| *sequence <= last);
+        self.entries.retain(|sequence, _| *sequence <= last);
         self.maybe_removed.retain(|sequence| *sequence <= last);
         self.digests.retain(|entry, _| *entry <= stream.entry().0);
         self.created = true;

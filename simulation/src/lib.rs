@@ -8,14 +8,19 @@
 mod checkpoints;
 mod clients;
 mod compactions;
+mod derived;
+mod erase;
 mod ledger;
 mod model;
 mod options;
+mod questions;
 pub mod rot;
 pub mod run;
+mod seals;
 mod streams;
+mod wide;
 mod world;
 
-pub use ledger::{Ledger, Ledgers};
-pub use options::WorldOptions;
+pub use ledger::{Erased, Ledger, Ledgers};
+pub use options::{Key, Wide, WorldOptions};
 pub use world::{Stop, World};

@@ -4,10 +4,24 @@ use std::time::Duration;
 
 use everjet_api::StreamConfig;
 use everjet_store::StreamStore;
+use everjet_subject::matches;
 use everjet_values::{StreamSequence, Timestamp};
 
-/// Subjects that messages are published on.
-pub(crate) const SUBJECTS: [&str; 4] = ["order.new", "order.paid", "order.sent", "order.back"];
+/// Subjects that messages are published on; in narrow worlds, on the first four.
+pub(crate) const SUBJECTS: [&str; 12] = [
+    "order.new",
+    "order.paid",
+    "order.sent",
+    "order.back",
+    "order.new.eu",
+    "order.new.us",
+    "order.sent.eu",
+    "order.eu.1",
+    "order.eu.2",
+    "order.eu.2.late",
+    "order.us.1",
+    "order.x",
+];
 
 /// The messages of one stream.
 #[derive(Clone, Debug, Default)]
@@ -67,9 +81,21 @@ impl Model {
 
     /// Removes messages before `before` of one subject or of all, but for the `keep` newest.
     pub(crate) fn purge(&mut self, subject: Option<usize>, before: u64, keep: usize) -> Vec<u64> {
-        let of = |message: &Alive| {
-            subject.is_none_or(|subject| message.subject == subject) && message.sequence < before
-        };
+        self.purge_where(
+            |of| subject.is_none_or(|subject| of == subject),
+            before,
+            keep,
+        )
+    }
+
+    /// As [`Model::purge`], of the subjects that match a filter.
+    pub(crate) fn purge_filter(&mut self, filter: &str, before: u64, keep: usize) -> Vec<u64> {
+        let is_in = |of: usize| matches(filter.as_bytes(), SUBJECTS[of].as_bytes());
+        self.purge_where(is_in, before, keep)
+    }
+
+    fn purge_where(&mut self, is_in: impl Fn(usize) -> bool, before: u64, keep: usize) -> Vec<u64> {
+        let of = |message: &Alive| is_in(message.subject) && message.sequence < before;
         let mut going = self.alive.iter().filter(|message| of(message)).count();
         going = going.saturating_sub(keep);
         self.take(|message| {
@@ -91,18 +117,28 @@ impl Model {
     /// # Errors
     /// A sequence that is there and should not be, or the other way round.
     pub(crate) fn check(&self, store: &StreamStore) -> Result<(), String> {
-        if self.max_age.is_some() {
-            // Messages go a little later than they may, so that they go together.
-            return Ok(());
-        }
         let mut alive = self.alive.iter().map(|message| message.sequence).peekable();
         for sequence in 1..=store.last_sequence().0 {
             let should = alive.next_if_eq(&sequence).is_some();
+            if !should && self.max_age.is_some() {
+                // Messages go a little later than they may, so that they go together.
+                continue;
+            }
             if store.contains(StreamSequence(sequence)) != should {
                 return Err(format!("message {sequence}: it should be there: {should}"));
             }
         }
         Ok(())
+    }
+
+    /// Whether messages go with time.
+    pub(crate) fn is_expiring(&self) -> bool {
+        self.max_age.is_some()
+    }
+
+    /// The sequences that should be there.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> {
+        self.alive.iter().map(|message| message.sequence)
     }
 
     fn enforce(&mut self) -> Vec<u64> {

@@ -59,7 +59,7 @@ impl Patient {
     pub fn new(left: Left) -> Result<Self, String> {
         let world = World::open(
             left.disk.clone(),
-            left.options,
+            left.options.started(1000),
             0,
             left.now,
             left.ledgers.clone(),
@@ -106,7 +106,7 @@ impl Patient {
         damage.apply(&disk, path);
         let opened = World::open_unchecked(
             disk.clone(),
-            left.options,
+            left.options.started(1001),
             seed,
             left.now,
             left.ledgers.clone(),
@@ -133,9 +133,12 @@ impl Patient {
             Err(Stop::Crashed) => return Err("the store is of no use afterwards".to_owned()),
         }
         let ledgers = std::mem::take(&mut world.ledgers);
-        let again = World::open_unchecked(disk.kill(), left.options, 0, left.now, BTreeMap::new());
+        let options = left.options.started(1002);
+        disk.set_capacity(None);
+        let again = World::open_unchecked(disk.kill(), options, 0, left.now, BTreeMap::new());
         let again = again.map_err(|stop| format!("the second time: {stop:?}"))?;
-        for (name, ledger) in &ledgers {
+        let on_disk = ledgers.iter().filter(|(_, ledger)| !ledger.volatile);
+        for (name, ledger) in on_disk {
             let found = again.streams().find(|stream| stream.config().name == *name);
             let Some(stream) = found else {
                 return Err(format!("the second time: stream {name} is lost"));
@@ -229,7 +232,8 @@ impl Patient {
                 store.last_sequence().next()
             ));
         }
-        if matches!(damage, Damage::Flip(_)) && !is_journal {
+        // A bit of a block costs all of the block.
+        if matches!(damage, Damage::Flip(_)) && !is_journal && !ledger.in_blocks {
             let is_lost = |sequence: &&u64| {
                 found(sequence).is_err() && !ledger.maybe_removed.contains(sequence)
             };

@@ -1,7 +1,9 @@
 //! Streams that come, change and go.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use everjet_api::{Compression, Storage, StreamConfig};
 use everjet_jetstream::{Paths, record_stream_created, record_stream_deleted};
 use everjet_store::{JournalBatch, StreamId, StreamStore};
 use everjet_stream::{Output, ServerLimits, Stream, normalise_config, normalise_update};
@@ -13,6 +15,7 @@ use crate::world::{ACCOUNT, Actor, World};
 impl World {
     /// Creates a stream as the server does: the folder, then the record. Whether it exists after a cut in between is open.
     pub(crate) fn create_stream(&mut self) -> Result<(), Stop> {
+        self.disk.set_capacity(None);
         self.finish_checkpoint()?;
         let is_taken = |name: &String| {
             let mut streams = self.actors.values().map(|actor| &actor.stream);
@@ -28,10 +31,16 @@ impl World {
             .expect("a plain configuration");
         let id = StreamId(self.next_id);
         self.next_id += 1;
+        if config.storage == Storage::Memory {
+            let store = StreamStore::in_memory(self.options.storage().store);
+            self.ledgers.entry(name).or_default().volatile = true;
+            return self.serve(id, config, store);
+        }
         let mut record = JournalBatch::default();
         record_stream_created(&mut record, id, ACCOUNT, self.now, &config);
         // The ledger knows the stream from now on: whether it exists after a cut is open until the record is durable.
-        self.ledgers.entry(name.clone()).or_default();
+        self.ledgers.entry(name.clone()).or_default().in_blocks =
+            self.options.is_sealed() || config.compression != Compression::None;
         self.batch.append(&mut record);
         let folder = self.folder(&name);
         self.disk
@@ -40,12 +49,21 @@ impl World {
             .map_err(|_| Stop::Crashed)?;
         self.commit_now()?;
         let store = StreamStore::on_disk(
-            self.disk.shared(),
+            Arc::clone(&self.store_disk),
             folder,
             id,
             &name,
             self.options.storage().store,
         );
+        self.serve(id, config, store)
+    }
+
+    fn serve(
+        &mut self,
+        id: StreamId,
+        config: StreamConfig,
+        store: StreamStore,
+    ) -> Result<(), Stop> {
         let mut stream = Stream::create(id, config, self.now, store);
         stream.lead(self.now);
         let actor = Actor {
@@ -64,12 +82,18 @@ impl World {
 
     /// Deletes a stream as the server does: the record, then the folder. Whether it exists after a cut in between is open.
     pub(crate) fn delete_stream(&mut self, id: StreamId) -> Result<(), Stop> {
+        self.disk.set_capacity(None);
         self.finish_checkpoint()?;
         self.compaction = None;
         let Some(actor) = self.actors.remove(&id) else {
             return Ok(());
         };
         let name = actor.stream.config().name.clone();
+        self.stuck.remove(&id);
+        if actor.stream.config().storage == Storage::Memory {
+            self.ledgers.remove(&name);
+            return Ok(());
+        }
         self.ledgers.entry(name.clone()).or_default().deleting = true;
         let mut record = JournalBatch::default();
         record_stream_deleted(&mut record, id);

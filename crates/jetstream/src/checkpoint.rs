@@ -27,6 +27,7 @@ pub struct Captured {
     config: StreamConfig,
     entry: EntryIndex,
     last_sequence: StreamSequence,
+    last_time: Timestamp,
     writes: Option<SegmentWrites>,
     /// What the files hold already, when there is nothing to write.
     segments: SavedSegments,
@@ -40,6 +41,7 @@ impl Captured {
         let (id, created) = (stream.id(), stream.created());
         let name = checkpoint.config.name.clone();
         let store = stream.store_mut();
+        let last_time = store.last_time();
         let writes = store.take_writes();
         let segments = match &writes {
             Some(_) => SavedSegments::default(),
@@ -57,6 +59,7 @@ impl Captured {
                 checkpoint.entry
             },
             last_sequence: checkpoint.last_sequence,
+            last_time,
             writes,
             segments,
             consumers: checkpoint.consumers,
@@ -231,16 +234,15 @@ impl Checkpointer {
                 .sync_dir(directory)
                 .map_err(Fault::sync(directory))?;
         }
-        if let Some((old, _)) = self
-            .snapshots
-            .insert(key, (captured.entry, snapshot.bytes.clone()))
+        let written = (captured.entry, snapshot.bytes.clone());
+        if let Some((old, _)) = self.snapshots.insert(key, written)
+            && is_planted(PlantedBug::ConsumerStateRemovedEarly)
         {
-            let stale =
-                self.paths
-                    .consumer_state(&captured.account, &captured.name, &snapshot.name, old);
-            if stale != path {
-                self.stale.push(stale);
-            }
+            let (account, stream) = (&captured.account, &captured.name);
+            let stale = self
+                .paths
+                .consumer_state(account, stream, &snapshot.name, old);
+            self.stale.push(stale);
         }
         Ok(captured.entry)
     }
@@ -260,6 +262,7 @@ impl Checkpointer {
             config,
             entry: captured.entry,
             last_sequence: captured.last_sequence,
+            last_time: captured.last_time,
             segments: captured.segments().segments.clone(),
             consumers,
         };
@@ -270,18 +273,21 @@ impl Checkpointer {
             .find(|stream| stream.id == captured.id)
         {
             Some(listed) => {
-                for gone in listed
-                    .consumers
-                    .iter()
-                    .filter(|old| !entry.consumers.iter().any(|new| new.name == old.name))
-                {
-                    self.stale.push(self.paths.consumer_state(
-                        &captured.account,
-                        &captured.name,
-                        &gone.name,
-                        gone.entry,
-                    ));
-                    self.snapshots.remove(&(captured.id, gone.name.clone()));
+                // Not before all of the stream is written: until then the manifest goes on to name them, whatever it says about
+                // other streams.
+                for old in &listed.consumers {
+                    let new = entry.consumers.iter().find(|new| new.name == old.name);
+                    if new.is_none() {
+                        self.snapshots.remove(&(captured.id, old.name.clone()));
+                    }
+                    if new.is_none_or(|new| new.entry != old.entry) {
+                        self.stale.push(self.paths.consumer_state(
+                            &captured.account,
+                            &captured.name,
+                            &old.name,
+                            old.entry,
+                        ));
+                    }
                 }
                 *listed = entry;
             }

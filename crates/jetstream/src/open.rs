@@ -372,6 +372,10 @@ pub(crate) fn with_keys(
             Level::Info,
             "the key of the store is changed: prev_encryption_key is not needed any more".to_owned(),
         ),
+        KeyringNote::Finished => (
+            Level::Info,
+            "a crash came while keyring.a and keyring.b were written; both are now".to_owned(),
+        ),
         KeyringNote::Repaired => (
             Level::Warn,
             "one of keyring.a and keyring.b was missing or damaged; it has been written again from the other".to_owned(),

@@ -143,6 +143,7 @@ impl<'a> Replay<'a> {
         let segments = SavedSegments {
             segments: saved.segments.clone(),
             last_sequence: saved.last_sequence,
+            last_time: saved.last_time,
             entry: saved.entry,
         };
         let options = self.options.store;
@@ -407,9 +408,11 @@ impl<'a> Replay<'a> {
                     created: stream.created(),
                     config: stream.config().clone(),
                 };
-                make_folder(&**self.disk, self.paths, &meta)
-                    .map(|()| stream)
-                    .map_err(|fault| fault.to_string())
+                match make_folder(&**self.disk, self.paths, &meta) {
+                    Err(fault) if !fault.is_full() => Err(fault.to_string()),
+                    // On a full disk it is served all the same: its first checkpoint makes the folder, too.
+                    _ => Ok(stream),
+                }
             });
             match usable {
                 Ok(stream) => {

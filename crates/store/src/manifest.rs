@@ -67,6 +67,9 @@ pub struct ManifestStream {
     pub entry: EntryIndex,
     /// The largest sequence ever given to a message; never goes back.
     pub last_sequence: StreamSequence,
+    /// The time of the last message ever stored; never goes back. Missing in older manifests: what the files say counts then.
+    #[serde(default)]
+    pub last_time: Timestamp,
     /// Its segments at the checkpoint, ascending.
     pub segments: Vec<ManifestSegment>,
     /// Its consumers at the checkpoint.
@@ -292,6 +295,7 @@ mod tests {
                 config: serde_json::json!({"name": "ORDERS"}),
                 entry: EntryIndex(journal_from),
                 last_sequence: StreamSequence(7),
+                last_time: Timestamp::from_nanos(99),
                 segments: vec![ManifestSegment {
                     first_sequence: StreamSequence(1),
                     revision: 0,

@@ -67,11 +67,29 @@ pub enum PlantedBug {
     RecordUnchecked,
     /// Writing goes on in a segment behind damage.
     WrittenBehindDamage,
+    /// Everything that a run seals gets the same number.
+    NonceReused,
+    /// What is written after a change of the key is sealed with the data key before.
+    OldDataKeyUsed,
+    /// Of all removals since the last checkpoint only the first neighbours are written down: half a purge.
+    PurgeHalfWritten,
+    /// A checkpoint file of a later state than the manifest's is used.
+    LaterCheckpointAccepted,
+    /// What a checkpoint file knows about segments that it does not hold is not applied.
+    KnownRemovalsNotApplied,
+    /// An erasure is answered before what was overwritten is synced.
+    ErasureNotSynced,
+    /// An erasure is answered before the journal's files are overwritten.
+    JournalNotOverwritten,
+    /// The file of a consumer's older state goes although the manifest goes on to name it.
+    ConsumerStateRemovedEarly,
+    /// The time of the last message goes with the last segment.
+    LastTimeForgotten,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 37] = [
         Self::AckBeforeSync,
         Self::JournalDirectoryNotSynced,
         Self::JournalHeaderNotSynced,
@@ -100,6 +118,15 @@ impl PlantedBug {
         Self::RemovalsWhileCompactedForgotten,
         Self::RecordUnchecked,
         Self::WrittenBehindDamage,
+        Self::NonceReused,
+        Self::OldDataKeyUsed,
+        Self::PurgeHalfWritten,
+        Self::LaterCheckpointAccepted,
+        Self::KnownRemovalsNotApplied,
+        Self::ErasureNotSynced,
+        Self::JournalNotOverwritten,
+        Self::ConsumerStateRemovedEarly,
+        Self::LastTimeForgotten,
     ];
 }
 

@@ -97,6 +97,11 @@ impl StreamState {
             }
             Command::MessageErased { sequence } => {
                 let removed = self.store.erase(entry, sequence);
+                if removed.is_none() {
+                    // A crash came when it was overwritten and no checkpoint said so yet: its file knows already that it is gone,
+                    // the consumers do not.
+                    self.tell_consumers(sequence);
+                }
                 applied.removed = u64::from(self.note_removed(sequence, removed, removals));
             }
             Command::ConfigUpdated { config } => {
@@ -173,11 +178,15 @@ impl StreamState {
         let Some(removed) = removed else {
             return false;
         };
+        self.tell_consumers(sequence);
+        removals.push(Removal::One(sequence, Some(removed.subject)));
+        true
+    }
+
+    fn tell_consumers(&mut self, sequence: StreamSequence) {
         for consumer in self.consumers.values_mut() {
             consumer.state.on_removed(sequence);
         }
-        removals.push(Removal::One(sequence, Some(removed.subject)));
-        true
     }
 
     /// Removes all messages up to `through`. Returns how many there were.

@@ -10,7 +10,7 @@ use everjet_store::{
     CheckedSegment, Disk, Fault, Lsn, Manifest, ManifestConsumer, ManifestSegment, ManifestStream,
     SegmentCheck, StreamId, read_checked_file, segment_length, write_checked_file,
 };
-use everjet_values::{EntryIndex, StreamSequence};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::folders::{StreamMeta, all_metas};
 use crate::open::CONSUMER_MAGIC;
@@ -76,6 +76,8 @@ fn stream(disk: &dyn Disk, paths: &Paths, meta: StreamMeta) -> Result<ManifestSt
         account: meta.account,
         name: meta.name,
         entry,
+        // What the segments say is all there is.
+        last_time: Timestamp::UNSET,
         last_sequence,
         segments,
     })

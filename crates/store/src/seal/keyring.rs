@@ -88,6 +88,8 @@ pub enum KeyringNote {
     KeyChanged,
     /// One of its two files was missing or damaged and was written again.
     Repaired,
+    /// A crash came while its two files were written: the other one has been written now.
+    Finished,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,7 +141,12 @@ pub fn open_keyring(
         let is_whole = slots
             .iter()
             .all(|slot| matches!(slot, Ok(Some(other)) if other.sequence == body.sequence));
-        (secrets, (!is_whole).then_some(KeyringNote::Repaired))
+        let note = if is_interrupted(disk, dir, &slots, body.sequence)? {
+            KeyringNote::Finished
+        } else {
+            KeyringNote::Repaired
+        };
+        (secrets, (!is_whole).then_some(note))
     } else {
         let previous = encryption.previous.as_ref();
         let mut secrets = previous
@@ -162,18 +169,46 @@ pub fn open_keyring(
     Ok(Some(opened(secrets, encryption, note)))
 }
 
+/// Whether the files are as crashes leave them: the first one is written, the second one is an older one, or is not there and nothing was
+/// sealed yet.
+fn is_interrupted(
+    disk: &dyn Disk,
+    dir: &Path,
+    slots: &[Result<Option<Body>, Fault>; 2],
+    sequence: u64,
+) -> Result<bool, Fault> {
+    let [Ok(Some(first)), Ok(second)] = slots else {
+        return Ok(false);
+    };
+    if first.sequence != sequence {
+        return Ok(false);
+    }
+    let Some(second) = second else {
+        return Ok(!is_in_use(disk, dir)?);
+    };
+    Ok(second.sequence < sequence)
+}
+
+/// Whether anything was sealed yet.
+fn is_in_use(disk: &dyn Disk, dir: &Path) -> Result<bool, Fault> {
+    for name in MANIFESTS {
+        if is_sealed_file(disk, &dir.join(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn create(
     disk: &dyn Disk,
     dir: &Path,
     encryption: &Encryption,
 ) -> Result<OpenedKeyring, KeyringError> {
-    for name in MANIFESTS {
-        if is_sealed_file(disk, &dir.join(name))? {
-            return Err(KeyringError::Fault(Fault::damaged(
-                dir,
-                "the store is encrypted, and both keyring.a and keyring.b are missing",
-            )));
-        }
+    if is_in_use(disk, dir)? {
+        return Err(KeyringError::Fault(Fault::damaged(
+            dir,
+            "the store is encrypted, and both keyring.a and keyring.b are missing",
+        )));
     }
     let secrets = vec![(1, random(&*encryption.entropy))];
     write(disk, dir, 1, &secrets, encryption)?;

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use everjet_values::Entropy;
 
+use crate::sabotage::{PlantedBug, is_planted};
+
 use super::cipher::{AeadKey, Cipher, KEY_BYTES, TAG_BYTES};
 
 const SALT_BYTES: usize = 16;
@@ -96,7 +98,11 @@ impl Keys {
         secrets: Vec<(u16, [u8; KEY_BYTES])>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let (number, secret) = secrets.last().expect("a keyring holds a key");
+        let newest = match is_planted(PlantedBug::OldDataKeyUsed) {
+            true => secrets.first(),
+            false => secrets.last(),
+        };
+        let (number, secret) = newest.expect("a keyring holds a key");
         let session = KeyName {
             cipher,
             number: *number,
@@ -117,7 +123,8 @@ impl Keys {
     /// Seals `bytes` in place, bound to `context`: what says how, and the tag that belongs behind the bytes.
     pub(crate) fn seal(&self, context: &[u8], bytes: &mut [u8]) -> (Stamp, [u8; TAG_BYTES]) {
         // Only uniqueness matters. 2^64 numbers do not run out.
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let step = u64::from(!is_planted(PlantedBug::NonceReused));
+        let number = self.number.fetch_add(step, Ordering::Relaxed);
         let stamp = Stamp {
             key: self.session,
             number,

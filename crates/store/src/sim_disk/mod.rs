@@ -50,6 +50,8 @@ struct State {
     unreadable: BTreeSet<NodeId>,
     /// Whether [`DiskFile::read_now_at`] has what is read, as if all files were in memory.
     reads_now: bool,
+    /// So many reads from now on one fails.
+    bad_read: Option<u64>,
     locks: BTreeSet<PathBuf>,
 }
 
@@ -90,6 +92,22 @@ impl SimDisk {
     /// Whether everything is in memory from now on, so that [`DiskFile::read_now_at`] gives it, or nothing, as at the beginning.
     pub fn set_reads_now(&self, reads_now: bool) {
         self.lock_state().reads_now = reads_now;
+    }
+
+    /// Lets one read fail with an input/output error: the next one with 1, the one after with 2, and so on.
+    pub fn fail_read(&self, number: u64) {
+        self.lock_state().bad_read = Some(number);
+    }
+
+    /// Takes back what [`SimDisk::fail_read`] asked for. Returns whether it had happened.
+    pub fn heal_reads(&self) -> bool {
+        self.lock_state().bad_read.take() == Some(0)
+    }
+
+    /// The bytes of all files together.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.lock_state().tree.used()
     }
 
     /// Limits the bytes of all files together; `None` lifts the limit.
@@ -183,6 +201,7 @@ impl SimDisk {
             capacity,
             unreadable: BTreeSet::new(),
             reads_now: false,
+            bad_read: None,
             locks: BTreeSet::new(),
         };
         Self {
@@ -348,8 +367,14 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.lock_state();
+        let mut state = self.disk.lock_state();
         state.check_power()?;
+        if let Some(number) = state.bad_read.filter(|number| *number > 0) {
+            state.bad_read = Some(number - 1);
+            if number == 1 {
+                return Err(eio());
+            }
+        }
         if state.unreadable.contains(&self.id) {
             return Err(eio());
         }

@@ -57,6 +57,7 @@ impl StreamStore {
         let list = SavedSegments {
             segments: saved.into_iter().map(named).collect(),
             last_sequence: self.last_sequence(),
+            last_time: self.last_time,
             entry: self.last_entry,
         };
         self.saved = Arc::new(SavedList::new(list, footers));
@@ -169,6 +170,9 @@ impl StreamStore {
             return;
         }
         merge_runs(&mut runs);
+        if is_planted(PlantedBug::PurgeHalfWritten) {
+            runs.truncate(1);
+        }
         let home = super::home(self.files.as_ref());
         let last = (self.last, self.last_time);
         let active = self

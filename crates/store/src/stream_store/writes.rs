@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use everjet_values::{EntryIndex, StreamSequence};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Place, open_to_write};
@@ -25,6 +25,9 @@ pub struct SavedSegments {
     pub segments: Vec<ManifestSegment>,
     /// The last sequence ever given out.
     pub last_sequence: StreamSequence,
+    /// The time of the last message ever stored: no file may hold that message any more.
+    #[serde(default)]
+    pub last_time: Timestamp,
     /// The entry of the last change that is in the files. The manifest's checkpoint entry may be later, never earlier.
     pub entry: EntryIndex,
 }
@@ -231,7 +234,8 @@ impl WrittenSegments {
         if is_planted(PlantedBug::SegmentDirectoryNotSynced) {
             return Ok(());
         }
-        for (path, file) in &self.erased {
+        let erased = self.erased.iter();
+        for (path, file) in erased.filter(|_| !is_planted(PlantedBug::ErasureNotSynced)) {
             file.sync().map_err(Fault::sync(path))?;
         }
         disk.sync_dir(&self.dir).map_err(Fault::sync(&self.dir))
