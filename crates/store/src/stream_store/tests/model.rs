@@ -246,6 +246,8 @@ impl Model {
         // Twice: the first answer leaves hints for the second.
         for _ in 0..2 {
             let answer = (store.first_of(id), store.last_of(id), store.count_of(id));
+            let together = store.last_of_all(&[store.subjects().name(id), b"nobody"]);
+            assert_eq!(together, [answer.1, None]);
             let expected = (
                 sequences.first().copied().map(StreamSequence),
                 sequences.last().copied().map(StreamSequence),
