@@ -26,6 +26,7 @@ mod reload;
 mod seams;
 mod server;
 mod signals;
+mod subcommand;
 mod websocket;
 
 pub mod cli;

@@ -128,6 +128,16 @@ impl Ground for HostGround {
         stream.is_some_and(|stream| stream.segments.contains(&task.segment))
     }
 
+    fn undisturbed(&self, task: &Task, verify: &mut dyn FnMut(&dyn Disk)) {
+        // Whoever erases a message, or deletes a file that was rewritten, holds this.
+        let checkpointer = self.host.checkpointer.lock();
+        let mut streams = checkpointer.manifest().streams.iter();
+        let stream = streams.find(|stream| stream.id == task.stream);
+        if stream.is_some_and(|stream| stream.segments.contains(&task.segment)) {
+            verify(self.disk());
+        }
+    }
+
     fn found(&mut self, task: &Task, damage: Vec<Damage>) -> u64 {
         let actor = self.host.registry.find(&task.name);
         let Some(actor) = actor.filter(|actor| actor.id == task.stream) else {

@@ -1,8 +1,9 @@
 //! Reads sealed segments again, a little at a time, so that rot is found before somebody needs the message.
 //!
 //! A cycle goes through the segments that the manifest names when it begins. Time is what [`Scrub::step`] is told; how fast it goes
-//! depends on nothing else. What fails its check is verified once more from the beginning before it is reported: compaction may
-//! have taken the file away, or put another one in its place, in the middle.
+//! depends on nothing else. What fails its check is verified once more from the beginning before it is reported, while nobody may
+//! write: compaction may have taken the file away, or put another one in its place, in the middle, or a message may have been
+//! overwritten to erase it while it was read.
 
 mod driver;
 #[cfg(test)]
@@ -81,6 +82,9 @@ pub(crate) trait Ground {
     fn tasks(&self) -> Vec<Task>;
     /// Whether the segment is still there as it was.
     fn is_current(&self, task: &Task) -> bool;
+    /// Calls `verify` while nobody may write to files of segments or take them away; not at all when the segment is not there
+    /// as it was.
+    fn undisturbed(&self, task: &Task, verify: &mut dyn FnMut(&dyn Disk));
     /// Takes note of damage that concerns something; returns in how many places.
     fn found(&mut self, task: &Task, damage: Vec<Damage>) -> u64;
     /// A cycle begins or has ended.
@@ -101,26 +105,29 @@ struct Current {
     task: Task,
     check: SegmentCheck,
     found: Vec<Damage>,
-    /// What the first pass found, during the second.
-    first: Option<Vec<Damage>>,
 }
 
 impl Current {
-    fn new(task: Task, first: Option<Vec<Damage>>) -> Self {
-        let check = SegmentCheck::new(
-            &task.dir,
-            task.stream,
-            &task.name,
-            task.segment,
-            task.entry,
-            task.last,
-        );
+    fn new(task: Task) -> Self {
+        let check = task.check();
         Self {
             task,
             check,
             found: Vec::new(),
-            first,
         }
+    }
+}
+
+impl Task {
+    fn check(&self) -> SegmentCheck {
+        SegmentCheck::new(
+            &self.dir,
+            self.stream,
+            &self.name,
+            self.segment,
+            self.entry,
+            self.last,
+        )
     }
 }
 
@@ -199,27 +206,26 @@ impl Scrub {
     fn next_task(&mut self, ground: &dyn Ground) -> Option<Current> {
         while let Some(task) = self.waiting.pop_front() {
             if ground.is_current(&task) {
-                return Some(Current::new(task, None));
+                return Some(Current::new(task));
             }
         }
         None
     }
 
     fn end_segment(&mut self, current: Current, ground: &mut dyn Ground) {
-        let Current {
-            task, found, first, ..
-        } = current;
-        match first {
-            None if !found.is_empty() => {
-                self.current = Some(Current::new(task, Some(found)));
-                return;
-            }
-            Some(first) if ground.is_current(&task) => {
-                let both = found.into_iter().filter(|damage| first.contains(damage));
-                self.progress.damaged += ground.found(&task, both.collect());
-            }
-            _ => {}
-        }
+        let Current { task, found, .. } = current;
         self.progress.segments += 1;
+        if found.is_empty() {
+            return;
+        }
+        let mut sure = Vec::new();
+        ground.undisturbed(&task, &mut |disk| {
+            let mut check = task.check();
+            // What cannot be read now is for the next cycle.
+            while check.step(disk, STEP_BYTES, &mut sure).unwrap_or(false) {}
+            self.progress.bytes += check.counted().bytes;
+        });
+        sure.retain(|damage| found.contains(damage));
+        self.progress.damaged += ground.found(&task, sure);
     }
 }

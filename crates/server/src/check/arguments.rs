@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::subcommand::{Word, Words};
+
 /// What `check` is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -46,33 +48,24 @@ Exit status: 0 the store is sound, 1 damage was found, 2 it could not be checked
 pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
     let mut asked = Arguments::default();
     let mut dir = None;
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        let Some(option) = arg.strip_prefix('-').filter(|option| !option.is_empty()) else {
-            if dir.replace(PathBuf::from(arg)).is_some() {
+    let mut words = Words::new("check", args);
+    while let Some(word) = words.next() {
+        let option = match word {
+            Word::Operand(path) if dir.is_none() => {
+                dir = Some(path);
+                continue;
+            }
+            Word::Operand(_) => {
                 return Err("only one directory can be checked at a time".to_owned());
             }
-            continue;
+            Word::Option(option) => option,
         };
-        let option = option.strip_prefix('-').unwrap_or(option);
-        let (name, attached) = match option.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (option, None),
-        };
-        match (name, &attached) {
-            ("h" | "help", None) => return Ok(Asked::Help),
-            ("json", None) => asked.json = true,
-            ("repair" | "key-file", _) => {
-                let value = attached
-                    .or_else(|| rest.next().cloned())
-                    .filter(|value| !value.is_empty())
-                    .ok_or_else(|| format!("{arg} needs a value"))?;
-                match name {
-                    "repair" => asked.repair = Some(value.into()),
-                    _ => asked.key_file = Some(value.into()),
-                }
-            }
-            _ => return Err(format!("option {arg} is not known to check")),
+        match option.parts() {
+            ("h" | "help", false) => return Ok(Asked::Help),
+            ("json", false) => asked.json = true,
+            ("repair", _) => asked.repair = Some(words.value(&option)?.into()),
+            ("key-file", _) => asked.key_file = Some(words.value(&option)?.into()),
+            _ => return words.unknown(&option),
         }
     }
     asked.dir = dir.ok_or("the directory to check is missing")?;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::subcommand::{Word, Words};
+
 /// What `import-store` is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
@@ -65,35 +67,31 @@ Options:
 pub(crate) fn parse(args: &[String]) -> Result<Asked, String> {
     let mut asked = Arguments::default();
     let mut source = None;
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        let Some(option) = arg.strip_prefix('-').filter(|option| !option.is_empty()) else {
-            if source.replace(PathBuf::from(arg)).is_some() {
+    let mut words = Words::new("import-store", args);
+    while let Some(word) = words.next() {
+        let option = match word {
+            Word::Operand(path) if source.is_none() => {
+                source = Some(path);
+                continue;
+            }
+            Word::Operand(_) => {
                 return Err("only one directory can be imported at a time".to_owned());
             }
-            continue;
+            Word::Option(option) => option,
         };
-        let option = option.strip_prefix('-').unwrap_or(option);
-        let (name, attached) = match option.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (option, None),
-        };
-        match (name, &attached) {
-            ("h" | "help", None) => return Ok(Asked::Help),
-            ("salvage", None) => asked.salvage = true,
-            ("dry-run", None) => asked.dry_run = true,
+        match option.parts() {
+            ("h" | "help", false) => return Ok(Asked::Help),
+            ("salvage", false) => asked.salvage = true,
+            ("dry-run", false) => asked.dry_run = true,
             (
-                "sd" | "store_dir" | "key-file" | "store-key-file" | "store-cipher" | "account"
-                | "into-account" | "stream" | "without",
+                name @ ("sd" | "store_dir" | "key-file" | "store-key-file" | "store-cipher"
+                | "account" | "into-account" | "stream" | "without"),
                 _,
             ) => {
-                let value = attached
-                    .or_else(|| rest.next().cloned())
-                    .filter(|value| !value.is_empty())
-                    .ok_or_else(|| format!("{arg} needs a value"))?;
+                let value = words.value(&option)?;
                 asked.take(name, value)?;
             }
-            _ => return Err(format!("option {arg} is not known to import-store")),
+            _ => return words.unknown(&option),
         }
     }
     asked.source = source.ok_or("the directory to import is missing")?;
