@@ -290,6 +290,10 @@ fn about_consumers(stream: &mut Stream, walked: &[Walked], now: Timestamp) -> Re
     Ok(())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is compared is made for it, and used no more"
+)]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, told: T, walked: T) -> Result<(), String> {
     if told == walked {
         Ok(())

@@ -240,7 +240,8 @@ impl Run {
     /// Opens the store and works until that ends, by itself or by a fault.
     fn round(&mut self, seed: u64, steps: u64) -> Result<(), String> {
         let begun = self.disk.operations();
-        let stops = self.options.wide.is_some() && steps > 0 && self.dice.next_u64() % 6 == 0;
+        let stops =
+            self.options.wide.is_some() && steps > 0 && self.dice.next_u64().is_multiple_of(6);
         let opened = self.open(self.disk.clone(), seed);
         self.is_open_known = opened.is_ok();
         let mut data_key = None;
