@@ -33,6 +33,7 @@ impl World {
             return Ok(());
         };
         let before = actor.stream.store().last_sequence();
+        let is_wanted = actor.wants_messages();
         let mut output = Output::new();
         let publish = Publish {
             subject: SUBJECTS[subject].as_bytes(),
@@ -43,7 +44,11 @@ impl World {
         actor.stream.on_publish(self.now, &publish, &mut output);
         let after = actor.stream.store().last_sequence();
         if after > before {
-            let limited = actor.model.store(after.0, subject, self.now);
+            let limited = if is_wanted {
+                actor.model.store(after.0, subject, self.now)
+            } else {
+                vec![after.0]
+            };
             let ledger = self.ledger(id);
             ledger.sent.insert(after.0, payload);
             ledger.maybe_removed.extend(limited);
@@ -93,6 +98,7 @@ impl World {
             ledger.consumer_generation += 1;
             ledger.consumer = false;
             ledger.consumed.clear();
+            self.expect_no_interest(id);
         }
         self.take(id, &mut output)
     }
@@ -128,6 +134,9 @@ impl World {
                 _ => (reply.as_bytes(), b""),
             };
             actor.stream.on_ack(now, &ack, reply, body, &mut output);
+            if body.is_empty() {
+                self.expect_done(id, ack.stream_seq.0);
+            }
         }
         self.take(id, &mut output)
     }

@@ -11,6 +11,7 @@ mod compactions;
 mod ledger;
 mod model;
 mod options;
+mod retention;
 pub mod rot;
 pub mod run;
 mod streams;

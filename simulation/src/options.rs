@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everjet_api::{Nanos, StreamConfig};
+use everjet_api::{Nanos, Retention, StreamConfig};
 use everjet_jetstream::StorageOptions;
 use everjet_store::{JournalOptions, StoreOptions};
 use everjet_values::{Entropy, SeededEntropy};
@@ -31,6 +31,8 @@ pub struct WorldOptions {
     /// Whether the state is compared with that at the same entry before the cut, and the messages with a model of the limits. On
     /// damage neither holds. Costs a look at every message with each change.
     pub is_exact: bool,
+    /// Retention of the streams.
+    pub retention: Retention,
 }
 
 impl WorldOptions {
@@ -46,6 +48,13 @@ impl WorldOptions {
         spares_max: 1,
         tail_bytes_max: 2048,
         is_exact: true,
+        retention: Retention::Limits,
+    };
+
+    /// Two work queues.
+    pub const QUEUES: Self = Self {
+        retention: Retention::WorkQueue,
+        ..Self::PLAIN
     };
 
     /// One stream with tight limits.
@@ -73,6 +82,11 @@ impl WorldOptions {
             spares_max: if one_in(2) { 1 } else { 2 },
             tail_bytes_max: if one_in(2) { 2048 } else { 0 },
             is_exact: true,
+            retention: match dice.next_u64() % 6 {
+                0 => Retention::WorkQueue,
+                1 => Retention::Interest,
+                _ => Retention::Limits,
+            },
         }
     }
 
@@ -98,6 +112,7 @@ impl WorldOptions {
         StreamConfig {
             name: name.to_owned(),
             subjects: vec!["order.>".to_owned()],
+            retention: self.retention,
             max_msgs: self.max_msgs,
             max_msgs_per_subject: self.max_msgs_per_subject,
             max_age: Nanos::from(self.max_age.unwrap_or_default()),
