@@ -178,7 +178,7 @@ mod tests {
         let all = rows::all().count();
         check_options("", Ok((all, 5, 1.5)));
         check_options("--group core", Ok((17, 5, 1.5)));
-        check_options("--group jetstream --write page.md", Ok((5, 5, 2.5)));
+        check_options("--group jetstream --write page.md", Ok((6, 5, 2.5)));
         check_options("--group all --seconds 0.5", Ok((all, 5, 0.5)));
         check_options("--rows core-idle,js-sync-lazy", Ok((2, 2, 1.5)));
         check_options("--rows core-idle --pairs 3", Ok((1, 3, 1.5)));

@@ -1,4 +1,4 @@
-//! The official clients of Python, JavaScript and Rust run the ORDERS story, with two restarts of the server in between.
+//! The official clients of Python, JavaScript and Rust run the ORDERS story, with two restarts of the server in between, and work off a queue.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -89,6 +89,14 @@ fn python_nats_py_runs_the_story() {
     run(
         &executable::clients().join("venv/bin/python"),
         "python/run.py",
+    );
+}
+
+#[test]
+fn python_nats_py_works_off_a_queue() {
+    run(
+        &executable::clients().join("venv/bin/python"),
+        "python/retention.py",
     );
 }
 
@@ -393,6 +401,52 @@ async fn rust_async_nats_runs_the_story() {
     let names: Vec<String> = stream.consumer_names().try_collect().await.expect("listed");
     assert_eq!(names.len(), 2, "{names:?}");
     js.delete_stream("ORDERS").await.expect("deleted");
+}
+
+#[tokio::test]
+async fn rust_async_nats_works_off_a_queue() {
+    let server = ServerProcess::start_jetstream();
+    let client = async_nats::connect(server.url()).await.expect("connected");
+    let js = jetstream::new(client);
+    let config = stream::Config {
+        name: "JOBS".to_owned(),
+        subjects: vec!["job.*".to_owned()],
+        retention: stream::RetentionPolicy::WorkQueue,
+        ..Default::default()
+    };
+    let mut jobs = js.create_stream(config).await.expect("created");
+    let worker = consumer::pull::Config {
+        durable_name: Some("worker".to_owned()),
+        ack_policy: consumer::AckPolicy::Explicit,
+        ..Default::default()
+    };
+    let worker = jobs.create_consumer(worker).await.expect("created");
+    let other = consumer::pull::Config {
+        durable_name: Some("other".to_owned()),
+        ..Default::default()
+    };
+    let refused = jobs.create_consumer(other).await;
+    assert!(refused.is_err(), "a second consumer of everything");
+    for number in 0..20 {
+        let ack = js.publish(format!("job.{number}"), "work".into()).await;
+        ack.expect("sent").await.expect("stored");
+    }
+    let mut messages = worker.messages().await.expect("messages");
+    for number in 1..=20_u64 {
+        let message = messages.next().await.expect("one more").expect("a message");
+        let info = message.info().expect("an acknowledgement subject");
+        assert_eq!(info.stream_sequence, number);
+        message.double_ack().await.expect("confirmed");
+    }
+    let empty = async {
+        while jobs.info().await.expect("info").state.messages > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, empty)
+        .await
+        .expect("what was acknowledged goes");
+    assert_eq!(jobs.cached_info().state.last_sequence, 20);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ impl World {
             return Ok(());
         };
         let before = actor.stream.store().last_sequence();
+        let is_wanted = actor.wants_messages();
         let mut output = Output::new();
         let publish = Publish {
             subject: SUBJECTS[subject].as_bytes(),
@@ -44,7 +45,11 @@ impl World {
         let after = actor.stream.store().last_sequence();
         if after > before {
             let stored_at = actor.stream.store().last_time();
-            let limited = actor.model.store(after.0, subject, stored_at);
+            let limited = if is_wanted {
+                actor.model.store(after.0, subject, stored_at)
+            } else {
+                vec![after.0]
+            };
             let entry = actor.stream.entry().0;
             let ledger = self.ledger(id);
             ledger.sent.insert(after.0, payload);
@@ -99,6 +104,7 @@ impl World {
             ledger.consumer_generation += 1;
             ledger.consumer = false;
             ledger.consumed.clear();
+            self.expect_no_interest(id);
         }
         self.take(id, &mut output)
     }
@@ -137,6 +143,9 @@ impl World {
                 _ => (reply.as_bytes(), b""),
             };
             actor.stream.on_ack(now, &ack, reply, body, &mut output);
+            if body.is_empty() {
+                self.expect_done(id, ack.stream_seq.0);
+            }
         }
         self.take(id, &mut output)
     }

@@ -41,6 +41,8 @@ pub struct Ledger {
     pub consumer: bool,
     /// Stream sequences whose acknowledgement was answered.
     pub consumed: BTreeSet<u64>,
+    /// Whether an answered acknowledgement says that the message is removed.
+    pub acks_remove: bool,
     /// The highest stream sequence that was ever delivered.
     pub delivered: u64,
     /// Digests of the state, by entry.

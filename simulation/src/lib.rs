@@ -14,6 +14,7 @@ mod ledger;
 mod model;
 mod options;
 mod questions;
+mod retention;
 pub mod rot;
 pub mod run;
 mod seals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use everjet_api::{Compression, Nanos, Storage, StreamConfig};
+use everjet_api::{Compression, Nanos, Retention, Storage, StreamConfig};
 use everjet_jetstream::StorageOptions;
 use everjet_store::{Cipher, Encryption, JournalOptions, StoreKey, StoreOptions};
 use everjet_values::{Entropy, SeededEntropy};
@@ -34,6 +34,8 @@ pub struct WorldOptions {
     /// Whether the state is compared with that at the same entry before the cut, and the messages with a model of the limits. On
     /// damage neither holds. Costs a look at every message with each change.
     pub is_exact: bool,
+    /// Retention of the streams.
+    pub retention: Retention,
     /// What a wide world has besides; `None` in a narrow one.
     pub wide: Option<Wide>,
 }
@@ -77,6 +79,13 @@ impl WorldOptions {
         tail_bytes_max: 2048,
         is_exact: true,
         wide: None,
+        retention: Retention::Limits,
+    };
+
+    /// Two work queues.
+    pub const QUEUES: Self = Self {
+        retention: Retention::WorkQueue,
+        ..Self::PLAIN
     };
 
     /// One stream with tight limits.
@@ -104,6 +113,8 @@ impl WorldOptions {
                 turns_back: dice.next_u64().is_multiple_of(4),
                 starts: 0,
             }),
+            // A wide world's streams have several consumers, and the model of retention knows of one.
+            retention: Retention::Limits,
             ..Self::narrow(seed)
         }
     }
@@ -126,6 +137,11 @@ impl WorldOptions {
             tail_bytes_max: if one_in(2) { 2048 } else { 0 },
             is_exact: true,
             wide: None,
+            retention: match dice.next_u64() % 6 {
+                0 => Retention::WorkQueue,
+                1 => Retention::Interest,
+                _ => Retention::Limits,
+            },
         }
     }
 
@@ -193,6 +209,7 @@ impl WorldOptions {
         StreamConfig {
             name: name.to_owned(),
             subjects: vec!["order.>".to_owned()],
+            retention: self.retention,
             max_msgs: self.max_msgs,
             max_msgs_per_subject: self.max_msgs_per_subject,
             max_age: Nanos::from(self.max_age.unwrap_or_default()),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use everjet_api::{Compression, Storage, StreamConfig};
+use everjet_api::{Compression, Retention, Storage, StreamConfig};
 use everjet_jetstream::{Paths, record_stream_created, record_stream_deleted};
 use everjet_store::{JournalBatch, StreamId, StreamStore};
 use everjet_stream::{Output, ServerLimits, Stream, normalise_config, normalise_update};
@@ -72,7 +72,10 @@ impl World {
             deliveries: Vec::new(),
         };
         self.actors.insert(id, actor);
-        self.ledger(id).created = true;
+        let acks_remove = self.options.retention != Retention::Limits;
+        let ledger = self.ledger(id);
+        ledger.created = true;
+        ledger.acks_remove = acks_remove;
         self.remember_state(id)?;
         if self.below(2) == 0 {
             self.create_consumer(id)?;

@@ -166,8 +166,8 @@ impl World {
         }
         for opened in opened.streams {
             let mut stream = opened.stream;
-            let model = Model::of(stream.config(), stream.store());
             stream.lead(now);
+            let model = Model::of(stream.config(), stream.store());
             let actor = Actor {
                 stream,
                 model,
@@ -527,9 +527,13 @@ fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u
         Effect::AckReply { reply } => {
             if let Some(of_consumer) = numbers_after(reply, "acked.")
                 && let [generation, sequence] = *of_consumer
-                && generation == ledger.consumer_generation
             {
-                ledger.consumed.insert(sequence);
+                if ledger.acks_remove {
+                    ledger.removed.insert(sequence);
+                }
+                if generation == ledger.consumer_generation {
+                    ledger.consumed.insert(sequence);
+                }
             }
         }
         Effect::Respond { reply, .. } => {

@@ -54,3 +54,13 @@ fn what_was_broken_stays_mended() {
         }
     }
 }
+
+#[test]
+fn a_cut_at_any_operation_brings_nothing_back_that_was_acknowledged() {
+    cut_everywhere(WorldOptions::QUEUES, 0..1);
+    let interest = WorldOptions {
+        retention: everjet_api::Retention::Interest,
+        ..WorldOptions::QUEUES
+    };
+    cut_everywhere(interest, 0..1);
+}

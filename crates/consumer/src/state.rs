@@ -105,6 +105,14 @@ impl ConsumerState {
         }
     }
 
+    /// A message that was delivered elsewhere and is not waited for is kept until it is acknowledged late, see
+    /// [`exhausted`](Self::exhausted).
+    pub fn hold(&mut self, stream: StreamSequence) {
+        if stream <= self.delivered.stream && self.pending.get(stream).is_none() {
+            self.exhausted.insert(stream);
+        }
+    }
+
     /// A message left the stream: nobody can acknowledge it any more, so it stops counting.
     pub fn on_removed(&mut self, stream: StreamSequence) {
         self.drop_from_backlog(stream);

@@ -236,8 +236,8 @@ impl StreamState {
         sequence
     }
 
-    /// Gives the next sequence to no message: a placeholder takes it and goes at once, so that its time survives. A skip record
-    /// would begin a segment.
+    /// Gives the next sequence to no message: a placeholder takes it and is erased at once, in memory still, so that its time survives
+    /// and nothing reads as a message even when damage takes the record of its removal. A skip record would begin a segment.
     fn skip_message(
         &mut self,
         entry: EntryIndex,
@@ -251,7 +251,7 @@ impl StreamState {
             payload: b"",
         };
         let sequence = self.store.append(entry, &placeholder);
-        self.store.remove(entry, sequence);
+        self.store.erase(entry, sequence);
         self.last_time = placeholder.time;
         self.last_message_id.clear();
         self.last_message_id.extend_from_slice(message_id);

@@ -77,6 +77,13 @@ impl Interest {
         }
     }
 
+    /// Whether messages with this subject are for any consumer.
+    pub(crate) fn is_for_anybody(&mut self, state: &StreamState, subject: SubjectId) -> bool {
+        let position = self.group_of(state, subject);
+        let group = self.groups.get(position);
+        group.is_some_and(|group| !group.members.is_empty())
+    }
+
     /// The group of a subject, which is made when it is asked for first.
     fn group_of(&mut self, state: &StreamState, subject: SubjectId) -> usize {
         let at = subject.0 as usize;

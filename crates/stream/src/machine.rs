@@ -15,6 +15,7 @@ use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
+use crate::settle::Unwanted;
 use crate::state::StreamState;
 use crate::wanted::Wanted;
 
@@ -139,9 +140,9 @@ impl Stream {
         }
         self.interest.forget();
         if !self.has_lost_consumers {
-            // Consumers in memory are gone, and with them what only they wanted.
+            // Consumers in memory are gone: what others are done with is not held for them any more.
             let mut carried = std::mem::take(&mut self.carried);
-            self.remove_unwanted_to(&[], &mut carried);
+            self.remove_unwanted_to(Unwanted::Done, &[], &mut carried);
             self.carried = carried;
         }
     }

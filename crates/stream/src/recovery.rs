@@ -109,7 +109,8 @@ impl Stream {
 
     /// A stream whose messages and consumers come from elsewhere, as of `entry`, which is that of the last change in `store`.
     ///
-    /// What is over a limit goes, and deliveries of messages that are not there are given up.
+    /// What is over a limit goes, and deliveries of messages that are not there are given up. With interest retention nothing else goes:
+    /// what its consumers are done with was kept for a reason.
     #[must_use]
     pub fn imported(
         id: StreamId,
@@ -128,7 +129,9 @@ impl Stream {
             state.add_consumer(consumer);
         }
         limits::enforce_all(&mut state, entry, &mut Vec::new());
-        Self::of(state)
+        let mut stream = Self::of(state);
+        stream.hold_unwanted();
+        stream
     }
 
     /// Applies a record of the journal. Records that the checkpoint holds already are left out.

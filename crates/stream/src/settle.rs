@@ -21,6 +21,15 @@ const TOLD_MAX: u64 = 4096;
 /// Runs of one command, a few bytes each: what goes with a consumer may be half of a large stream.
 const RUNS_MAX: usize = 64 << 10;
 
+/// Which messages go that no consumer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// All of them.
+    All,
+    /// Those that a consumer had and is done with. What matches no consumer stays: it may have been for one that was lost.
+    Done,
+}
+
 /// Shorter runs are removed message by message.
 const LONG_RUN: u64 = 64;
 
@@ -151,15 +160,21 @@ impl Stream {
     /// With interest retention: removes the messages that no consumer wants, of those whose subject is in one of `filters`.
     pub(crate) fn remove_unwanted(&mut self, filters: &[&[u8]], out: &mut Output) {
         self.flush(out);
-        self.remove_unwanted_to(filters, &mut out.journal);
+        self.remove_unwanted_to(Unwanted::All, filters, &mut out.journal);
     }
 
-    pub(crate) fn remove_unwanted_to(&mut self, filters: &[&[u8]], journal: &mut JournalBatch) {
+    /// The same when nothing is gathered.
+    pub(crate) fn remove_unwanted_to(
+        &mut self,
+        which: Unwanted,
+        filters: &[&[u8]],
+        journal: &mut JournalBatch,
+    ) {
         if self.state.config.retention != Retention::Interest || self.state.store.messages() == 0 {
             return;
         }
         let mut next = self.state.store.first_sequence();
-        while let Some(runs) = self.unwanted_from(filters, &mut next) {
+        while let Some(runs) = self.unwanted_from(which, filters, &mut next) {
             let mut removed = Vec::new();
             runs.encode(&mut removed);
             let command = Command::Unwanted { removed: &removed };
@@ -167,8 +182,36 @@ impl Stream {
         }
     }
 
+    /// Messages of a stream that comes from elsewhere, and that no consumer seems to want: the other server knew why it kept them. So
+    /// those who had them may still acknowledge them.
+    pub(crate) fn hold_unwanted(&mut self) {
+        if self.state.config.retention != Retention::Interest {
+            return;
+        }
+        let mut next = self.state.store.first_sequence();
+        while let Some(runs) = self.unwanted_from(Unwanted::Done, &[], &mut next) {
+            let StreamState {
+                store, consumers, ..
+            } = &mut self.state;
+            for consumer in consumers.values_mut() {
+                let set = store.select(&consumer.filters());
+                for sequence in runs.iter().cloned().flatten().map(StreamSequence) {
+                    let subject = store.subject_id(sequence);
+                    if subject.is_some_and(|subject| set.contains(subject)) {
+                        consumer.state.hold(sequence);
+                    }
+                }
+            }
+        }
+    }
+
     /// The next messages that nobody wants; as many as go into one command.
-    fn unwanted_from(&mut self, filters: &[&[u8]], next: &mut StreamSequence) -> Option<Runs> {
+    fn unwanted_from(
+        &mut self,
+        which: Unwanted,
+        filters: &[&[u8]],
+        next: &mut StreamSequence,
+    ) -> Option<Runs> {
         let Self {
             state, interest, ..
         } = self;
@@ -176,7 +219,7 @@ impl Stream {
         let mut runs = Runs::default();
         if state.consumers.is_empty() {
             runs.push(store.first_sequence()..=store.last_sequence());
-            return (store.messages() > 0).then_some(runs);
+            return (which == Unwanted::All && store.messages() > 0).then_some(runs);
         }
         // A consumer of everything wants all that it was not given yet.
         let all = state
@@ -190,8 +233,11 @@ impl Stream {
         let set = store.select(filters);
         while let Some(sequence) = store.next_match(&set, *next).filter(|found| *found < end) {
             *next = sequence.next();
-            let subject = store.subject_id(sequence);
-            if subject.is_some_and(|subject| !interest.wants(state, sequence, subject)) {
+            let Some(subject) = store.subject_id(sequence) else {
+                continue;
+            };
+            let may_go = which == Unwanted::All || interest.is_for_anybody(state, subject);
+            if may_go && !interest.wants(state, sequence, subject) {
                 runs.push(sequence..=sequence);
                 if runs.len() >= RUNS_MAX {
                     break;

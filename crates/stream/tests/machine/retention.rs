@@ -1,5 +1,11 @@
 //! Work queues and interest: what leaves a stream because consumers are done with it. Each state also after a restart.
 
+use everjet_api::{AckPolicy, ConsumerConfig, Retention, StreamConfig};
+use everjet_consumer::{Consumer, ConsumerId, ConsumerState, Position, WaitingDelivery};
+use everjet_store::{NewMessage, StoreOptions, StreamId, StreamStore};
+use everjet_stream::Stream;
+use everjet_values::{ConsumerSequence, EntryIndex, StreamSequence, Timestamp};
+
 use crate::transcript::check;
 
 #[test]
@@ -319,7 +325,7 @@ fn what_was_delivered_often_enough_stays_until_it_is_acknowledged_late() {
 }
 
 #[test]
-fn what_only_a_consumer_in_memory_wanted_goes_with_it() {
+fn what_only_a_consumer_in_memory_held_goes_with_it() {
     check(
         r#"
         > stream {"retention":"interest"}
@@ -331,22 +337,30 @@ fn what_only_a_consumer_in_memory_wanted_goes_with_it() {
         > put s.a 2
         > put s.b 3
         > put s.b 4
+        > put s.a 5
         > pull m {"batch":3,"no_wait":true}
-        in <- s.a seq 1 try 1 delivery 1 left 3 "1"
-        in <- s.a seq 2 try 1 delivery 2 left 2 "2"
-        in <- s.b seq 3 try 1 delivery 3 left 1 "3"
+        in <- s.a seq 1 try 1 delivery 1 left 4 "1"
+        in <- s.a seq 2 try 1 delivery 2 left 3 "2"
+        in <- s.b seq 3 try 1 delivery 3 left 2 "3"
         > ack! m 3
         answer to acker
         > ack m 1
-        > pull a
-        in <- s.a seq 1 try 1 delivery 1 left 1 "1"
+        > pull a 2
+        in <- s.a seq 1 try 1 delivery 1 left 2 "1"
+        in <- s.a seq 2 try 1 delivery 2 left 1 "2"
         > ack a 1
+        > ack a 2
         > state
-        messages 2 first 2 last 4 subjects {"s.a": 1, "s.b": 1} deleted [3]
+        messages 3 first 2 last 5 subjects {"s.a": 2, "s.b": 1} deleted [3]
+        # Nobody is left who could say that he is done with 4: it stays, as it would had a consumer been lost.
         > kill
         > state
-        messages 1 first 2 last 4 subjects {"s.a": 1} deleted [3, 4]
+        messages 2 first 4 last 5 subjects {"s.a": 1, "s.b": 1} deleted []
         > restart
+        > drop a
+        dropped
+        > state
+        messages 0 first 6 last 5 subjects {} deleted []
         "#,
     );
 }
@@ -406,4 +420,57 @@ fn limits_age_and_requests_remove_what_is_wanted_all_the_same() {
         > restart
         "#,
     );
+}
+
+#[test]
+fn what_another_server_kept_is_kept() {
+    let now = Timestamp::from_nanos(1_000_000_000_000_000_000);
+    let mut store = StreamStore::in_memory(StoreOptions::default());
+    for number in 1..=5 {
+        let message = NewMessage {
+            time: now,
+            subject: if number == 4 { b"s.b" } else { b"s.a" },
+            headers: b"",
+            payload: b"x",
+        };
+        store.append(EntryIndex(number), &message);
+    }
+    let config = ConsumerConfig {
+        durable_name: "c".to_owned(),
+        ack_policy: AckPolicy::Explicit,
+        filter_subject: "s.a".to_owned(),
+        ..ConsumerConfig::default()
+    };
+    let position = |number| Position {
+        consumer: ConsumerSequence(number),
+        stream: StreamSequence(number),
+    };
+    let waiting = [WaitingDelivery {
+        stream: StreamSequence(2),
+        consumer: ConsumerSequence(2),
+        count: 1,
+        delivered_at: now,
+    }];
+    let state = ConsumerState::restored(&config, position(3), position(0), &waiting);
+    let consumer = Consumer {
+        id: ConsumerId(1),
+        name: "c".to_owned(),
+        created: now,
+        config,
+        state: state.expect("it fits"),
+    };
+    let config = StreamConfig {
+        name: "S".to_owned(),
+        subjects: vec!["s.>".to_owned()],
+        retention: Retention::Interest,
+        ..StreamConfig::default()
+    };
+    let id = StreamId(1);
+    let mut stream = Stream::imported(id, config, now, store, vec![consumer], EntryIndex(5));
+    stream.lead(now);
+    // 1 and 3 were delivered and are not waited for: given up, as far as anybody can know. 4 is for nobody.
+    assert_eq!(stream.store().messages(), 5);
+    let info = stream.consumer_info(now, "c").expect("it was imported");
+    assert_eq!((info.num_ack_pending, info.num_pending), (1, 1));
+    assert_eq!(info.num_redelivered, 2);
 }

@@ -230,11 +230,13 @@ impl Run {
         }
     }
 
-    fn remove_unwanted(&mut self) {
+    /// Removes what nobody wants, of messages with these subjects.
+    fn remove_unwanted(&mut self, subjects: &BTreeSet<&'static str>) {
         if !self.is_queue {
             let all: Vec<u64> = self.messages.keys().copied().collect();
             for sequence in all {
-                if !self.is_wanted(sequence) {
+                let may_go = subjects.contains(self.messages[&sequence]);
+                if may_go && !self.is_wanted(sequence) {
                     self.remove(sequence);
                 }
             }
@@ -258,6 +260,7 @@ impl Run {
             return;
         }
         let before = self.consumers.get(name);
+        let subjects_before = before.map(|before| before.subjects.clone());
         let policies = [AckPolicy::Explicit, AckPolicy::All, AckPolicy::None];
         let picked = if self.is_queue { 0 } else { self.pick(3) };
         let policy = before.map_or(policies[picked], |before| before.policy);
@@ -307,7 +310,7 @@ impl Run {
                 waiting.insert(*sequence, None);
             }
         }
-        self.remove_unwanted();
+        self.remove_unwanted(&subjects_before.unwrap_or_default());
     }
 
     fn drop_consumer(&mut self) {
@@ -319,8 +322,12 @@ impl Run {
         stream
             .delete_consumer(now, name, output)
             .expect("it exists");
-        self.consumers.remove(name);
-        self.remove_unwanted();
+        let gone = self.consumers.remove(name).expect("it was picked");
+        if self.consumers.is_empty() {
+            self.remove_unwanted(&SUBJECTS.into());
+        } else {
+            self.remove_unwanted(&gone.subjects);
+        }
     }
 
     fn delete(&mut self) {
@@ -356,7 +363,9 @@ impl Run {
         let (before, after) = self.driver.restart(self.time());
         if had_volatile {
             self.consumers.retain(|_, one| !one.is_volatile);
-            self.remove_unwanted();
+            let left = self.consumers.values();
+            let held = left.flat_map(|one| one.subjects.iter().copied()).collect();
+            self.remove_unwanted(&held);
         } else {
             assert_eq!(before, after, "a restart changed the state");
         }
