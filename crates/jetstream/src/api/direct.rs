@@ -93,8 +93,11 @@ fn wanted(request: &Request, subject: Option<&str>) -> Result<MsgGetRequest, &'s
     let nothing = wanted.seq == 0
         && wanted.last_by_subj.is_empty()
         && wanted.next_by_subj.is_empty()
+        && wanted.multi_last.is_empty()
         && wanted.start_time.is_none();
-    if several || later || nothing {
+    if nothing {
+        Err("Empty Request")
+    } else if several || later {
         Err("Bad Request")
     } else {
         Ok(wanted)
@@ -164,7 +167,8 @@ mod tests {
     fn what_a_direct_get_asks_for_is_checked() {
         check("", Err("Empty Request"));
         check("{", Err("Malformed Request"));
-        check("{}", Err("Bad Request"));
+        check("{}", Err("Empty Request"));
+        check(r#"{"no_hdr":true}"#, Err("Empty Request"));
         check(r#"{"seq":1}"#, Ok(()));
         check(r#"{"last_by_subj":"a"}"#, Ok(()));
         check(r#"{"seq":2,"next_by_subj":"a"}"#, Ok(()));
