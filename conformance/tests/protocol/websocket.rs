@@ -422,7 +422,9 @@ fn a_bomb_ends_its_connection_only() {
         assert_eq!(closed, Closed::Frame(1009, text));
     }
     neighbour.say("PING\r\n");
-    assert_eq!(neighbour.line(), "PONG");
+    // The server has asked the same by now if that took long.
+    let answer = std::iter::repeat_with(|| neighbour.line()).find(|line| line != "PING");
+    assert_eq!(answer.as_deref(), Some("PONG"));
 }
 
 #[test]
