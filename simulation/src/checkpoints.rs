@@ -182,7 +182,7 @@ impl World {
             if let Some(written) = &written {
                 store.finish_writes(written);
             }
-            let obsolete = store.obsolete_files(one.captured.segments());
+            let obsolete = store.obsolete_files(&one.captured.into_segments());
             obsolete.delete(&*self.disk.shared())?;
             store.finish_obsolete(&obsolete);
             return Ok(false);

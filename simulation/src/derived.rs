@@ -29,7 +29,12 @@ impl Derived {
     }
 
     /// Removes some derived files, damages some, and brings back old ones.
-    pub(crate) fn meddle(&self, disk: &SimDisk, dice: &SeededEntropy) -> Result<(), String> {
+    pub(crate) fn meddle(
+        &self,
+        disk: &SimDisk,
+        dice: &SeededEntropy,
+        is_sealed: bool,
+    ) -> Result<(), String> {
         for path in disk
             .list_files()
             .into_iter()
@@ -39,7 +44,8 @@ impl Derived {
             let bytes = read_file(disk, &path).map_err(failed)?;
             match dice.next_u64() % 6 {
                 0 => disk.shared().remove_file(&path).map_err(failed)?,
-                1 if !bytes.is_empty() => {
+                // A flipped bit of a number that something was sealed with would look as if that was used twice.
+                1 if !bytes.is_empty() && !is_sealed => {
                     disk.flip_bit(&path, dice.next_u64() % (bytes.len() as u64 * 8));
                 }
                 2 => disk.truncate(&path, dice.next_u64() % (bytes.len() as u64 + 1)),

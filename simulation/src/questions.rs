@@ -292,7 +292,7 @@ fn about_consumers(stream: &mut Stream, walked: &[Walked], now: Timestamp) -> Re
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what is compared is made for it, and used no more"
+    reason = "most of what is compared is made for it"
 )]
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, told: T, walked: T) -> Result<(), String> {
     if told == walked {

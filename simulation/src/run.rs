@@ -217,7 +217,8 @@ impl Run {
             _ => {}
         }
         if one_in(2) {
-            self.derived.meddle(&self.disk, &self.dice)?;
+            let is_sealed = self.options.is_sealed();
+            self.derived.meddle(&self.disk, &self.dice, is_sealed)?;
         }
         // What was there before the round is not the round's.
         self.look(None)

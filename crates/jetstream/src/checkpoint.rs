@@ -28,10 +28,15 @@ pub struct Captured {
     entry: EntryIndex,
     last_sequence: StreamSequence,
     last_time: Timestamp,
-    writes: Option<SegmentWrites>,
-    /// What the files hold already, when there is nothing to write.
-    segments: SavedSegments,
+    files: Files,
     consumers: Vec<ConsumerSnapshot>,
+}
+
+/// Segments of a captured stream.
+enum Files {
+    /// They hold everything already.
+    Written(SavedSegments),
+    ToWrite(Box<SegmentWrites>),
 }
 
 impl Captured {
@@ -42,10 +47,9 @@ impl Captured {
         let name = checkpoint.config.name.clone();
         let store = stream.store_mut();
         let last_time = store.last_time();
-        let writes = store.take_writes();
-        let segments = match &writes {
-            Some(_) => SavedSegments::default(),
-            None => store.saved_segments().clone(),
+        let files = match store.take_writes() {
+            Some(writes) => Files::ToWrite(Box::new(writes)),
+            None => Files::Written(store.saved_segments().clone()),
         };
         Self {
             id,
@@ -60,8 +64,7 @@ impl Captured {
             },
             last_sequence: checkpoint.last_sequence,
             last_time,
-            writes,
-            segments,
+            files,
             consumers: checkpoint.consumers,
         }
     }
@@ -69,21 +72,32 @@ impl Captured {
     /// Whether messages are overwritten: what removed them has to be durable before.
     #[must_use]
     pub fn erases(&self) -> bool {
-        self.writes.as_ref().is_some_and(SegmentWrites::erases)
+        self.writes().is_some_and(SegmentWrites::erases)
     }
 
     /// What the manifest says about the segments once this checkpoint counts.
     #[must_use]
     pub fn segments(&self) -> &SavedSegments {
-        self.writes
-            .as_ref()
-            .map_or(&self.segments, SegmentWrites::saved)
+        match &self.files {
+            Files::Written(segments) => segments,
+            Files::ToWrite(writes) => writes.saved(),
+        }
     }
 
     /// As [`Captured::segments`], when it was written: lets go of the messages, so that their memory can be used again.
     #[must_use]
     pub fn into_segments(self) -> SavedSegments {
-        self.segments
+        match self.files {
+            Files::Written(segments) => segments,
+            Files::ToWrite(writes) => writes.saved().clone(),
+        }
+    }
+
+    fn writes(&self) -> Option<&SegmentWrites> {
+        match &self.files {
+            Files::Written(_) => None,
+            Files::ToWrite(writes) => Some(writes),
+        }
     }
 }
 
@@ -152,7 +166,7 @@ impl Checkpointer {
                 entry,
             });
         }
-        let written = match &captured.writes {
+        let written = match captured.writes() {
             Some(writes) => {
                 let written = writes.write(&*self.disk)?;
                 written.sync(&*self.disk)?;
@@ -235,15 +249,7 @@ impl Checkpointer {
                 .map_err(Fault::sync(directory))?;
         }
         let written = (captured.entry, snapshot.bytes.clone());
-        if let Some((old, _)) = self.snapshots.insert(key, written)
-            && is_planted(PlantedBug::ConsumerStateRemovedEarly)
-        {
-            let (account, stream) = (&captured.account, &captured.name);
-            let stale = self
-                .paths
-                .consumer_state(account, stream, &snapshot.name, old);
-            self.stale.push(stale);
-        }
+        self.snapshots.insert(key, written);
         Ok(captured.entry)
     }
 

@@ -75,21 +75,15 @@ pub enum PlantedBug {
     PurgeHalfWritten,
     /// A checkpoint file of a later state than the manifest's is used.
     LaterCheckpointAccepted,
-    /// What a checkpoint file knows about segments that it does not hold is not applied.
-    KnownRemovalsNotApplied,
     /// An erasure is answered before what was overwritten is synced.
     ErasureNotSynced,
     /// An erasure is answered before the journal's files are overwritten.
     JournalNotOverwritten,
-    /// The file of a consumer's older state goes although the manifest goes on to name it.
-    ConsumerStateRemovedEarly,
-    /// The time of the last message goes with the last segment.
-    LastTimeForgotten,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 34] = [
         Self::AckBeforeSync,
         Self::JournalDirectoryNotSynced,
         Self::JournalHeaderNotSynced,
@@ -122,11 +116,8 @@ impl PlantedBug {
         Self::OldDataKeyUsed,
         Self::PurgeHalfWritten,
         Self::LaterCheckpointAccepted,
-        Self::KnownRemovalsNotApplied,
         Self::ErasureNotSynced,
         Self::JournalNotOverwritten,
-        Self::ConsumerStateRemovedEarly,
-        Self::LastTimeForgotten,
     ];
 }
 

@@ -93,8 +93,7 @@ impl StreamStore {
                 LastFile::Damaged
             };
             loaded.segment.is_evidence |= !loaded.damage.is_empty();
-            let is_forgotten = is_planted(PlantedBug::KnownRemovalsNotApplied);
-            if loaded.segment.in_checkpoint && !is_known_so_far && !is_forgotten {
+            if loaded.segment.in_checkpoint && !is_known_so_far {
                 // The file is of a start that had dropped an empty segment, or rewritten one, and no manifest without it: what
                 // emptied it is said by segments that the file knows.
                 loaded.runs = loaded.segment.foreign_runs();
@@ -114,10 +113,8 @@ impl StreamStore {
             store.segments.push_back(loaded.segment);
         }
         store.last_time = store.last_time.max(checkpoint.last_time);
-        if !is_planted(PlantedBug::LastTimeForgotten) {
-            // No file may hold the last message any more.
-            store.last_time = store.last_time.max(saved.last_time);
-        }
+        // No file may hold the last message any more.
+        store.last_time = store.last_time.max(saved.last_time);
         for run in &runs {
             store.apply_run(run);
         }
