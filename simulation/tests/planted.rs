@@ -46,13 +46,13 @@ fn first_seed(bug: PlantedBug) -> u64 {
     }
     match bug {
         PlantedBug::FailedSyncRetried => 80,
-        PlantedBug::HeadOutsideChecksum => 195,
+        PlantedBug::HeadOutsideChecksum => 40,
         PlantedBug::LeftoverIndexKept => 470,
         PlantedBug::IndexUnchecked => 25,
-        PlantedBug::NoChain => 245,
+        PlantedBug::NoChain => 80,
         PlantedBug::ErasureNotSynced => 345,
         PlantedBug::RemovalsOfDroppedForgotten => 200,
-        PlantedBug::CompactedNotSynced => 80,
+        PlantedBug::CompactedNotSynced => 160,
         PlantedBug::RemovalsWhileCompactedForgotten => 70,
         _ => 0,
     }
