@@ -215,7 +215,8 @@ impl World {
                 .delete_message(now, StreamSequence(sequence), true, &mut output)
                 .is_err()
             {
-                return Ok(());
+                // The stream may have had something to say all the same.
+                return self.take(id, &mut output);
             }
             let gone = actor.model.remove(sequence);
             self.ledger(id).maybe_removed.extend(&gone);

@@ -58,7 +58,7 @@ impl World {
             .is_err()
         {
             // It is too old, and went a moment ago.
-            return Ok(());
+            return self.take(id, &mut output);
         }
         let gone = actor.model.remove(sequence);
         ledger.maybe_removed.extend(&gone);
