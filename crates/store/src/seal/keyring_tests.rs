@@ -118,14 +118,16 @@ fn either_file_is_enough_and_the_other_is_written_again() {
             &|disk| disk.flip_bit(&path, 700),
             &|disk| disk.truncate(&path, 20),
         ];
-        for harm in harms {
+        for (at, harm) in harms.into_iter().enumerate() {
             let disk = store();
             let old = sealed(open(&disk, &encryption("k", 1)));
             harm(&disk);
-            assert_eq!(
-                noted(open(&disk, &encryption("k", 2))),
-                Some(KeyringNote::Repaired)
-            );
+            // Without the second one, and with nothing sealed yet, it is as a crash leaves it.
+            let expected = match (slot == SLOTS[1], at) {
+                (true, 0) => KeyringNote::Finished,
+                _ => KeyringNote::Repaired,
+            };
+            assert_eq!(noted(open(&disk, &encryption("k", 2))), Some(expected));
             assert_eq!(noted(open(&disk, &encryption("k", 3))), None);
             assert!(opens(open(&disk, &encryption("k", 4)), &old));
         }
