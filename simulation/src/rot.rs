@@ -8,7 +8,6 @@ use everjet_stream::Stream;
 use everjet_testkit::SimDisk;
 use everjet_values::{Entropy, SeededEntropy, StreamSequence};
 
-use crate::options::HURRIED_FILE_BYTES;
 use crate::run::{Left, Outcome};
 use crate::{Ledger, Stop, World};
 
@@ -40,7 +39,8 @@ impl Damage {
 pub struct Patient {
     left: Left,
     streams: BTreeMap<StreamId, Sound>,
-    newest_journal_file: Option<PathBuf>,
+    /// Oldest first.
+    journal_files: Vec<PathBuf>,
 }
 
 /// A stream without damage.
@@ -78,9 +78,11 @@ impl Patient {
             (stream.id(), sound)
         };
         let is_journal_file = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "wal");
+        let journal_files = left.disk.list_files().into_iter().filter(is_journal_file);
+        let journal_files = journal_files.collect();
         Ok(Self {
             streams: world.streams().map(sound).collect(),
-            newest_journal_file: left.disk.list_files().into_iter().rfind(is_journal_file),
+            journal_files,
             left,
         })
     }
@@ -212,7 +214,6 @@ impl Patient {
     ) -> Result<(), String> {
         let ledger = &sound.ledger;
         if !self.may_hide(path, damage) {
-            // The newest file of the journal also says which tail of an older one is void.
             ledger.check_messages(stream)?;
         }
         let is_journal = File::of(path) == File::Journal;
@@ -224,9 +225,14 @@ impl Patient {
         if world.reported.is_empty() && damaged == 0 {
             return self.judge_silence(stream, sound, path, damage);
         }
-        // Where a stream was is in the manifest and in every file of it: only the journal knows of what came later.
+        // Where a stream was is in the manifest and in every file of it; only the journal knows of what came later, and when a
+        // part of that is gone, the stream leaves a gap. What is damaged at the very end looks like a write cut short.
         let highest = ledger.acknowledged.last().copied().unwrap_or(0);
-        if !is_journal && store.last_sequence().0 < highest {
+        let is_gone = matches!(damage, Damage::Truncate(_) | Damage::Delete);
+        if (!is_journal || is_gone)
+            && !self.may_hide(path, damage)
+            && store.last_sequence().0 < highest
+        {
             return Err(format!(
                 "sequences from {} on are given again",
                 store.last_sequence().next()
@@ -276,12 +282,16 @@ impl Patient {
 
     /// Whether what proves that records are missing may be missing itself.
     fn may_hide(&self, path: &Path, damage: Damage) -> bool {
-        let is_newest = self.newest_journal_file.as_deref() == Some(path);
+        let is_newest = self
+            .journal_files
+            .last()
+            .is_some_and(|newest| newest == path);
         is_newest
             && match damage {
-                Damage::Flip(_) => false,
-                Damage::Truncate(length) => length >= HURRIED_FILE_BYTES,
-                Damage::Zero(..) | Damage::Delete => true,
+                Damage::Flip(_) | Damage::Truncate(_) => false,
+                Damage::Zero(..) => true,
+                // The one before notes it, if there is one.
+                Damage::Delete => self.journal_files.len() == 1,
             }
     }
 }

@@ -164,6 +164,7 @@ impl Checkpointer {
             consumers.push(ManifestConsumer {
                 name: snapshot.name.clone(),
                 entry,
+                unread: false,
             });
         }
         let written = match captured.writes() {
@@ -260,6 +261,18 @@ impl Checkpointer {
         consumers: Vec<ManifestConsumer>,
     ) {
         self.changed = true;
+        let mut consumers = consumers;
+        // What a start could not read may be readable at the next one: it is not given up.
+        let listed = self.manifest.streams.iter();
+        let unread = listed
+            .filter(|stream| stream.id == captured.id)
+            .flat_map(|stream| &stream.consumers)
+            .filter(|listed| listed.unread);
+        let is_new = |unread: &&ManifestConsumer| {
+            let mut captured = captured.consumers.iter();
+            captured.all(|snapshot| snapshot.name != unread.name)
+        };
+        consumers.extend(unread.filter(is_new).cloned());
         let entry = ManifestStream {
             id: captured.id,
             account: captured.account.clone(),
@@ -269,6 +282,7 @@ impl Checkpointer {
             entry: captured.entry,
             last_sequence: captured.last_sequence,
             last_time: captured.last_time,
+            lost: captured.segments().lost.clone(),
             segments: captured.segments().segments.clone(),
             consumers,
         };

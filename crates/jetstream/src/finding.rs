@@ -8,6 +8,7 @@ use everjet_values::StreamSequence;
 use serde::Serialize;
 
 use crate::open::OfflineStream;
+use crate::replay::Meaning;
 use crate::report::Level;
 
 /// How bad a [`Finding`] is.
@@ -51,6 +52,9 @@ pub struct Finding {
     pub effect: String,
     /// What to do.
     pub advice: String,
+    /// A later start may bring the consumer back.
+    #[serde(skip)]
+    pub(crate) is_kept: bool,
 }
 
 /// What to do about messages that are gone.
@@ -72,6 +76,7 @@ impl Finding {
             what: what.into(),
             effect: String::new(),
             advice: String::new(),
+            is_kept: false,
         }
     }
 
@@ -121,22 +126,38 @@ impl Finding {
     }
 
     /// Damage in the journal; `kept` says that its bytes were copied to the quarantine folder.
-    pub(crate) fn in_journal(damage: &JournalDamage, kept: bool) -> Self {
-        let lost = damage.lost.map_or_else(
-            || "no record is lost".to_owned(),
+    pub(crate) fn in_journal(damage: &JournalDamage, meaning: &Meaning, kept: bool) -> Self {
+        let is_lost = damage.lost.is_some() && *meaning != Meaning::Nothing;
+        let mut lost = damage.lost.map_or_else(
+            || "nothing is lost".to_owned(),
             |lost| match lost.last {
                 Some(last) => format!("records {} to {last} are lost", lost.first),
-                None => format!("records from {} on are lost", lost.first),
+                None => format!(
+                    "records from {} on are lost; their sequences are not given again, in no stream",
+                    lost.first
+                ),
             },
         );
+        match meaning {
+            Meaning::Nothing if damage.lost.is_some() => {
+                lost.push_str(", but nothing that a checkpoint or a copy does not have");
+            }
+            Meaning::LastOf { stream, what } => {
+                lost.push_str(&format!(
+                    ": it was {what}, the last change of stream {stream}, which is as if that had never been"
+                ));
+            }
+            _ => {}
+        }
         let kept = if kept {
             "; a start copies the bytes to the quarantine folder"
         } else {
             ""
         };
-        let severity = match damage.lost {
-            Some(_) => Severity::Loss,
-            None => Severity::Repairable,
+        let severity = if is_lost {
+            Severity::Loss
+        } else {
+            Severity::Repairable
         };
         let advice = match severity {
             Severity::Loss => {
@@ -197,6 +218,27 @@ impl Finding {
         )
     }
 
+    /// A consumer whose state the disk does not give.
+    pub(crate) fn of_unread_consumer(
+        account: &str,
+        stream: &str,
+        consumer: &str,
+        file: &Path,
+        fault: &Fault,
+    ) -> Self {
+        let finding = Self {
+            consumer: consumer.to_owned(),
+            is_kept: true,
+            ..Self::new(Severity::Loss, file, fault.to_string())
+        };
+        finding
+            .of(account, stream)
+            .with_effect(
+                format!("consumer {consumer} is not served, and kept as it is; the stream and its other consumers are served"),
+                "check the disk, then restart the server; create the consumer again to give its state up",
+            )
+    }
+
     /// A stream that cannot be served.
     pub(crate) fn of_offline(folder: &Path, stream: &OfflineStream) -> Self {
         Self::new(Severity::Loss, folder, &stream.why)
@@ -248,6 +290,12 @@ impl fmt::Display for Finding {
         } = self;
         let file = self.file.display();
         match (stream.is_empty(), consumer.is_empty()) {
+            (false, false) if self.is_kept => {
+                write!(
+                    f,
+                    "consumer {consumer} of stream {stream} is offline: {what}"
+                )?;
+            }
             (false, false) => write!(f, "consumer {consumer} of stream {stream} is lost: {what}")?,
             (false, true) if self.is_offline() => write!(f, "stream {stream} is offline: {what}")?,
             (is_server, _) => {

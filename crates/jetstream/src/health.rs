@@ -122,9 +122,11 @@ impl Host {
         for (account, stream) in streams {
             let actor = self.registry.find(&stream);
             let lost = actor.and_then(|actor| {
-                actor.with(&mut turn, |stream, _, _| stream.store().lost(1).bytes)
+                actor.with(&mut turn, |stream, _, _| {
+                    !stream.store().lost(1).sequences.is_empty()
+                })
             });
-            if lost.unwrap_or(0) == 0 && self.registry.offline(&stream).is_none() {
+            if !lost.unwrap_or(false) && self.registry.offline(&stream).is_none() {
                 self.findings.forget_messages_of(&account, &stream);
             }
         }

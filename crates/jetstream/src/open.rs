@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use everjet_store::{
-    Disk, Encryption, Fault, Journal, JournalOpening, JournalOptions, JournalRecord, JournalReport,
-    KeyringError, KeyringNote, Lsn, Manifest, ManifestStore, MemoryOptions, OpenedKeyring,
-    PlantedBug, SealedDisk, StoreOptions, StreamId, foreign_store, foreign_store_beside,
-    is_planted, open_keyring, quarantine_bytes,
+    Disk, Encryption, Fault, Journal, JournalBatch, JournalOpening, JournalOptions, JournalRecord,
+    JournalReport, KeyringError, KeyringNote, Lsn, Manifest, ManifestStore, MemoryOptions,
+    OpenedKeyring, PlantedBug, SealedDisk, StoreOptions, StreamId, foreign_store,
+    foreign_store_beside, is_planted, open_keyring, quarantine_bytes,
 };
 use everjet_stream::Stream;
 
@@ -18,7 +18,7 @@ use crate::commit::SyncPolicy;
 use crate::finding::Finding;
 use crate::paths::Paths;
 use crate::read_ahead::{read_ahead, read_in_turn};
-use crate::replay::{Gaps, Replay};
+use crate::replay::{Gaps, Meaning, Replay};
 use crate::report::Level;
 
 /// First word of `meta.json` and consumer states.
@@ -166,6 +166,14 @@ pub struct OfflineStream {
     pub why: String,
 }
 
+/// Whether it is known from where on the journal is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    Known,
+    /// What seems to be missing at its beginning may have been given back long ago.
+    Unknown,
+}
+
 /// An open store.
 pub struct OpenStore {
     /// The disk to use for everything in the store: it knows the keys, if there are any.
@@ -212,7 +220,8 @@ impl OpenStore {
         options: &StorageOptions,
         sync: SyncPolicy,
     ) -> Result<Self, OpenError> {
-        Self::open_in(disk, paths, options, Gaps::Offline, Purpose::Serve(sync))
+        let purpose = Purpose::Serve(sync);
+        Self::open_in(disk, paths, options, Gaps::Offline, (purpose, Past::Known))
     }
 
     /// As [`OpenStore::open`], and says what becomes of streams of which a record is missing.
@@ -222,7 +231,17 @@ impl OpenStore {
         options: &StorageOptions,
         gaps: Gaps,
     ) -> Result<Self, OpenError> {
-        Self::open_in(disk, paths, options, gaps, Purpose::Look)
+        Self::open_in(disk, paths, options, gaps, (Purpose::Look, Past::Known))
+    }
+
+    /// As [`OpenStore::open_with`], with a manifest that was made up from the streams' files.
+    pub(crate) fn open_rebuilt(
+        disk: &Arc<dyn Disk>,
+        paths: &Paths,
+        options: &StorageOptions,
+        gaps: Gaps,
+    ) -> Result<Self, OpenError> {
+        Self::open_in(disk, paths, options, gaps, (Purpose::Look, Past::Unknown))
     }
 
     fn open_in(
@@ -230,7 +249,7 @@ impl OpenStore {
         paths: &Paths,
         options: &StorageOptions,
         gaps: Gaps,
-        purpose: Purpose,
+        (purpose, past): (Purpose, Past),
     ) -> Result<Self, OpenError> {
         let root = paths.root();
         let is_known = ManifestStore::is_in(&**disk, root);
@@ -282,7 +301,17 @@ impl OpenStore {
         }
         note_journal(&report, &mut notes);
         findings.extend(report.torn.as_ref().map(Finding::of_torn_tail));
-        findings.extend(keep_damaged_journal(disk, paths, &report)?);
+        let mut gaps = JournalBatch::new();
+        let meanings = match past {
+            Past::Known => replay.leave_gaps(&report, &mut gaps),
+            Past::Unknown => vec![Meaning::Unknown; report.damage.len()],
+        };
+        findings.extend(keep_damaged_journal(disk, paths, &report, &meanings)?);
+        if !gaps.is_empty() {
+            // The next start may see nothing of the damage any more.
+            journal.write(&mut gaps)?;
+            let _ = journal.sync()?;
+        }
         let replayed = replay.finish()?;
         findings.extend(replayed.findings);
         notes.extend(
@@ -291,6 +320,12 @@ impl OpenStore {
                 .map(|finding| (finding.level(), finding.to_string())),
         );
         let mut manifest = manifest;
+        for listed in &mut manifest.streams {
+            for consumer in &mut listed.consumers {
+                let name = (listed.id, consumer.name.clone());
+                consumer.unread = replayed.unread.contains(&name);
+            }
+        }
         // What the journal deleted must not come back with the next manifest, which lets the deletion's record go.
         manifest.streams.retain(|listed| {
             replayed.streams.iter().any(|stream| stream.id == listed.id)
@@ -400,9 +435,10 @@ fn keep_damaged_journal(
     disk: &Arc<dyn Disk>,
     paths: &Paths,
     report: &JournalReport,
+    meanings: &[Meaning],
 ) -> Result<Vec<Finding>, OpenError> {
     let mut findings = Vec::with_capacity(report.damage.len());
-    for damage in &report.damage {
+    for (damage, meaning) in report.damage.iter().zip(meanings) {
         let has_bytes = damage.length > 0;
         if has_bytes {
             quarantine_bytes(
@@ -413,7 +449,7 @@ fn keep_damaged_journal(
                 damage.length,
             )?;
         }
-        findings.push(Finding::in_journal(damage, has_bytes));
+        findings.push(Finding::in_journal(damage, meaning, has_bytes));
     }
     Ok(findings)
 }

@@ -41,8 +41,9 @@ impl StreamDeleted {
 fn push_json(batch: &mut JournalBatch, kind: u8, value: &impl Serialize) {
     let json =
         serde_json::to_vec(value).expect("maps with string keys and numbers always serialise");
-    batch.push(StreamId::SERVER, EntryIndex::ZERO, kind, |body| {
-        body.extend_from_slice(&json)
+    // Twice: damage to one record must not bring a deleted stream back, or lose a whole one.
+    batch.push_twice(StreamId::SERVER, EntryIndex::ZERO, kind, |body| {
+        body.extend_from_slice(&json);
     });
 }
 

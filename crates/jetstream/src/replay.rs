@@ -1,14 +1,15 @@
 //! The streams while a store is opened: each as of its checkpoint, then up to date by the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use everjet_api::StreamConfig;
+use everjet_api::{Retention, StreamConfig};
 use everjet_store::{
-    Disk, Fault, Job, JournalRecord, Lsn, ManifestStream, SavedSegments, StreamId, StreamStore,
-    quarantine_file, read_checked_file,
+    Disk, Fault, Job, JournalBatch, JournalDamage, JournalRecord, JournalReport, Lsn,
+    ManifestStream, SavedSegments, StreamId, StreamStore, quarantine_file, read_checked_file,
 };
-use everjet_stream::{ConsumerSnapshot, Stream};
+use everjet_stream::{ConsumerSnapshot, Stream, describe_record, takes_sequence};
 use parking_lot::Mutex;
 
 use crate::finding::Finding;
@@ -28,6 +29,10 @@ struct Opening {
     stream: Result<Stream, String>,
     /// The configuration in the stream's folder. `None` when nobody knows whether there is one.
     written: Option<StreamConfig>,
+    /// The position of its last record in the journal: nothing before it is missing, or it would not have fitted.
+    last_lsn: Lsn,
+    /// Consumers whose snapshots the disk does not give: they are not served, and not given up.
+    unread: Vec<String>,
     /// What is damaged. What a later record deletes needs no mention.
     findings: Vec<Finding>,
 }
@@ -39,6 +44,22 @@ pub(crate) enum Gaps {
     Offline,
     /// What can be read is brought back, see [`Stream::salvage`]. Only for a copy.
     Salvage,
+}
+
+/// So often a consumer's state is read before the disk's refusal counts: an error may pass.
+const READS_MAX: usize = 3;
+
+/// The state of a consumer as it was written.
+fn read_state(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
+    let read = || read_checked_file(disk, path, CONSUMER_MAGIC);
+    let mut outcome = read();
+    for _ in 1..READS_MAX {
+        match &outcome {
+            Err(fault @ Fault::Io { .. }) if !fault.is_denied() => outcome = read(),
+            _ => break,
+        }
+    }
+    outcome
 }
 
 /// The streams while the journal is read.
@@ -55,12 +76,30 @@ pub(crate) struct Replay<'a> {
     folders: Option<BTreeMap<StreamId, StreamMeta>>,
 }
 
+/// What damage to the journal means for the streams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Nothing is lost: a checkpoint has it, or a copy.
+    Nothing,
+    /// It was the last record of a stream, which is served without it.
+    LastOf {
+        /// The stream's name.
+        stream: String,
+        /// What the record said.
+        what: &'static str,
+    },
+    /// Nobody knows, or the streams concerned say it themselves.
+    Unknown,
+}
+
 /// What came of it.
 pub(crate) struct Replayed {
     pub(crate) streams: Vec<OpenedStream>,
     pub(crate) offline: Vec<OfflineStream>,
     pub(crate) highest_id: StreamId,
     pub(crate) findings: Vec<Finding>,
+    /// Consumers whose snapshots could not be read from the disk.
+    pub(crate) unread: BTreeSet<(StreamId, String)>,
 }
 
 impl<'a> Replay<'a> {
@@ -112,7 +151,8 @@ impl<'a> Replay<'a> {
     fn load(&self, saved: &ManifestStream) -> Opening {
         let mut findings = Vec::new();
         let mut has_meta = false;
-        let stream = self.load_stream(saved, &mut findings, &mut has_meta);
+        let mut unread = Vec::new();
+        let stream = self.load_stream(saved, &mut findings, &mut unread, &mut has_meta);
         // A checkpoint writes it before the manifest says the same.
         let written = stream.as_ref().ok().filter(|_| has_meta);
         Opening {
@@ -120,6 +160,8 @@ impl<'a> Replay<'a> {
             name: saved.name.clone(),
             written: written.map(|stream| stream.config().clone()),
             stream,
+            last_lsn: Lsn::ZERO,
+            unread,
             findings,
         }
     }
@@ -133,6 +175,7 @@ impl<'a> Replay<'a> {
         &self,
         saved: &ManifestStream,
         findings: &mut Vec<Finding>,
+        unread: &mut Vec<String>,
         has_meta: &mut bool,
     ) -> Result<Stream, String> {
         let config: StreamConfig =
@@ -144,6 +187,7 @@ impl<'a> Replay<'a> {
             segments: saved.segments.clone(),
             last_sequence: saved.last_sequence,
             last_time: saved.last_time,
+            lost: saved.lost.clone(),
             entry: saved.entry,
         };
         let options = self.options.store;
@@ -160,9 +204,13 @@ impl<'a> Replay<'a> {
         let (account, name) = (&saved.account, &saved.name);
         let found = report.damaged.iter();
         findings.extend(found.map(|damage| Finding::in_segment(account, name, damage)));
-        let consumers = self.load_consumers(saved, findings)?;
+        let needs_all = config.retention != Retention::Limits;
+        let consumers = self.load_consumers(saved, needs_all, findings, unread)?;
         let (id, created, entry) = (saved.id, saved.created, saved.entry);
-        let (stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
+        let (mut stream, lost) = Stream::recover(id, config, created, store, &consumers, entry);
+        for consumer in saved.consumers.iter().filter(|consumer| consumer.unread) {
+            stream.forget_removed(&consumer.name);
+        }
         for consumer in lost {
             let why = "its state file holds something else, or is of a later version";
             let folder = self.paths.consumer(account, name, &consumer);
@@ -174,11 +222,14 @@ impl<'a> Replay<'a> {
     /// The snapshots of a stream's consumers; one that is damaged or missing costs its consumer and nothing else.
     ///
     /// # Errors
-    /// One may not be opened. That is no damage, so nothing may be given up for it: the stream is offline until it may.
+    /// One may not be opened. That is no damage, so nothing may be given up for it: the stream is offline until it may. So it is when
+    /// one cannot be read, and messages go when all consumers are done with them (`needs_all`): that one is not asked.
     fn load_consumers(
         &self,
         saved: &ManifestStream,
+        needs_all: bool,
         findings: &mut Vec<Finding>,
+        unread: &mut Vec<String>,
     ) -> Result<Vec<ConsumerSnapshot>, String> {
         let mut consumers = Vec::with_capacity(saved.consumers.len());
         for consumer in &saved.consumers {
@@ -186,13 +237,22 @@ impl<'a> Replay<'a> {
             let path =
                 self.paths
                     .consumer_state(&saved.account, &saved.name, &name, consumer.entry);
-            let why = match read_checked_file(&**self.disk, &path, CONSUMER_MAGIC) {
+            let why = match read_state(&**self.disk, &path) {
                 Ok(Some(bytes)) => {
                     consumers.push(ConsumerSnapshot { name, bytes });
                     continue;
                 }
                 Ok(None) => format!("{} is missing", path.display()),
                 Err(fault) if fault.is_denied() => return Err(fault.to_string()),
+                Err(fault @ Fault::Io { .. }) if needs_all => return Err(fault.to_string()),
+                Err(fault @ Fault::Io { .. }) => {
+                    let (account, stream) = (&saved.account, &saved.name);
+                    let finding =
+                        Finding::of_unread_consumer(account, stream, &name, &path, &fault);
+                    findings.push(finding);
+                    unread.push(name);
+                    continue;
+                }
                 Err(fault) => {
                     match quarantine_file(&**self.disk, &self.paths.quarantine(), &path) {
                         Ok(kept) => format!("{fault}; a start moves it to {}", kept.display()),
@@ -228,7 +288,7 @@ impl<'a> Replay<'a> {
         if id == StreamId::SERVER {
             for record in records {
                 self.last_server_record = record.lsn;
-                self.server_record(record.kind, record.body)?;
+                self.server_record(record.lsn, record.kind, record.body)?;
             }
             return Ok(());
         }
@@ -242,6 +302,7 @@ impl<'a> Replay<'a> {
         let Some(opening) = self.streams.get_mut(&id) else {
             return Ok(());
         };
+        opening.last_lsn = records.last().map_or(opening.last_lsn, |last| last.lsn);
         // A stream that cannot be brought up to date may be deleted by a later record: what comes of it is seen at the end.
         if let Ok(stream) = &mut opening.stream
             && let Err((at, error)) = stream.replay_all(records)
@@ -275,22 +336,87 @@ impl<'a> Replay<'a> {
                 created,
                 config,
             } = meta;
-            self.create(StreamCreated {
+            let creation = StreamCreated {
                 id,
                 account,
                 name,
                 created,
                 config,
-            });
+            };
+            self.create(record.lsn, creation);
         }
-        let opening = self.streams.get_mut(&record.stream);
-        let Some(stream) = opening.and_then(|opening| opening.stream.as_mut().ok()) else {
+        let Some(opening) = self.streams.get_mut(&record.stream) else {
+            return;
+        };
+        opening.last_lsn = record.lsn;
+        let Ok(stream) = &mut opening.stream else {
             return;
         };
         let _left_out_behind_a_gap = stream.salvage(record.entry, record.kind, record.body);
     }
 
-    fn server_record(&mut self, kind: u8, body: &[u8]) -> Result<(), OpenError> {
+    /// Sees to it that no sequence is given again of a message that may be lost with the end of the journal, and says of each
+    /// damage in `report` what it means. Where the journal's records were a stream's last ones, nothing else shows that they
+    /// are missing. Records of the gaps are added to `journal`.
+    pub(crate) fn leave_gaps(
+        &mut self,
+        report: &JournalReport,
+        journal: &mut JournalBatch,
+    ) -> Vec<Meaning> {
+        let mut gaps: BTreeMap<StreamId, u64> = BTreeMap::new();
+        let mut counted = BTreeSet::new();
+        let mut meanings = Vec::with_capacity(report.damage.len());
+        for damage in &report.damage {
+            let meaning = self.meaning(damage);
+            match (&meaning, damage.record, damage.lost) {
+                (Meaning::LastOf { .. }, Some(record), _) => {
+                    *gaps.entry(record.stream).or_default() +=
+                        u64::from(takes_sequence(record.kind));
+                }
+                // Of positions that several files were to hold, each is counted once.
+                (Meaning::Unknown, None, Some(lost)) if counted.insert(lost.last) => {
+                    let most = lost
+                        .last
+                        .map_or(report.lost_at_most, |last| last.0 - lost.first.0 + 1);
+                    let behind = |opening: &&Opening| opening.last_lsn < lost.first;
+                    for (id, _) in self.streams.iter().filter(|(_, opening)| behind(opening)) {
+                        *gaps.entry(*id).or_default() += most;
+                    }
+                }
+                _ => {}
+            }
+            meanings.push(meaning);
+        }
+        for (id, count) in gaps.into_iter().filter(|(_, count)| *count > 0) {
+            let opening = self.streams.get_mut(&id);
+            if let Some(stream) = opening.and_then(|opening| opening.stream.as_mut().ok()) {
+                stream.leave_gap(count, journal);
+            }
+        }
+        meanings
+    }
+
+    fn meaning(&self, damage: &JournalDamage) -> Meaning {
+        if damage.lost.is_none() {
+            return Meaning::Nothing;
+        }
+        let Some(record) = damage.record else {
+            return Meaning::Unknown;
+        };
+        let Some(opening) = self.streams.get(&record.stream) else {
+            return Meaning::Unknown;
+        };
+        match &opening.stream {
+            Ok(stream) if stream.entry() >= record.entry => Meaning::Nothing,
+            Ok(_) => Meaning::LastOf {
+                stream: opening.name.clone(),
+                what: describe_record(record.kind),
+            },
+            Err(_) => Meaning::Unknown,
+        }
+    }
+
+    fn server_record(&mut self, lsn: Lsn, kind: u8, body: &[u8]) -> Result<(), OpenError> {
         let unreadable = |error: serde_json::Error| OpenError::Stream {
             name: "?".to_owned(),
             why: format!("a journal record that creates or deletes it is not readable: {error}"),
@@ -299,7 +425,7 @@ impl<'a> Replay<'a> {
             STREAM_CREATED => {
                 let created: StreamCreated = serde_json::from_slice(body).map_err(unreadable)?;
                 if !self.streams.contains_key(&created.id) {
-                    self.create(created);
+                    self.create(lsn, created);
                 }
                 Ok(())
             }
@@ -319,7 +445,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn create(&mut self, created: StreamCreated) {
+    fn create(&mut self, lsn: Lsn, created: StreamCreated) {
         let StreamCreated {
             id,
             account,
@@ -355,6 +481,8 @@ impl<'a> Replay<'a> {
                 name,
                 stream,
                 written: None,
+                last_lsn: lsn,
+                unread: Vec::new(),
                 findings,
             },
         );
@@ -376,6 +504,7 @@ impl<'a> Replay<'a> {
             offline: Vec::new(),
             highest_id: self.highest_id,
             findings: Vec::new(),
+            unread: BTreeSet::new(),
         };
         for (id, opening) in self.streams {
             let Opening {
@@ -384,7 +513,12 @@ impl<'a> Replay<'a> {
                 stream,
                 written,
                 findings,
+                unread,
+                ..
             } = opening;
+            replayed
+                .unread
+                .extend(unread.into_iter().map(|name| (id, name)));
             // What a crash in the middle of an erasure has left is no damage: replaying the command finishes it.
             let explained = stream.as_ref().map(|stream| stream.store().explained());
             let explained = explained.unwrap_or_default();

@@ -45,7 +45,7 @@ pub enum Fault {
         /// What does not hold.
         what: String,
     },
-    /// A file was written by a newer version of this software.
+    /// A file was written by another version of this software: a newer one, or one that is not supported any more.
     NewerFormat {
         /// The file.
         path: PathBuf,
@@ -175,6 +175,9 @@ impl Fault {
                 _ => "check the disk",
             },
             Self::Damaged { .. } => "the file was left as it is; restore it from a backup",
+            Self::NewerFormat {
+                version, supported, ..
+            } if version < supported => "start the version of the server that wrote it",
             Self::NewerFormat { .. } => {
                 "start the version of the server that wrote it, or a newer one"
             }
@@ -193,6 +196,15 @@ impl fmt::Display for Fault {
                 cause,
             } => write!(f, "{attempt} {}: {cause}", path.display())?,
             Self::Damaged { path, what } => write!(f, "damaged {}: {what}", path.display())?,
+            Self::NewerFormat {
+                path,
+                version,
+                supported,
+            } if version < supported => write!(
+                f,
+                "{} has format version {version}, which this server does not read any more",
+                path.display()
+            )?,
             Self::NewerFormat {
                 path,
                 version,

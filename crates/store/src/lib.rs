@@ -35,8 +35,8 @@ pub use foreign::{foreign_store, foreign_store_beside};
 pub use identity::{Lsn, StreamId};
 pub use journal::{
     Durable, Journal, JournalBatch, JournalDamage, JournalOpening, JournalOptions, JournalPlace,
-    JournalRecord, JournalReport, JournalStart, LostRecords, RecoveredTail, Scrub, Spare, SpareJob,
-    TornTail,
+    JournalRecord, JournalReport, JournalStart, LostRecords, RecordIdentity, RecoveredTail, Scrub,
+    Spare, SpareJob, TornTail,
 };
 pub use manifest::{Manifest, ManifestConsumer, ManifestSegment, ManifestStore, ManifestStream};
 pub use memory::{MemoryOptions, MemoryUse, StoreMemory};
@@ -55,5 +55,6 @@ pub use stream_store::{
     CheckedSegment, CheckpointWrite, ColdRead, Compacted, Compaction, CompactionError, Damage,
     Fetched, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError,
     RemoveBudget, Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState,
-    StoredMessage, StreamStore, SubjectSet, WrittenSegments, index_problem, segment_length,
+    StoredMessage, StreamStore, SubjectSet, WrittenSegments, checkpoint_problem, index_problem,
+    segment_length,
 };

@@ -70,6 +70,9 @@ pub struct ManifestStream {
     /// The time of the last message ever stored; never goes back. Missing in older manifests: what the files say counts then.
     #[serde(default)]
     pub last_time: Timestamp,
+    /// Sequences that may have been given to messages lost with a part of the journal: first and last, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<(StreamSequence, StreamSequence)>,
     /// Its segments at the checkpoint, ascending.
     pub segments: Vec<ManifestSegment>,
     /// Its consumers at the checkpoint.
@@ -105,6 +108,9 @@ pub struct ManifestConsumer {
     pub name: String,
     /// The entry its snapshot was taken at.
     pub entry: EntryIndex,
+    /// A start could not read its snapshot from the disk: it was not served since, and the snapshot is as old as that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
 }
 
 /// The two slots `manifest.a` and `manifest.b` in the store directory.
@@ -296,6 +302,7 @@ mod tests {
                 entry: EntryIndex(journal_from),
                 last_sequence: StreamSequence(7),
                 last_time: Timestamp::from_nanos(99),
+                lost: vec![(StreamSequence(3), StreamSequence(4))],
                 segments: vec![ManifestSegment {
                     first_sequence: StreamSequence(1),
                     revision: 0,
@@ -305,6 +312,7 @@ mod tests {
                 consumers: vec![ManifestConsumer {
                     name: "shipping".into(),
                     entry: EntryIndex(3),
+                    unread: false,
                 }],
             }],
             ..Manifest::default()

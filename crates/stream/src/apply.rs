@@ -2,7 +2,7 @@
 
 use everjet_api::{Compression, ConsumerConfig};
 use everjet_consumer::codec::Malformed;
-use everjet_consumer::{ChangeLog, Consumer, ConsumerId};
+use everjet_consumer::{ChangeLog, Consumer, ConsumerId, SEQUENCE_MAX};
 use everjet_store::{NewMessage, RemoveBudget, Removed};
 use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -53,10 +53,14 @@ impl StreamState {
         match *command {
             Command::Publish {
                 time,
+                sequence,
                 subject,
                 headers,
                 payload,
             } => {
+                if sequence != self.store.last_sequence().next() {
+                    return Err(Malformed);
+                }
                 if subject.is_empty() || subject.len() > SUBJECT_MAX || headers.len() > HEADERS_MAX
                 {
                     return Err(Malformed);
@@ -141,6 +145,12 @@ impl StreamState {
             Command::Unwanted { removed } => {
                 let runs = Runs::decode(removed)?;
                 applied.removed = self.remove_runs(entry, &runs, removals);
+            }
+            Command::Lost { through } => {
+                if through > SEQUENCE_MAX {
+                    return Err(Malformed);
+                }
+                self.store.lose_through(entry, through);
             }
         }
         Ok(applied)

@@ -5,7 +5,7 @@
 //!
 //! | kind | command | body |
 //! | --- | --- | --- |
-//! | 1 | publish | time, subject bytes, header bytes, payload to the end |
+//! | 1 | publish | time, sequence number, subject bytes, header bytes, payload to the end |
 //! | 2 | consumer changed | time, consumer number, changes to the end |
 //! | 3 | consumer created | time, name bytes, configuration (JSON) to the end |
 //! | 4 | consumer updated | consumer number, configuration (JSON) to the end |
@@ -20,12 +20,16 @@
 //! | 13 | skipped | time, message id to the end |
 //! | 14 | consumer settled | time, consumer number, bytes with the runs of what goes, changes to the end |
 //! | 15 | unwanted | runs of what goes to the end |
+//! | 16 | lost | sequence number of the last one that may have been given |
 //!
 //! Runs are those of [`crate::runs`].
+//!
+//! All but 1, 2, 13 and 14 are written twice: what they did is not undone by damage to one record.
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
-use everjet_values::{StreamSequence, Timestamp};
+use everjet_store::{JournalBatch, StreamId};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 /// A change of a stream that was decided. Applying it to the same state gives the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(crate) enum Command<'a> {
     /// A message is stored. It has passed all checks.
     Publish {
         time: Timestamp,
+        /// The one after the last: a record says by itself which message it is, also when those before it are damaged.
+        sequence: StreamSequence,
         subject: &'a [u8],
         headers: &'a [u8],
         payload: &'a [u8],
@@ -96,6 +102,8 @@ pub(crate) enum Command<'a> {
         /// In the form of [`crate::runs`].
         removed: &'a [u8],
     },
+    /// Messages may have been lost with a part of the journal: their sequences, up to here, are not given again.
+    Lost { through: StreamSequence },
 }
 
 const PUBLISH: u8 = 1;
@@ -113,6 +121,32 @@ const PURGE_STEPPED: u8 = 12;
 const SKIPPED: u8 = 13;
 const CONSUMER_SETTLED: u8 = 14;
 const UNWANTED: u8 = 15;
+const LOST: u8 = 16;
+
+/// Whether a record of this kind in a stream's journal takes a sequence.
+#[must_use]
+pub fn takes_sequence(kind: u8) -> bool {
+    matches!(kind, PUBLISH | SKIPPED)
+}
+
+/// What a record of this kind in a stream's journal says, in words.
+#[must_use]
+pub fn describe_record(kind: u8) -> &'static str {
+    match kind {
+        PUBLISH | SKIPPED => "a message",
+        CONSUMER_CHANGED | CONSUMER_SETTLED => "deliveries and acknowledgements of a consumer",
+        CONSUMER_CREATED => "the creation of a consumer",
+        CONSUMER_UPDATED => "a consumer's new configuration",
+        CONSUMER_DELETED => "the deletion of a consumer",
+        PURGED | PURGE_BEGUN | PURGE_STEPPED => "a purge",
+        MESSAGE_REMOVED | MESSAGE_ERASED => "the removal of a message",
+        CONFIG_UPDATED => "a new configuration",
+        EXPIRED => "the removal of old messages",
+        UNWANTED => "the removal of messages that no consumer wants",
+        LOST => "a note about lost messages",
+        _ => "a change",
+    }
+}
 
 impl<'a> Command<'a> {
     /// The kind of its record.
@@ -133,6 +167,22 @@ impl<'a> Command<'a> {
             Self::Skipped { .. } => SKIPPED,
             Self::ConsumerSettled { .. } => CONSUMER_SETTLED,
             Self::Unwanted { .. } => UNWANTED,
+            Self::Lost { .. } => LOST,
+        }
+    }
+
+    /// Appends its record to `batch`: twice, but for what makes up nearly all of a journal and loses no more than a message, or
+    /// what a consumer redelivers.
+    pub(crate) fn record(&self, batch: &mut JournalBatch, stream: StreamId, entry: EntryIndex) {
+        let fill = |body: &mut Vec<u8>| self.encode(body);
+        match self {
+            Self::Publish { .. }
+            | Self::Skipped { .. }
+            | Self::ConsumerChanged { .. }
+            | Self::ConsumerSettled { .. } => {
+                batch.push(stream, entry, self.kind(), fill);
+            }
+            _ => batch.push_twice(stream, entry, self.kind(), fill),
         }
     }
 
@@ -141,12 +191,14 @@ impl<'a> Command<'a> {
         match *self {
             Self::Publish {
                 time,
+                sequence,
                 subject,
                 headers,
                 payload,
             } => {
-                out.reserve(24 + subject.len() + headers.len() + payload.len());
+                out.reserve(34 + subject.len() + headers.len() + payload.len());
                 put_time(out, time);
+                put_number(out, sequence.0);
                 put_bytes(out, subject);
                 put_bytes(out, headers);
                 out.extend_from_slice(payload);
@@ -183,7 +235,7 @@ impl<'a> Command<'a> {
                 put_number(out, sequence.0)
             }
             Self::ConfigUpdated { config } => out.extend_from_slice(config),
-            Self::Expired { through } | Self::PurgeStepped { through } => {
+            Self::Expired { through } | Self::PurgeStepped { through } | Self::Lost { through } => {
                 put_number(out, through.0);
             }
             Self::PurgeBegun { through, filter } => {
@@ -215,6 +267,7 @@ impl<'a> Command<'a> {
         let command = match kind {
             PUBLISH => Self::Publish {
                 time: reader.time()?,
+                sequence: StreamSequence(reader.number()?),
                 subject: reader.bytes()?,
                 headers: reader.bytes()?,
                 payload: reader.rest(),
@@ -273,6 +326,9 @@ impl<'a> Command<'a> {
             UNWANTED => Self::Unwanted {
                 removed: reader.rest(),
             },
+            LOST => Self::Lost {
+                through: StreamSequence(reader.number()?),
+            },
             _ => return Err(Malformed),
         };
         reader.finish()?;
@@ -293,12 +349,14 @@ mod tests {
         vec![
             Command::Publish {
                 time,
+                sequence,
                 subject: b"orders.new",
                 headers: b"NATS/1.0\r\nA: b\r\n\r\n",
                 payload: b"hello",
             },
             Command::Publish {
                 time,
+                sequence,
                 subject: b"a",
                 headers: b"",
                 payload: b"",
@@ -349,6 +407,7 @@ mod tests {
             Command::Unwanted {
                 removed: b"\x08\x00",
             },
+            Command::Lost { through: sequence },
         ]
     }
 

@@ -53,7 +53,7 @@ fn counters(state: &StreamState, request: &StreamInfoRequest) -> Counters {
         ..Counters::default()
     };
     let lost = state.store.lost(LOST_MAX);
-    if lost.bytes > 0 {
+    if !lost.sequences.is_empty() {
         counters.lost = Some(LostMessages {
             msgs: lost.sequences,
             bytes: lost.bytes,

@@ -29,6 +29,7 @@ mod state;
 mod update;
 mod wanted;
 
+pub use command::{describe_record, takes_sequence};
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;
 pub use everjet_consumer::{Outgoing, Sends};

@@ -177,6 +177,7 @@ impl Stream {
             Ok(Admission::New) => {
                 let command = Command::Publish {
                     time: now.max(self.state.last_time),
+                    sequence: self.state.store.last_sequence().next(),
                     subject: publish.subject,
                     headers: publish.headers,
                     payload: publish.payload,
@@ -404,9 +405,7 @@ impl Stream {
     ) -> Applied {
         let entry = self.state.entry.next();
         if self.state.is_journaled() {
-            journal.push(self.state.id, entry, command.kind(), |body| {
-                command.encode(body);
-            });
+            command.record(journal, self.state.id, entry);
         }
         let applied = self.state.apply(entry, command, &mut self.removals);
         self.leader.on_removals(&mut self.removals);
@@ -450,9 +449,7 @@ impl Stream {
                 }
             };
             if self.state.is_journaled() {
-                journal.push(self.state.id, entry, command.kind(), |body| {
-                    command.encode(body);
-                });
+                command.record(journal, self.state.id, entry);
             }
             if !runs.is_empty() {
                 self.state.remove_runs(entry, &runs, &mut self.removals);

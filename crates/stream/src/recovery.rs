@@ -1,9 +1,9 @@
 //! Checkpoints and replay: how a stream comes back.
 
 use everjet_api::StreamConfig;
-use everjet_consumer::Consumer;
 use everjet_consumer::codec::Malformed;
-use everjet_store::{JournalRecord, StreamId, StreamStore};
+use everjet_consumer::{Consumer, SEQUENCE_MAX};
+use everjet_store::{JournalBatch, JournalRecord, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
 use crate::command::Command;
@@ -134,6 +134,19 @@ impl Stream {
         stream
     }
 
+    /// Lets a consumer whose state is older than the stream's forget messages that were removed since.
+    pub fn forget_removed(&mut self, consumer: &str) {
+        let Some(&id) = self.state.names.get(consumer) else {
+            return;
+        };
+        let store = &self.state.store;
+        if let Some(consumer) = self.state.consumers.get_mut(&id) {
+            consumer
+                .state
+                .on_removed_many(|sequence| store.was_stored(sequence));
+        }
+    }
+
     /// Applies a record of the journal. Records that the checkpoint holds already are left out.
     ///
     /// # Errors
@@ -214,31 +227,48 @@ impl Stream {
 
     /// Applies a record although records before it are missing: for bringing back what is readable, never for serving.
     ///
-    /// How many of the missing records stored a message is not known. Each is taken for one, so that no sequence is used twice:
-    /// messages behind the gap may have higher sequences than they had. Of records behind a gap only messages and configurations
-    /// count; acknowledgements and removals name sequences, and might concern other messages. Returns whether the record counts.
+    /// Messages keep their sequences: each record names its own, and those that no record names are lost. Of records behind a gap
+    /// only messages and configurations count; acknowledgements and removals build on what is missing. Returns whether the
+    /// record counts.
     pub fn salvage(&mut self, entry: EntryIndex, kind: u8, body: &[u8]) -> bool {
         if entry <= self.state.entry {
             return true;
         }
-        let missing = entry.0 - self.state.entry.0 - 1;
-        if missing > 0 {
-            let next = self.state.store.last_sequence().0 + 1 + missing;
-            self.state.store.skip_to(entry, StreamSequence(next));
-            self.has_gap = true;
-        }
-        let counts = Command::decode(kind, body).is_ok_and(|command| {
-            matches!(
-                command,
-                Command::Publish { .. } | Command::Skipped { .. } | Command::ConfigUpdated { .. }
-            )
-        });
-        if self.has_gap && !counts {
-            self.state.entry = entry;
-            return false;
+        self.has_gap |= entry != self.state.entry.next();
+        if self.has_gap {
+            let counts = match Command::decode(kind, body) {
+                Ok(Command::Publish { sequence, .. }) if sequence <= SEQUENCE_MAX => {
+                    self.state.store.lose_through(entry, sequence.previous());
+                    true
+                }
+                Ok(
+                    Command::Skipped { .. } | Command::Lost { .. } | Command::ConfigUpdated { .. },
+                ) => true,
+                _ => false,
+            };
+            if !counts {
+                self.state.entry = entry;
+                return false;
+            }
         }
         self.state.entry = EntryIndex(entry.0 - 1);
         self.replay(entry, kind, body).is_ok()
+    }
+
+    /// Leaves a gap of `count` sequences: so many messages may have been lost with the end of the journal. The record of it is added to
+    /// `journal`, and has to be durable before the stream is served.
+    pub fn leave_gap(&mut self, count: u64, journal: &mut JournalBatch) {
+        let last = self.state.store.last_sequence().0;
+        let command = Command::Lost {
+            through: StreamSequence(last.saturating_add(count)).min(SEQUENCE_MAX),
+        };
+        let entry = self.state.entry.next();
+        if self.state.is_journaled() {
+            command.record(journal, self.state.id, entry);
+        }
+        self.state
+            .apply(entry, &command, &mut self.removals)
+            .expect("it was made from the state it is applied to");
     }
 
     /// Whether a record concerns a consumer that was there at the checkpoint and has no snapshot any more.

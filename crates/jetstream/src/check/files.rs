@@ -82,7 +82,7 @@ impl Job<'_> {
     fn check_journal_names(&mut self) -> Result<(), OpenError> {
         let folder = self.paths.journal();
         for entry in self.names(&folder)? {
-            let is_ours = entry.name == "spare.new"
+            let is_ours = matches!(&*entry.name, "spare.new" | "ended" | "ended.new")
                 || entry.name.split_once('.').is_some_and(|(stem, kind)| {
                     stem.len() == 16 && matches!(kind, "wal" | "spare" | "new")
                 });

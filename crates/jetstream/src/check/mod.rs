@@ -182,7 +182,7 @@ fn open(
             report.findings.push(finding);
             let over = with_keys(&over(), root, options.encryption.as_ref(), &mut Vec::new())?;
             rebuild::write_manifest(&over, &paths)?;
-            let mut opened = OpenStore::open_with(&over, &paths, options, gaps)?;
+            let mut opened = OpenStore::open_rebuilt(&over, &paths, options, gaps)?;
             // What was released long ago is missing when the journal is read from its beginning.
             opened
                 .findings

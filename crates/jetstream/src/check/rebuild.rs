@@ -79,6 +79,7 @@ fn stream(disk: &dyn Disk, paths: &Paths, meta: StreamMeta) -> Result<ManifestSt
         // What the segments say is all there is.
         last_time: Timestamp::UNSET,
         last_sequence,
+        lost: Vec::new(),
         segments,
     })
 }
@@ -134,6 +135,7 @@ fn consumers(disk: &dyn Disk, paths: &Paths, meta: &StreamMeta) -> Vec<ManifestC
             found.push(ManifestConsumer {
                 name: consumer.name,
                 entry,
+                unread: false,
             });
         }
     }

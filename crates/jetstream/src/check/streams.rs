@@ -1,7 +1,8 @@
 //! Reads every record of every stream, first as it lies in the files, then by the index as a server would.
 
 use everjet_store::{
-    Fault, ManifestStream, ReadError, SegmentCheck, StreamId, index_problem, read_checked_file,
+    Fault, ManifestStream, ReadError, SegmentCheck, StreamId, checkpoint_problem, index_problem,
+    read_checked_file,
 };
 use everjet_stream::Stream;
 use everjet_values::StreamSequence;
@@ -20,6 +21,7 @@ impl Job<'_> {
         for saved in &manifest.streams {
             self.check_meta(saved.id, &saved.account, &saved.name)?;
             self.check_segments(saved)?;
+            self.check_checkpoint(saved);
         }
         for at in 0..self.opened.streams.len() {
             self.check_messages(at);
@@ -96,6 +98,19 @@ impl Job<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The derived file that spares a start the reading of the segments. A repaired copy gets a new one.
+    fn check_checkpoint(&mut self, saved: &ManifestStream) {
+        let (account, name) = (&saved.account, &saved.name);
+        let folder = self.paths.stream(account, name);
+        if let Some((path, what)) = checkpoint_problem(self.disk, &folder, saved.id, saved.entry) {
+            let finding = Finding::new(Severity::Repairable, &path, what);
+            self.report.add(finding.of(account, name).with_effect(
+                "nothing is lost: it is derived, the next start reads the segments instead",
+                "nothing has to be done; it is written again in time",
+            ));
+        }
     }
 
     fn report_damage(&mut self, saved: &ManifestStream, damage: &everjet_store::Damage) {

@@ -196,7 +196,7 @@ fn files_that_are_gone_are_named_and_the_rest_comes_over() {
     let all = |folder: &Path| files(folder, "");
     for path in all(rig.folder()) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if ["lock", "wal", "spare"]
+        if ["lock", "wal", "spare", "ended"]
             .iter()
             .any(|end| name.ends_with(end))
         {
@@ -357,4 +357,40 @@ fn a_store_whose_segments_were_rewritten_is_sound_and_comes_over_without_a_manif
     assert_eq!(json!(repaired.streams[0].messages), messages);
     assert_eq!(copy.state()["messages"], messages);
     assert_eq!(copy.state()["last_seq"], last);
+}
+
+#[test]
+fn a_damaged_checkpoint_file_is_said_and_the_copy_does_without() {
+    let mut rig = Rig::with_checkpoint_file();
+    for _ in 0..200 {
+        rig.store("s.x", [b'x'; 50]);
+    }
+    rig.stop();
+    let path = files(rig.folder(), "checkpoint.bin").remove(0);
+    assert_eq!(check(rig.folder()).findings, []);
+    let whole = fs::read(&path).unwrap();
+    let check_with = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let report = check(rig.folder());
+        let [finding] = &report.findings[..] else {
+            panic!("{:?}", report.findings);
+        };
+        assert_eq!(
+            (&finding.file, finding.severity),
+            (&path, Severity::Repairable)
+        );
+        assert!(finding.what.contains("fails its check"), "{finding}");
+        assert_eq!(report.streams[0].messages, 200);
+        assert_eq!(fs::read(&path).unwrap(), bytes, "it is only read");
+    };
+    for at in (0..whole.len()).step_by(whole.len() / 7) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 4;
+        check_with(&flipped);
+    }
+    check_with(&whole[..whole.len() - 1]);
+    check_with(b"");
+    let (repaired, mut copy) = repair(rig.folder());
+    assert_eq!(repaired.streams[0].messages, 200);
+    assert_eq!(copy.state()["messages"], 200);
 }

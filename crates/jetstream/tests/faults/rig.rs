@@ -135,6 +135,17 @@ impl Rig {
         rig
     }
 
+    /// With tiny segments, and a checkpoint file however few messages there are.
+    pub(crate) fn with_checkpoint_file() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut rig = Self::start_with(folder, SyncPolicy::Always, |config| {
+            config.storage.store.segment_bytes_max = 4096;
+            config.storage.store.checkpoint_messages_min = 1;
+        });
+        rig.create_stream();
+        rig
+    }
+
     fn start(folder: Arc<TempDir>, sync: SyncPolicy) -> Self {
         Self::start_with(folder, sync, |_| {})
     }

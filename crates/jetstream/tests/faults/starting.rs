@@ -2,6 +2,7 @@
 
 use std::io::{Error, ErrorKind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{Faults, Op};
 use crate::rig::{Rig, consumer_config, stream_config};
@@ -180,13 +181,13 @@ fn on_a_read_only_file_system_there_is_no_start() {
 }
 
 #[test]
-fn an_unreadable_consumer_state_costs_the_consumer_and_is_kept() {
+fn a_consumer_whose_state_cannot_be_read_is_offline_until_it_can() {
     let rig = stopped();
     let faults = Faults::none();
     unreadable(".state")(&faults);
     let mut rig = rig.started_with(faults).unwrap();
     assert!(
-        rig.log.contains("consumer c of stream S is lost"),
+        rig.log.contains("consumer c of stream S is offline"),
         "{:#?}",
         rig.log.since(0)
     );
@@ -194,6 +195,29 @@ fn an_unreadable_consumer_state_costs_the_consumer_and_is_kept() {
     assert_eq!(error_of(&consumer), Some(10_014), "{consumer}");
     assert_eq!(rig.subject_of(1).as_deref(), Ok("s.x"));
     expect_other_served(&mut rig);
+    // Checkpoints without it do not give it up.
+    rig.store("s.x", "m");
+    rig.faults.clear();
+    rig.stop();
+    let mut rig = rig.started_again();
+    let consumer = rig.ask("$JS.API.CONSUMER.INFO.S.c", "");
+    assert_eq!(error_of(&consumer), None, "{consumer}");
+    assert_eq!(consumer["num_pending"], 2, "{consumer}");
+}
+
+#[test]
+fn an_error_that_passes_while_a_consumers_state_is_read_costs_nothing() {
+    let rig = stopped();
+    let faults = Faults::none();
+    let hits = AtomicU64::new(0);
+    faults.set_reads(move |path| {
+        let is_state = path.extension().is_some_and(|kind| kind == "state");
+        if is_state && hits.fetch_add(1, Ordering::SeqCst) < 2 {
+            return Err(Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    });
+    expect_served(&mut rig.started_with(faults).unwrap());
 }
 
 #[test]

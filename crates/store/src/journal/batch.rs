@@ -37,6 +37,24 @@ impl JournalBatch {
         self.records += 1;
     }
 
+    /// As [`JournalBatch::push`], twice: for a record whose loss would bring back what was removed, or lose more than a message.
+    /// Readers get both, with the same entry; the second says nothing new.
+    ///
+    /// # Panics
+    /// As [`JournalBatch::push`].
+    pub fn push_twice(
+        &mut self,
+        stream: StreamId,
+        entry: EntryIndex,
+        kind: u8,
+        fill: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let start = self.bytes.len();
+        record::encode(&mut self.bytes, stream, entry, kind, fill);
+        record::encode_copy(&mut self.bytes, start);
+        self.records += 2;
+    }
+
     /// Moves the records of `other` to the end of this batch; `other` is empty afterwards.
     pub fn append(&mut self, other: &mut Self) {
         if self.is_empty() {

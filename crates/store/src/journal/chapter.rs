@@ -7,6 +7,7 @@ use memchr::memmem;
 
 use super::file::{HEADER_BYTES, KEY_BYTES, WalFile, find_key};
 use super::record::{self, GENERATION_AT, HEAD_BYTES, Stored, number};
+use super::report::RecordIdentity;
 use crate::disk::{Disk, DiskFile, OpenMode, read_exact_at};
 use crate::fault::Fault;
 use crate::identity::Lsn;
@@ -32,7 +33,9 @@ pub(super) struct Chapter<'a> {
 
 /// The files needed to read from `from` on, each with its limit, and where their records begin.
 pub(super) fn chapters(files: &[WalFile], mut from: Lsn) -> (Vec<Chapter<'_>>, Lsn) {
-    let mut limit = Lsn(u64::MAX);
+    // A file that is gone makes void what it did when it was there.
+    let gone = files.last().and_then(|newest| newest.successor);
+    let mut limit = gone.map_or(Lsn(u64::MAX), |gone| gone.first);
     let mut chapters = Vec::new();
     for file in files.iter().rev() {
         if limit <= from {
@@ -75,7 +78,9 @@ impl Chapter<'_> {
         if self.is_void() {
             return Ok(false);
         }
-        if self.file.length < shortest {
+        // No crash makes a file shorter: what it lacks was cut off later, and may have held records.
+        let begun_with = self.file.header.map_or(shortest, |header| header.length);
+        if self.file.length < begun_with {
             return Ok(true);
         }
         if self.file.header.is_some() {
@@ -265,6 +270,11 @@ impl Loaded<'_> {
                 None => 1,
             };
         }
+    }
+
+    /// What the record at `at` was, when only its body is damaged.
+    pub(super) fn identity_at(&self, at: usize) -> Option<(Lsn, RecordIdentity)> {
+        record::decode_identity(self.from(at)?, self.opened.chapter.file.generation)
     }
 
     /// Whether something of this generation was begun at `at`.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::tests::{FILE_BYTES, batch, open, with_keys};
+use super::tests::{FILE_BYTES, batch, open, record_files, with_keys};
 use super::*;
 use crate::sim_disk::{SimDisk, SimFault};
 
@@ -12,7 +12,7 @@ fn closed() -> (SimDisk, PathBuf) {
     let (mut journal, ..) = open(&disk, 0).unwrap();
     write(&mut journal, 20);
     assert_eq!(journal.seal().unwrap().into_inner(), Lsn(21));
-    let files = disk.list_files();
+    let files = record_files(&disk);
     assert_eq!(files.len(), 1);
     (disk, files[0].clone())
 }
@@ -89,12 +89,12 @@ fn a_closed_file_that_was_cut_is_read() {
 #[test]
 fn a_stop_after_which_nothing_was_written_is_no_work() {
     let (disk, _) = closed();
-    let before = (disk.list_files(), disk.operations());
+    let before = (record_files(&disk), disk.operations());
     for _ in 0..3 {
         let (mut journal, ..) = open(&disk, 0).unwrap();
         assert_eq!(journal.seal().unwrap().into_inner(), Lsn(21));
     }
-    assert_eq!(disk.list_files(), before.0);
+    assert_eq!(record_files(&disk), before.0);
     // After a crash it is not closed, and what the start has made durable is proved by the next stop.
     let (mut journal, ..) = open(&disk, 0).unwrap();
     write(&mut journal, 1);
@@ -112,7 +112,7 @@ fn nothing_is_written_to_a_closed_file() {
     write(&mut journal, 1);
     let _ = journal.seal().unwrap();
     write(&mut journal, 1);
-    assert_eq!(disk.list_files().len(), 3);
+    assert_eq!(record_files(&disk).len(), 3);
     let (_, report, seen) = open(&disk.kill(), 23).unwrap();
     assert_eq!((seen.len(), report.damage), (1, vec![]));
 }

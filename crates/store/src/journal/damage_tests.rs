@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use super::record::HEAD_BYTES;
-use super::tests::{DIR, Seen, batch, open, with_keys};
+use super::tests::{DIR, Seen, batch, open, record_files, with_keys};
 use super::*;
 use crate::disk::read_file;
 use crate::sim_disk::SimDisk;
@@ -21,8 +21,8 @@ fn sample(sealed: bool) -> (SimDisk, Vec<Seen>) {
     if sealed {
         let _ = journal.seal().unwrap();
     }
-    assert_eq!(disk.list_files().len(), 2);
     let (_, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(record_files(&disk).len(), 2);
     assert_eq!((seen.len(), report.damage, report.torn), (12, vec![], None));
     (disk, seen)
 }
@@ -68,7 +68,7 @@ fn check_honest(disk: &SimDisk, written: &[Seen], context: &str) -> Vec<u64> {
 fn any_flipped_bit_of_a_sealed_journal_costs_one_record_and_is_reported() {
     let (disk, written) = sample(true);
     let mut harmed = 0;
-    for path in disk.list_files() {
+    for path in record_files(&disk) {
         let length = read_file(&disk, &path).unwrap().len() as u64;
         for byte in 0..length {
             let disk = disk.kill();
@@ -93,7 +93,7 @@ fn any_flipped_bit_of_encrypted_records_costs_one_record_and_is_reported() {
     with_keys(|| {
         let (disk, written) = sample(true);
         let mut harmed = 0;
-        for path in disk.list_files() {
+        for path in record_files(&disk) {
             let length = read_file(&disk, &path).unwrap().len() as u64;
             for byte in 0..length {
                 let disk = disk.kill();
@@ -119,7 +119,7 @@ fn any_flipped_bit_of_encrypted_records_costs_one_record_and_is_reported() {
 fn encrypted_records_survive_the_loss_of_either_place_that_names_their_key() {
     with_keys(|| {
         let (disk, written) = sample(true);
-        for path in disk.list_files() {
+        for path in record_files(&disk) {
             let length = read_file(&disk, &path).unwrap().len() as u64;
             for place in [0..4096, length - 32..length] {
                 let disk = disk.kill();
@@ -163,7 +163,7 @@ fn no_body_is_in_the_open_when_there_are_keys() {
         let (_, report, seen) = open(&disk, 0).unwrap();
         assert_eq!((seen.len(), report.damage), (60, vec![]));
     });
-    for path in disk.list_files() {
+    for path in record_files(&disk) {
         let bytes = read_file(&disk, &path).unwrap();
         assert!(!bytes.windows(16).any(|part| part == b"plaintext marker"));
     }
@@ -187,7 +187,7 @@ fn a_journal_that_gets_keys_is_read_and_goes_on_sealed() {
             (vec![&b"before"[..], b"after"], vec![])
         );
     });
-    for path in disk.list_files() {
+    for path in record_files(&disk) {
         let bytes = read_file(&disk, &path).unwrap();
         assert!(!bytes.windows(5).any(|part| part == b"after"));
     }
@@ -230,7 +230,7 @@ fn sealed_records_are_written_again_when_the_disk_was_full() {
 #[test]
 fn any_flipped_bit_of_an_open_journal_costs_one_record_or_the_last_batch() {
     let (disk, written) = sample(false);
-    for path in disk.list_files() {
+    for path in record_files(&disk) {
         let length = read_file(&disk, &path).unwrap().len() as u64;
         for byte in 0..length {
             let disk = disk.kill();
@@ -247,7 +247,7 @@ fn any_flipped_bit_of_an_open_journal_costs_one_record_or_the_last_batch() {
 #[test]
 fn cut_and_missing_files_are_reported() {
     let (disk, written) = sample(true);
-    for path in disk.list_files() {
+    for path in record_files(&disk) {
         let length = read_file(&disk, &path).unwrap().len() as u64;
         for cut in (0..length).step_by(13) {
             let disk = disk.kill();
@@ -255,7 +255,7 @@ fn cut_and_missing_files_are_reported() {
             check_honest(&disk, &written, &format!("{} cut at {cut}", path.display()));
         }
     }
-    let files = disk.list_files();
+    let files = record_files(&disk);
     disk.remove_file(&files[0]).unwrap();
     let (_, report, seen) = open(&disk, 0).unwrap();
     assert_eq!(lost(&report), (1..seen[0].0).collect::<Vec<_>>());
@@ -267,8 +267,10 @@ fn cut_and_missing_files_are_reported() {
         length: 0,
         lost: Some(LostRecords {
             first: Lsn(5),
-            last: None,
+            // The orderly stop has said where it ended.
+            last: Some(Lsn(12)),
         }),
+        record: None,
     };
     assert_eq!(report.damage, [expected]);
     assert_eq!(journal.next_lsn(), Lsn(5));
@@ -285,7 +287,7 @@ fn offset_of(written: &[Seen], lsn: u64) -> u64 {
 }
 
 fn flip(disk: &SimDisk, byte: u64) {
-    disk.flip_bit(&disk.list_files()[0], byte * 8);
+    disk.flip_bit(&record_files(disk)[0], byte * 8);
 }
 
 #[test]
@@ -296,13 +298,14 @@ fn a_report_names_file_offset_length_and_positions() {
     flip(&disk, offset_of(&written, 6) + 8);
     let (_, report, seen) = open(&disk, 0).unwrap();
     let expect = |lsns: RangeInclusive<u64>| JournalDamage {
-        path: disk.list_files()[0].clone(),
+        path: record_files(&disk)[0].clone(),
         offset: offset_of(&written, *lsns.start()),
         length: offset_of(&written, lsns.end() + 1) - offset_of(&written, *lsns.start()),
         lost: Some(LostRecords {
             first: Lsn(*lsns.start()),
             last: Some(Lsn(*lsns.end())),
         }),
+        record: None,
     };
     assert_eq!(report.damage, [expect(3..=4), expect(6..=6)]);
     assert_eq!(report.torn, None);
@@ -357,7 +360,7 @@ fn a_lazily_synced_tail_is_cut_at_its_first_gap_and_stays_cut() {
     flip(&disk, HEADER_BYTES + 58 + 82 + 40);
     let (mut journal, report, seen) = open(&disk, 0).unwrap();
     let torn = TornTail {
-        path: disk.list_files()[0].clone(),
+        path: record_files(&disk)[0].clone(),
         offset: HEADER_BYTES + 58 + 82,
         first: Lsn(3),
         records: 3,
@@ -474,8 +477,48 @@ fn generations_depend_on_the_salt() {
         let (mut journal, _) =
             Journal::open(disk.shared(), Path::new(DIR), options, Lsn(1), nothing).unwrap();
         journal.write(&mut batch(&[b"x"])).unwrap();
-        disk.list_files()
+        record_files(&disk)
     };
     assert_ne!(name(1), name(2));
     assert_eq!(name(1), name(1));
+}
+
+#[test]
+fn a_record_that_was_written_twice_survives_damage_to_either() {
+    let record = |body: &[u8], twice: bool| {
+        let mut batch = JournalBatch::new();
+        let fill = |out: &mut Vec<u8>| out.extend_from_slice(body);
+        if twice {
+            batch.push_twice(StreamId(1), EntryIndex(2), 7, fill);
+        } else {
+            batch.push(StreamId(1), EntryIndex(1), 1, fill);
+        }
+        batch
+    };
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    journal.write(&mut record(b"first", false)).unwrap();
+    journal.write(&mut record(b"removed", true)).unwrap();
+    let _ = journal.seal().unwrap();
+    let (_, _, whole) = open(&disk, 0).unwrap();
+    let path = record_files(&disk)[0].clone();
+    let first = HEADER_BYTES + (HEAD_BYTES + 5) as u64;
+    for byte in first..first + 2 * (HEAD_BYTES + 7) as u64 {
+        let disk = disk.kill();
+        disk.flip_bit(&path, byte * 8 + byte % 8);
+        let (_, report, seen) = open(&disk, 0).unwrap();
+        assert!(seen.iter().any(|record| record.4 == b"removed"), "{byte}");
+        assert_eq!(lost(&report), [] as [u64; 0], "byte {byte}: {report:?}");
+        assert_eq!((report.damage.len(), seen.len()), (1, whole.len() - 1));
+    }
+}
+
+#[test]
+fn a_damaged_body_is_named_by_its_head() {
+    let (disk, written) = sample(true);
+    flip(&disk, offset_of(&written, 3) + 60);
+    let (_, report, _) = open(&disk, 0).unwrap();
+    let record = report.damage[0].record.unwrap();
+    assert_eq!(record.stream.0, written[2].1);
+    assert_eq!((record.entry.0, record.kind), (written[2].2, written[2].3));
 }

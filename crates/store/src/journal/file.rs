@@ -5,18 +5,30 @@
 //! | offset | size | field |
 //! | --- | --- | --- |
 //! | 0 | 8 | `EVERJWAL` |
-//! | 8 | 4 | format version, 1 |
+//! | 8 | 4 | format version, 2 |
 //! | 12 | 4 | zero |
 //! | 16 | 8 | generation, as in the name |
 //! | 24 | 8 | first LSN: records of older files from here on are void |
 //! | 32 | 8 | synced: the last LSN known durable when the file was begun |
-//! | 40 | 4 | CRC-32C of bytes 0..40 |
-//! | 44 | 20 | zero |
+//! | 40 | 8 | length of the file |
+//! | 48 | 4 | CRC-32C of bytes 0..48 |
+//! | 52 | 12 | zero |
 //! | 64 | 32 | the key of sealed records, see below; anything if there are none |
 //! | 96 | 32 | zero |
 //! | 128 | 28 | how the file was closed, see below; anything if it was not |
-//! | 156 | … | zero |
+//! | 156 | 4 | zero |
+//! | 160 | 28 | the file that follows, see below; anything as long as there is none |
+//! | 188 | … | zero |
 //! | 4096 | … | records, one after the other |
+//!
+//! A file of a store with keys names its key twice, in the header and in its last 32 bytes: what becomes unreadable with one
+//! place must not be all its records. The copies, where `seal::KeyName` is the cipher, the data key and a salt:
+//!
+//! | offset | size | field |
+//! | --- | --- | --- |
+//! | 0 | 8 | generation, as in the name |
+//! | 8 | 20 | which key: `seal::KeyName` |
+//! | 28 | 4 | CRC-32C of bytes 0..28 |
 //!
 //! An orderly stop closes the file: nothing is ever appended to it again. What a start knows already of a closed file it need
 //! not read. A file that was not closed, or whose note fails its check, is searched to its end.
@@ -28,14 +40,15 @@
 //! | 16 | 8 | next LSN: that of its last record, which is a mark, plus one |
 //! | 24 | 4 | CRC-32C of bytes 0..24 |
 //!
-//! A file of a store with keys names its key twice, in the header and in its last 32 bytes: what becomes unreadable with one
-//! place must not be all its records. The copies, where `seal::KeyName` is the cipher, the data key and a salt:
+//! When the next file is begun, the one before notes it: should the next one be gone, a start knows that there was one. The
+//! note is durable before anything in the next file is said to be.
 //!
 //! | offset | size | field |
 //! | --- | --- | --- |
-//! | 0 | 8 | generation, as in the name |
-//! | 8 | 20 | which key: `seal::KeyName` |
-//! | 28 | 4 | CRC-32C of bytes 0..28 |
+//! | 0 | 8 | generation of this file |
+//! | 8 | 8 | generation of the next one |
+//! | 16 | 8 | first LSN of the next one |
+//! | 24 | 4 | CRC-32C of bytes 0..24 |
 //!
 //! A prepared file is called `<…>.spare`, one in preparation `<…>.new`; its length and its header are durable before it is
 //! renamed to `.wal`. The generation only grows, by a step that cannot be
@@ -55,7 +68,7 @@ use crate::seal::{JournalKey, KEY_NAME_BYTES, Keys};
 
 /// Where the first record is.
 pub(super) const HEADER_BYTES: u64 = 4096;
-const FIELDS_BYTES: usize = 44;
+const FIELDS_BYTES: usize = 52;
 /// Where the header names the key.
 const KEY_AT: usize = 64;
 /// Bytes that naming the key takes, at the end of the file too.
@@ -63,8 +76,11 @@ pub(super) const KEY_BYTES: usize = 32;
 /// Where the header says how the file was closed.
 pub(super) const CLOSED_AT: u64 = 128;
 const CLOSED_BYTES: usize = 28;
+/// Where a file says which one follows.
+pub(super) const SUCCESSOR_AT: u64 = 160;
+const SUCCESSOR_BYTES: usize = 28;
 const MAGIC: [u8; 8] = *b"EVERJWAL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The header's fields that are not the same in every file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +88,8 @@ pub(super) struct Header {
     pub(super) generation: u64,
     pub(super) first: Lsn,
     pub(super) synced: Lsn,
+    /// Of the whole file, in bytes.
+    pub(super) length: u64,
 }
 
 /// What an orderly stop says about the file it has written last.
@@ -111,6 +129,37 @@ impl Closed {
     }
 }
 
+/// What a file says about the one that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Successor {
+    pub(super) generation: u64,
+    pub(super) first: Lsn,
+}
+
+impl Successor {
+    /// The note in the file of `generation`.
+    pub(super) fn encode(&self, generation: u64) -> [u8; SUCCESSOR_BYTES] {
+        let mut bytes = [0; SUCCESSOR_BYTES];
+        put(&mut bytes, 0, generation.to_le_bytes());
+        put(&mut bytes, 8, self.generation.to_le_bytes());
+        put(&mut bytes, 16, self.first.0.to_le_bytes());
+        let checksum = crc32c(&bytes[..24]);
+        put(&mut bytes, 24, checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8], generation: u64) -> Option<Self> {
+        let field = |at| number(bytes, at).map(u64::from_le_bytes);
+        let checksum = u32::from_le_bytes(number(bytes, 24)?);
+        let is_valid = field(0)? == generation && checksum == crc32c(bytes.get(..24)?);
+        let successor = Self {
+            generation: field(8)?,
+            first: Lsn(field(16)?),
+        };
+        (is_valid && successor.generation > generation).then_some(successor)
+    }
+}
+
 /// A journal file that exists.
 #[derive(Clone, Debug)]
 pub(super) struct WalFile {
@@ -123,6 +172,8 @@ pub(super) struct WalFile {
     pub(super) first: Option<Lsn>,
     /// How an orderly stop has closed it, if one did.
     pub(super) closed: Option<Closed>,
+    /// The file that follows, if it says so.
+    pub(super) successor: Option<Successor>,
 }
 
 impl Header {
@@ -133,8 +184,9 @@ impl Header {
         put(&mut bytes, 16, self.generation.to_le_bytes());
         put(&mut bytes, 24, self.first.0.to_le_bytes());
         put(&mut bytes, 32, self.synced.0.to_le_bytes());
-        let checksum = crc32c(&bytes[..40]);
-        put(&mut bytes, 40, checksum.to_le_bytes());
+        put(&mut bytes, 40, self.length.to_le_bytes());
+        let checksum = crc32c(&bytes[..48]);
+        put(&mut bytes, 48, checksum.to_le_bytes());
         bytes
     }
 
@@ -146,8 +198,10 @@ impl Header {
     ) -> Result<Option<Self>, Fault> {
         let field = |at| number(bytes, at).map_or(0, u64::from_le_bytes);
         let version = number(bytes, 8).map_or(0, u32::from_le_bytes);
-        let checksum = number(bytes, 40).map_or(0, u32::from_le_bytes);
-        if !bytes.starts_with(&MAGIC) || checksum != crc32c(&bytes[..40]) {
+        let checksum = |at: usize| number(bytes, at).map_or(0, u32::from_le_bytes);
+        // Version 1 had its checksum, and the end of what it covers, elsewhere.
+        let end = if version == 1 { 40 } else { 48 };
+        if !bytes.starts_with(&MAGIC) || checksum(end) != crc32c(&bytes[..end]) {
             return Ok(None);
         }
         if version != VERSION {
@@ -161,6 +215,7 @@ impl Header {
             generation,
             first: Lsn(field(24)),
             synced: Lsn(field(32)),
+            length: field(40),
         }))
     }
 }
@@ -178,8 +233,10 @@ impl WalFile {
         }
         let header = Header::decode(&fields, generation, &path)?;
         let mut note = [0; CLOSED_BYTES];
+        let mut successor = [0; SUCCESSOR_BYTES];
         if length >= HEADER_BYTES {
             read_exact_at(&*file, &mut note, CLOSED_AT).map_err(Fault::read(&path))?;
+            read_exact_at(&*file, &mut successor, SUCCESSOR_AT).map_err(Fault::read(&path))?;
         }
         // Of a file that was cut nobody knows how it ended.
         let closed = Closed::decode(&note, generation).filter(|closed| closed.end <= length);
@@ -205,6 +262,7 @@ impl WalFile {
             header,
             first,
             closed,
+            successor: Successor::decode(&successor, generation),
         })
     }
 }
@@ -286,6 +344,7 @@ mod tests {
             generation: 5,
             first: Lsn(10),
             synced: Lsn(8),
+            length: 16384,
         };
         let bytes = header.encode();
         let check = |bytes: &[u8; FIELDS_BYTES], generation, expected| {
@@ -308,35 +367,51 @@ mod tests {
             generation: 5,
             first: Lsn(10),
             synced: Lsn(8),
+            length: 16384,
         }
         .encode();
-        put(&mut bytes, 8, 2u32.to_le_bytes());
-        let checksum = crc32c(&bytes[..40]);
-        put(&mut bytes, 40, checksum.to_le_bytes());
+        put(&mut bytes, 8, 3u32.to_le_bytes());
+        let checksum = crc32c(&bytes[..48]);
+        put(&mut bytes, 48, checksum.to_le_bytes());
         let fault = Header::decode(&bytes, 5, Path::new("x.wal")).unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "x.wal has format version 2, this server reads up to 1 \
+            "x.wal has format version 3, this server reads up to 2 \
              (start the version of the server that wrote it, or a newer one)"
         );
     }
 
     #[test]
-    fn a_file_is_closed_for_its_own_generation_only() {
-        let closed = Closed {
-            end: 5000,
-            next: Lsn(77),
+    fn an_older_format_is_refused_by_name() {
+        let mut bytes = [0; FIELDS_BYTES];
+        put(&mut bytes, 0, MAGIC);
+        put(&mut bytes, 8, 1u32.to_le_bytes());
+        put(&mut bytes, 16, 5u64.to_le_bytes());
+        let checksum = crc32c(&bytes[..40]);
+        put(&mut bytes, 40, checksum.to_le_bytes());
+        let fault = Header::decode(&bytes, 5, Path::new("x.wal")).unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "x.wal has format version 1, which this server does not read any more \
+             (start the version of the server that wrote it)"
+        );
+    }
+
+    #[test]
+    fn the_note_about_the_next_file_is_valid_in_its_own_file_only() {
+        let successor = Successor {
+            generation: 9,
+            first: Lsn(12),
         };
-        let bytes = closed.encode(5);
-        assert_eq!(Closed::decode(&bytes, 5), Some(closed));
-        assert_eq!(Closed::decode(&bytes, 6), None);
-        assert_eq!(Closed::decode(&[0; CLOSED_BYTES], 0), None);
-        for bit in 0..CLOSED_BYTES * 8 {
+        let bytes = successor.encode(5);
+        assert_eq!(Successor::decode(&bytes, 5), Some(successor));
+        assert_eq!(Successor::decode(&bytes, 4), None);
+        assert_eq!(Successor::decode(&[0; SUCCESSOR_BYTES], 0), None);
+        for bit in 0..SUCCESSOR_BYTES * 8 {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Closed::decode(&damaged, 5), None);
+            assert_eq!(Successor::decode(&damaged, 5), None, "bit {bit}");
         }
-        assert!(closed.is_before(Lsn(76)) && !closed.is_before(Lsn(75)));
     }
 
     #[test]

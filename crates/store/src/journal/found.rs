@@ -3,17 +3,23 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use super::end;
 use super::file::{WalFile, generation_of};
 use super::options::JournalOptions;
 use super::spare::{JOB_NAME, Spare};
 use crate::disk::{Disk, OpenMode};
 use crate::fault::Fault;
+use crate::identity::Lsn;
 
 /// What a start finds in the journal's directory.
 pub(super) struct Found {
     pub(super) files: Vec<WalFile>,
     pub(super) spares: VecDeque<Spare>,
     pub(super) last_generation: u64,
+    /// Where an orderly run has left the journal.
+    pub(super) end: Option<Lsn>,
+    /// Whether there is a note about that, readable or not.
+    pub(super) has_end: bool,
 }
 
 impl Found {
@@ -27,6 +33,8 @@ impl Found {
             files: Vec::new(),
             spares: VecDeque::new(),
             last_generation: 0,
+            end: None,
+            has_end: false,
         };
         for entry in disk.list(dir).map_err(Fault::open(dir))? {
             let path = dir.join(&entry.name);
@@ -37,6 +45,9 @@ impl Found {
             } else if let Some(generation) = of("spare") {
                 found.note(generation);
                 found.take_spare(disk, path, options)?;
+            } else if entry.name == end::NAME {
+                found.end = end::read(disk, dir);
+                found.has_end = true;
             } else if of("new").is_some() || entry.name == JOB_NAME {
                 disk.remove_file(&path).map_err(Fault::remove(&path))?;
             }

@@ -11,6 +11,7 @@ mod crash_tests;
 #[cfg(test)]
 mod damage_tests;
 mod durable;
+mod end;
 mod file;
 mod found;
 #[cfg(feature = "fuzzing")]
@@ -42,7 +43,7 @@ pub use durable::Durable;
 pub use opening::{JournalOpening, JournalPlace, JournalStart};
 pub use options::JournalOptions;
 pub use record::JournalRecord;
-pub use report::{JournalDamage, JournalReport, LostRecords, TornTail};
+pub use report::{JournalDamage, JournalReport, LostRecords, RecordIdentity, TornTail};
 pub use scrub::Scrub;
 pub use spare::{Spare, SpareJob};
 pub use tail::RecoveredTail;
@@ -53,8 +54,8 @@ use crate::identity::{Lsn, StreamId};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::seal::{JournalKey, Keys, TAG_BYTES};
 use file::{
-    CLOSED_AT, Closed, HEADER_BYTES, Header, KEY_BYTES, WalFile, encode_key, encode_sealed_header,
-    generation_after, path_of,
+    CLOSED_AT, Closed, HEADER_BYTES, Header, KEY_BYTES, SUCCESSOR_AT, Successor, WalFile,
+    encode_key, encode_sealed_header, generation_after, path_of,
 };
 use tail::Recovering;
 
@@ -70,6 +71,8 @@ pub struct Journal {
     current: Option<Current>,
     /// Files left since the last sync with records it did not cover.
     left_unsynced: Vec<Current>,
+    /// The file before the current one, while its note about the current one is not known durable.
+    noted: Option<(PathBuf, Arc<dyn DiskFile>)>,
     /// What the start has read and nothing proves durable.
     recovered: Option<Recovering>,
     /// Files ready to be begun.
@@ -80,6 +83,8 @@ pub struct Journal {
     next: Lsn,
     synced: Lsn,
     latched: Option<Arc<Fault>>,
+    /// The directory says where the journal ends; not any more once something is written.
+    is_ended: bool,
     /// What records are sealed with; `None`: they are not.
     keys: Option<Arc<Keys>>,
     /// The sealed records of a batch on their way to the file. The batch keeps its own as they are: a write that found the
@@ -170,6 +175,9 @@ impl Journal {
     /// Nothing is lost from the batch, the same write may be repeated. Any other fault latches the journal.
     pub fn write(&mut self, batch: &mut JournalBatch) -> Result<Lsn, Fault> {
         self.check_latch()?;
+        if self.is_ended {
+            self.go_on()?;
+        }
         let last = if self.keys.is_none() {
             self.write_encoded(batch.encoded_mut())
         } else {
@@ -207,12 +215,16 @@ impl Journal {
         self.check_latch()?;
         if self.synced < self.last_written() {
             self.sync_recovered()?;
-            for current in self.left_unsynced.iter().chain(&self.current) {
+            let left = self.left_unsynced.iter().chain(&self.current);
+            let left = left.map(|current| (&current.path, &current.file));
+            let is_left = |path: &PathBuf| self.left_unsynced.iter().any(|left| left.path == *path);
+            let noted = self.noted.iter().filter(|(path, _)| !is_left(path));
+            for (path, file) in left.chain(noted.map(|(path, file)| (path, file))) {
                 if is_planted(PlantedBug::AckBeforeSync) {
                     continue;
                 }
-                if let Err(error) = current.file.sync() {
-                    let fault = Fault::sync(&current.path)(error);
+                if let Err(error) = file.sync() {
+                    let fault = Fault::sync(path)(error);
                     if is_planted(PlantedBug::FailedSyncRetried) {
                         return Err(fault);
                     }
@@ -220,6 +232,7 @@ impl Journal {
                 }
             }
             self.left_unsynced.clear();
+            self.noted = None;
             self.synced = self.last_written();
         }
         Ok(Durable::new(self.synced))
@@ -251,6 +264,7 @@ impl Journal {
         let closed = self.files.back().and_then(|last| last.closed);
         if self.current.is_none() && closed.is_some_and(|closed| closed.is_before(self.next)) {
             // Nothing was written since the last orderly stop, which has said all there is to say.
+            self.note_end();
             return Ok(Durable::new(self.synced));
         }
         let mut mark = JournalBatch::new();
@@ -278,7 +292,23 @@ impl Journal {
         let sealed = self.sync()?;
         // What says that it is closed is not written to.
         self.current = None;
+        self.note_end();
         Ok(sealed)
+    }
+
+    /// Says where the journal ends. Without it, one that is missing at the next start counts as lost.
+    fn note_end(&mut self) {
+        self.is_ended = self.is_ended || end::note(&*self.disk, &self.dir, self.next).is_ok();
+    }
+
+    /// Takes back that the journal has ended.
+    fn go_on(&mut self) -> Result<(), Fault> {
+        end::forget(&*self.disk, &self.dir)?;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(Fault::sync(&self.dir))?;
+        self.is_ended = false;
+        Ok(())
     }
 
     /// Gives up every file whose records are all at or before `through`: up to [`JournalOptions::spares_max`] are kept to be
@@ -307,7 +337,8 @@ impl Journal {
         let is_unsynced = self
             .left_unsynced
             .iter()
-            .any(|left| left.path == oldest.path);
+            .any(|left| left.path == oldest.path)
+            || self.noted.iter().any(|(path, _)| *path == oldest.path);
         let is_written_again = self
             .recovered
             .as_ref()
@@ -476,6 +507,7 @@ impl Journal {
             generation,
             first: self.next,
             synced: self.synced,
+            length: spare.length,
         };
         let key = self.keys.as_ref().map(|keys| keys.new_file());
         let records_end = spare.length - self.reserved();
@@ -496,6 +528,7 @@ impl Journal {
         self.disk
             .rename(&spare.path, &path)
             .map_err(Fault::rename(&path))?;
+        let before = self.files.back().cloned();
         self.files.push_back(WalFile {
             path: path.clone(),
             generation,
@@ -503,6 +536,7 @@ impl Journal {
             header: Some(header),
             first: Some(self.next),
             closed: None,
+            successor: None,
         });
         self.current = Some(Current {
             file: spare.file,
@@ -512,12 +546,62 @@ impl Journal {
             length: records_end,
             key,
         });
-        if is_planted(PlantedBug::JournalDirectoryNotSynced) {
+        if !is_planted(PlantedBug::JournalDirectoryNotSynced) {
+            self.disk
+                .sync_dir(&self.dir)
+                .map_err(Fault::sync(&self.dir))?;
+        }
+        match before {
+            Some(before) => self.note_successor(&before, header),
+            None => Ok(()),
+        }
+    }
+
+    /// A crash may have kept the note about the newest file from the disk, and records in it not: those are durable now.
+    fn note_newest(&mut self) -> Result<(), Fault> {
+        let mut newest = self.files.iter().rev();
+        let (Some(newest), Some(before)) = (newest.next(), newest.next().cloned()) else {
+            return Ok(());
+        };
+        let noted = before.successor.map(|successor| successor.generation);
+        let Some(header) = newest
+            .header
+            .filter(|header| noted != Some(header.generation))
+        else {
+            return Ok(());
+        };
+        self.note_successor(&before, header)?;
+        match self.noted.take() {
+            Some((path, file)) => file.sync().map_err(Fault::sync(&path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes in the file `before` which one follows it. Only once that one exists for good: a note about a file that a crash
+    /// has kept from being would be taken for a loss. It is durable with the next sync, so before anybody is told of a record in
+    /// the new file.
+    fn note_successor(&mut self, before: &WalFile, header: Header) -> Result<(), Fault> {
+        if before.length < HEADER_BYTES {
             return Ok(());
         }
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(Fault::sync(&self.dir))
+        let path = &before.path;
+        let left = self.left_unsynced.iter();
+        let file = match left.rev().find(|left| left.path == *path) {
+            Some(left) => Arc::clone(&left.file),
+            None => match self.disk.open(path, OpenMode::Write) {
+                // It was removed under the server; with it went the place for the note.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                opened => opened.map_err(Fault::open(path))?,
+            },
+        };
+        let successor = Successor {
+            generation: header.generation,
+            first: header.first,
+        };
+        file.write_all_at(&successor.encode(before.generation), SUCCESSOR_AT)
+            .map_err(Fault::write(path))?;
+        self.noted = Some((path.clone(), file));
+        Ok(())
     }
 
     fn leave_current(&mut self) {

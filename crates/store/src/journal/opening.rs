@@ -9,7 +9,7 @@ use super::file::WalFile;
 use super::found::Found;
 use super::recovery::{Recovered, recover};
 use super::tail::Recovering;
-use super::{Journal, JournalDamage, JournalOptions, JournalRecord, JournalReport, LostRecords};
+use super::{Journal, JournalDamage, JournalOptions, JournalRecord, JournalReport, end, record};
 use crate::disk::Disk;
 use crate::fault::Fault;
 use crate::identity::Lsn;
@@ -95,7 +95,9 @@ impl JournalOpening {
         visit: &mut dyn FnMut(JournalRecord<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         let (files, shortest) = (&self.found.files, self.options.shortest_file_bytes());
-        self.recovered = Some(recover(&self.disk, files, shortest, self.start, visit)?);
+        self.recovered = Some(recover(
+            &self.disk, &self.dir, files, shortest, self.start, visit,
+        )?);
         Ok(())
     }
 
@@ -120,22 +122,26 @@ impl JournalOpening {
                 path: self.dir.clone(),
                 offset: 0,
                 length: 0,
-                lost: Some(LostRecords {
-                    first: self.start.from,
-                    last: None,
-                }),
+                lost: end::lost_behind(self.start.from, self.found.end),
+                record: None,
             });
+        }
+        let is_endless =
+            |damage: &JournalDamage| damage.lost.is_some_and(|lost| lost.last.is_none());
+        if report.damage.iter().any(is_endless) {
+            report.lost_at_most = most_lost(&self.found.files, &self.options, next);
         }
         let (disk, dir) = (self.disk, self.dir);
         disk.sync_dir(&dir).map_err(Fault::sync(&dir))?;
         let keys = disk.keys().cloned();
-        let journal = Journal {
+        let mut journal = Journal {
             disk,
             dir,
             options: self.options,
             files: self.found.files.into(),
             current: None,
             left_unsynced: Vec::new(),
+            noted: None,
             recovered: tail.map(|tail| Recovering {
                 tail: Arc::new(tail),
                 is_taken: false,
@@ -146,9 +152,26 @@ impl JournalOpening {
             next,
             synced,
             latched: None,
+            is_ended: self.found.has_end,
             keys,
             sealed: Vec::new(),
         };
+        journal.note_newest()?;
         Ok((journal, report))
     }
+}
+
+/// How many records can lie behind `next` at most in files that are gone or cut. No file is begun but behind the one before, and
+/// none holds more than its length of records without bodies; a file is longer only for a single record.
+fn most_lost(files: &[WalFile], options: &JournalOptions, next: Lsn) -> u64 {
+    let headers = files.iter().filter_map(|file| file.header);
+    let length = headers.clone().map(|header| header.length).max();
+    let length = length.unwrap_or_default().max(options.file_bytes);
+    let noted = files.iter().filter_map(|file| file.successor);
+    let begun = headers
+        .map(|header| header.first)
+        .chain(noted.map(|successor| successor.first))
+        .max();
+    let until_last_file = begun.map_or(0, |begun| begun.0.saturating_sub(next.0));
+    until_last_file + length / record::HEAD_BYTES as u64
 }

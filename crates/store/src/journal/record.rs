@@ -13,9 +13,13 @@
 //! | 40 | 4 | unsynced: how many LSNs before this one were not known durable when it was written; 2^32-1 = unknown |
 //! | 44 | 1 | kind |
 //! | 45 | 1 | 1 if the body is sealed, else 0 |
-//! | 46 | 2 | zero |
+//! | 46 | 1 | 1: a copy of it follows; 2: it is the copy of the record before; else 0 |
+//! | 47 | 1 | zero |
 //! | 48 | 4 | head checksum: CRC-32C of bytes 0..48 |
 //! | 52 | … | body |
+//!
+//! Records that remove something, or say what there is, are written twice, one right behind the other: damage to one of the
+//! two costs nothing. Both name the same stream and entry, and each has an LSN of its own.
 //!
 //! A sealed body is encrypted with the key of its file and followed by a tag of 16 bytes. The nonce is the LSN, the tag covers
 //! bytes 0..4 and 8..48 of the head too. The checksums are of what is in the file: damage and torn tails are told without a
@@ -29,6 +33,7 @@ use everjet_values::EntryIndex;
 
 use crate::checksum::crc32c;
 use crate::identity::{Lsn, StreamId};
+use crate::journal::report::RecordIdentity;
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::seal::{JournalKey, TAG_BYTES};
 
@@ -54,12 +59,44 @@ pub struct JournalRecord<'a> {
     pub body: &'a [u8],
 }
 
+/// Whether a record is written once or twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// There is no copy.
+    #[default]
+    None,
+    /// The next record is its copy.
+    Follows,
+    /// It is the copy of the record before.
+    OfTheOneBefore,
+}
+
+impl Copies {
+    fn encode(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Follows => 1,
+            Self::OfTheOneBefore => 2,
+        }
+    }
+
+    fn decode(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::None),
+            1 => Some(Self::Follows),
+            2 => Some(Self::OfTheOneBefore),
+            _ => None,
+        }
+    }
+}
+
 /// A valid record in a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stored<'a> {
     pub(super) record: JournalRecord<'a>,
     /// Whether the body is sealed: it has to be opened before it means anything.
     pub(super) sealed: bool,
+    pub(super) copies: Copies,
     /// Everything up to here was durable when the record was written.
     pub(super) synced: Lsn,
     /// Bytes in the file.
@@ -98,6 +135,18 @@ pub(super) fn encode(
     put(head, 24, stream.0.to_le_bytes());
     put(head, 32, entry.0.to_le_bytes());
     put(head, 44, [kind]);
+}
+
+/// Appends the record that begins at `start` and ends `bytes` once more, and says so in both.
+pub(super) fn encode_copy(bytes: &mut Vec<u8>, start: usize) {
+    let copy = bytes.len();
+    bytes.extend_from_within(start..);
+    put(&mut bytes[start..], COPIES_AT, [Copies::Follows.encode()]);
+    put(
+        &mut bytes[copy..],
+        COPIES_AT,
+        [Copies::OfTheOneBefore.encode()],
+    );
 }
 
 /// Gives the record at the start of `bytes` its place and its head checksum; returns its length.
@@ -191,10 +240,11 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Option<Stored<'_>> {
             || is_planted(PlantedBug::HeadOutsideChecksum))
         && (u32::from_le_bytes(number(head, 4)?) == crc32c(body)
             || is_planted(PlantedBug::TornRecordAccepted))
-        && number(head, 46)? == [0; 2];
+        && number(head, 47)? == [0];
     if !valid {
         return None;
     }
+    let copies = Copies::decode(u8::from_le_bytes(number(head, COPIES_AT)?))?;
     let sealed = match number(head, SEALED_AT)? {
         [0] => false,
         [1] => true,
@@ -215,13 +265,32 @@ pub(super) fn decode(bytes: &[u8], generation: u64) -> Option<Stored<'_>> {
             body,
         },
         sealed,
+        copies,
         synced: Lsn(synced),
         length,
     })
 }
 
+/// Which record a damaged one was, when its head is sound and only its body is not: `bytes` begin with it.
+pub(super) fn decode_identity(bytes: &[u8], generation: u64) -> Option<(Lsn, RecordIdentity)> {
+    let head = bytes.get(..HEAD_BYTES)?;
+    let is_sound = u64::from_le_bytes(number(head, 8)?) == generation
+        && u32::from_le_bytes(number(head, 48)?) == crc32c(&head[..48]);
+    let [kind] = number(head, 44)?;
+    is_sound.then_some((
+        Lsn(u64::from_le_bytes(number(head, 16)?)),
+        RecordIdentity {
+            stream: StreamId(u64::from_le_bytes(number(head, 24)?)),
+            entry: EntryIndex(u64::from_le_bytes(number(head, 32)?)),
+            kind,
+        },
+    ))
+}
+
 /// Where a record says whether it is sealed.
 const SEALED_AT: usize = 45;
+/// Where it says whether there are two of it.
+const COPIES_AT: usize = 46;
 /// Where in a record the generation is; searches for records look for it.
 pub(super) const GENERATION_AT: usize = 8;
 

@@ -10,14 +10,14 @@
 //! was therefore damaged later, and what it held cannot be known: everything from the break on is then reported as lost.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chapter::{Chapter, InOrder, Loaded, OpenChapter, chapters, records_at};
-use super::file::{HEADER_BYTES, WalFile};
+use super::file::{HEADER_BYTES, WalFile, path_of};
 use super::opening::JournalStart;
-use super::record::{self, JournalRecord, Stored};
-use super::report::{JournalDamage, JournalReport, LostRecords, TornTail};
+use super::record::{self, Copies, JournalRecord, Stored};
+use super::report::{JournalDamage, JournalReport, LostRecords, RecordIdentity, TornTail};
 use super::tail::{RecoveredTail, TailPart};
 use crate::disk::Disk;
 use crate::fault::Fault;
@@ -42,6 +42,7 @@ pub(super) struct Recovered {
 /// Visits the records of `files` (ascending by generation) from `start` on. No sound file is shorter than `shortest`.
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
+    dir: &Path,
     files: &[WalFile],
     shortest: u64,
     start: JournalStart,
@@ -61,10 +62,12 @@ pub(super) fn recover(
             .max()
             .unwrap_or_default(),
         proof: Proof::FromThePast,
+        last_copies: Copies::None,
         unproven: VecDeque::new(),
         report: JournalReport::default(),
     };
     walk.run(start)?;
+    walk.report_missing_successor(dir, files);
     let next = walk.expected.max(from);
     let parts = walk.tail();
     let tail = (!parts.is_empty()).then(|| RecoveredTail {
@@ -93,15 +96,17 @@ enum Proof {
 }
 
 /// Where the chain broke.
-struct Gap<'a> {
+struct Gap {
     path: PathBuf,
     offset: u64,
     /// To the end of the file, until a later record in the same file is found.
     length: u64,
     /// Whether the bytes look like the beginning of a record.
     begun: bool,
-    /// Files since the break that hold less than any crash can have left of them.
-    ruins: Vec<&'a WalFile>,
+    /// What the record was that should be there, as far as its head tells.
+    record: Option<(Lsn, RecordIdentity)>,
+    /// Files since the break that are gone, or hold less than any crash can have left of them, with their lengths.
+    ruins: Vec<(PathBuf, u64)>,
 }
 
 /// Whether records after a gap count.
@@ -121,6 +126,8 @@ struct Walk<'a, 'v> {
     /// Everything up to here was durable.
     proven: Lsn,
     proof: Proof,
+    /// Whether the last record of the chain was written twice.
+    last_copies: Copies,
     /// Visited records that nothing proves durable, oldest first.
     unproven: VecDeque<Unproven>,
     report: JournalReport,
@@ -137,7 +144,7 @@ struct Unproven {
 /// How many bytes of records are taken for proven or unproven together. There may be millions of records.
 const UNPROVEN_BYTES: u64 = 64 << 10;
 
-impl<'a> Walk<'a, '_> {
+impl Walk<'_, '_> {
     fn run(&mut self, start: JournalStart) -> Result<(), Fault> {
         if let Some(first) = self.chapters.first().and_then(|chapter| chapter.file.first) {
             self.expected = first.min(self.from);
@@ -162,7 +169,8 @@ impl<'a> Walk<'a, '_> {
             if let Some(gap) = &mut gap
                 && chapter.is_ruin(self.disk, self.shortest)?
             {
-                gap.ruins.push(chapter.file);
+                gap.ruins
+                    .push((chapter.file.path.clone(), chapter.file.length));
             }
         }
         if let Some(gap) = gap {
@@ -175,23 +183,50 @@ impl<'a> Walk<'a, '_> {
     fn report_ruins(&mut self, chapters: &[Chapter<'_>]) -> Result<(), Fault> {
         for chapter in chapters {
             if chapter.is_ruin(self.disk, self.shortest)? {
-                self.report_ruin(chapter.file, None);
+                self.report_ruin(&chapter.file.path, chapter.file.length, None);
             }
         }
         Ok(())
     }
 
     /// Reports a whole file as damaged and the positions from the expected one on as lost.
-    fn report_ruin(&mut self, file: &WalFile, last: Option<Lsn>) {
+    fn report_ruin(&mut self, path: &Path, length: u64, last: Option<Lsn>) {
         self.report.damage.push(JournalDamage {
-            path: file.path.clone(),
+            path: path.to_owned(),
             offset: 0,
-            length: file.length,
+            length,
             lost: Some(LostRecords {
                 first: self.expected.max(self.from),
                 last,
             }),
+            record: None,
         });
+    }
+
+    /// The newest file says whether one was begun after it; when that is not there, it was removed, with all it held.
+    fn report_missing_successor(&mut self, dir: &Path, files: &[WalFile]) {
+        let newest = files.iter().max_by_key(|file| file.generation);
+        if let Some(successor) = newest.and_then(|newest| newest.successor) {
+            self.report_ruin(&path_of(dir, successor.generation, "wal"), 0, None);
+        }
+    }
+
+    /// The file that is gone when the chain breaks in this chapter: the one that its own notes and that is not there; or one before
+    /// the first chapter, if that begins behind what is needed.
+    fn missing_behind(&self, index: usize) -> Option<(PathBuf, u64)> {
+        let chapter = self.chapters.get(index)?;
+        let file = chapter.file;
+        let dir = file.path.parent()?;
+        if index == 0 && file.first.is_some_and(|first| first > self.expected) {
+            return Some((dir.to_owned(), 0));
+        }
+        let successor = file.successor?;
+        let mut later = self.chapters.iter().skip(index + 1).peekable();
+        // That the newest one's is missing is said in the end.
+        later.peek()?;
+        let is_there = later.any(|later| later.file.generation == successor.generation);
+        let is_behind = self.expected >= successor.first;
+        (!is_there && is_behind).then(|| (path_of(dir, successor.generation, "wal"), 0))
     }
 
     fn read_chapter(
@@ -199,7 +234,7 @@ impl<'a> Walk<'a, '_> {
         index: usize,
         opened: &OpenChapter<'_>,
         mut at: usize,
-        gap: &mut Option<Gap<'a>>,
+        gap: &mut Option<Gap>,
     ) -> Result<After, Fault> {
         let visited_before = self.report.records;
         if gap.is_none() {
@@ -217,6 +252,7 @@ impl<'a> Walk<'a, '_> {
                 offset: 0,
                 length: HEADER_BYTES,
                 lost: None,
+                record: None,
             });
         }
         Ok(After::Continue)
@@ -255,7 +291,7 @@ impl<'a> Walk<'a, '_> {
         index: usize,
         loaded: &Loaded<'_>,
         mut at: usize,
-        gap: &mut Option<Gap<'a>>,
+        gap: &mut Option<Gap>,
     ) -> Result<After, Fault> {
         let file = loaded.chapter().file;
         while self.expected < loaded.chapter().limit {
@@ -271,12 +307,15 @@ impl<'a> Walk<'a, '_> {
                 None => {
                     if gap.is_none() {
                         self.complete_proof(index, loaded, at)?;
+                        let missing = self.missing_behind(index);
                         *gap = Some(Gap {
                             path: file.path.clone(),
                             offset: at as u64,
                             length: file.length.saturating_sub(at as u64),
-                            begun: loaded.is_begun(at),
-                            ruins: Vec::new(),
+                            // What is behind a missing file is sound.
+                            begun: missing.is_none() && loaded.is_begun(at),
+                            record: loaded.identity_at(at),
+                            ruins: missing.into_iter().collect(),
                         });
                     }
                     let Some((found, stored)) = loaded.search(at, self.expected) else {
@@ -286,7 +325,9 @@ impl<'a> Walk<'a, '_> {
                     if open.path == file.path {
                         open.length = found as u64 - open.offset;
                     }
-                    if let After::Stop = self.close_gap(open, Some(stored.record.lsn)) {
+                    if let After::Stop =
+                        self.close_gap(open, Some((stored.record.lsn, stored.copies)))
+                    {
                         return Ok(After::Stop);
                     }
                     at = found;
@@ -307,6 +348,7 @@ impl<'a> Walk<'a, '_> {
 
     fn accept(&mut self, found: &Found<'_>, stored: &Stored<'_>) -> Result<(), Fault> {
         let lsn = stored.record.lsn;
+        self.last_copies = stored.copies;
         self.expected = lsn.next();
         self.proven = self.proven.max(stored.synced);
         if let Proof::Complete { records_behind } = &mut self.proof {
@@ -330,6 +372,11 @@ impl<'a> Walk<'a, '_> {
                         first: lsn,
                         last: Some(lsn),
                     }),
+                    record: Some(RecordIdentity {
+                        stream: stored.record.stream,
+                        entry: stored.record.entry,
+                        kind: stored.record.kind,
+                    }),
                 });
                 return Ok(());
             };
@@ -347,41 +394,52 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Judges a break of the chain, `next` being the first valid record behind it.
-    fn close_gap(&mut self, gap: Gap<'_>, next: Option<Lsn>) -> After {
+    fn close_gap(&mut self, gap: Gap, next: Option<(Lsn, Copies)>) -> After {
         let Gap {
             path,
             offset,
             length,
             begun,
+            record,
             ruins,
         } = gap;
         // Records before `from` are not needed any more, whatever became of them. They may well be missing for a good reason:
         // a checkpoint can take the place of records that were never synced.
         let first = self.expected.max(self.from);
-        let first_found = next.unwrap_or(Lsn(u64::MAX));
+        let first_found = next.map_or(Lsn(u64::MAX), |(lsn, _)| lsn);
         if first_found <= first {
             return After::Continue;
         }
         let is_damage = self.proven >= first;
         let last = self.proven.min(first_found.previous());
         let is_closed = is_damage && last.next() == first_found;
-        for ruin in &ruins {
-            self.report_ruin(ruin, is_closed.then_some(last));
+        for (path, length) in &ruins {
+            self.report_ruin(path, *length, is_closed.then_some(last));
         }
         if is_damage {
             if ruins.is_empty() || begun {
-                let lost = Some(LostRecords {
+                let is_one = first == last;
+                // Of a record that was written twice, the other one is there.
+                let has_copy = is_one
+                    && (self.last_copies == Copies::Follows
+                        || next.is_some_and(|(lsn, copies)| {
+                            lsn == last.next() && copies == Copies::OfTheOneBefore
+                        }));
+                let lost = (!has_copy).then_some(LostRecords {
                     first,
                     last: Some(last),
                 });
+                let record = record.filter(|(lsn, _)| is_one && *lsn == first);
                 self.report.damage.push(JournalDamage {
                     path: path.clone(),
                     offset,
                     length,
                     lost,
+                    record: record.map(|(_, identity)| identity),
                 });
             }
             self.expected = last.next();
+            self.last_copies = Copies::None;
             if is_closed {
                 return After::Continue;
             }

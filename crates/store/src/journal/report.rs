@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::identity::Lsn;
+use everjet_values::EntryIndex;
+
+use crate::identity::{Lsn, StreamId};
 
 /// What [`Journal::open`](super::Journal::open) found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct JournalReport {
     /// What was durable once and cannot be read any more. Never empty silently: each is to be logged, shown in health, and its
     /// bytes copied to the quarantine folder before the file is released.
     pub damage: Vec<JournalDamage>,
+    /// Where the end of the journal is lost ([`LostRecords::last`] is `None`): how many records that can have been at most.
+    pub lost_at_most: u64,
 }
 
 /// The end of a journal whose last write was cut short. Nothing after it had been acknowledged as durable.
@@ -43,8 +47,22 @@ pub struct JournalDamage {
     pub offset: u64,
     /// Bytes to the next valid record, or to the end of the file.
     pub length: u64,
-    /// The positions lost; `None` when only bytes beside the records (the file's header) are damaged.
+    /// The positions lost; `None` when only bytes beside the records (the file's header) are damaged, or one of the two copies
+    /// of a record.
     pub lost: Option<LostRecords>,
+    /// Which record was lost, when it is one and its head can be read.
+    pub record: Option<RecordIdentity>,
+}
+
+/// What the head of a record says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordIdentity {
+    /// The stream; [`StreamId::SERVER`] for records of the server.
+    pub stream: StreamId,
+    /// The entry of its log.
+    pub entry: EntryIndex,
+    /// What the body was.
+    pub kind: u8,
 }
 
 /// Positions without a record.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use everjet_values::{Entropy, SeededEntropy};
 
-use super::tests::{FILE_BYTES, batch, open};
+use super::tests::{FILE_BYTES, batch, open, record_files};
 use super::*;
 use crate::disk::read_file;
 use crate::sim_disk::{SimDisk, SimFault};
@@ -17,7 +17,7 @@ fn sample() -> (SimDisk, PathBuf) {
     let _ = journal.seal().unwrap();
     let (mut journal, ..) = open(&disk, 0).unwrap();
     write(&mut journal, 20);
-    let files = disk.list_files();
+    let files = record_files(&disk);
     assert_eq!(files.len(), 2);
     (disk.kill(), files[1].clone())
 }
@@ -51,6 +51,7 @@ fn ruined(path: &Path, length: u64, first: u64, last: Option<u64>) -> JournalDam
             first: Lsn(first),
             last: last.map(Lsn),
         }),
+        record: None,
     }
 }
 
@@ -75,7 +76,7 @@ fn a_ruined_newest_file_is_reported() {
     check("emptied", &[]);
     check("only the header left", &before[..HEADER_BYTES as usize]);
     check("nothing but zeros", &vec![0; before.len()]);
-    let older = read_file(&disk, &disk.list_files()[0]).unwrap();
+    let older = read_file(&disk, &record_files(&disk)[0]).unwrap();
     check("what is in another file", &older);
 }
 
@@ -92,7 +93,7 @@ fn a_file_cut_within_its_records_keeps_the_ones_before() {
 #[test]
 fn a_ruin_that_is_all_there_is_is_reported_from_the_wanted_position_on() {
     let (disk, newest) = sample();
-    disk.remove_file(&disk.list_files()[0]).unwrap();
+    disk.remove_file(&record_files(&disk)[0]).unwrap();
     disk.truncate(&newest, 0);
     let (journal, report, _) = open(&disk, 30).unwrap();
     assert_eq!(report.damage, [ruined(&newest, 0, 30, None)]);
@@ -126,7 +127,7 @@ fn several_ruins_are_all_reported() {
     let (disk, first) = sample();
     let (mut journal, ..) = open(&disk, 0).unwrap();
     write(&mut journal, 2);
-    let second = disk.list_files()[2].clone();
+    let second = record_files(&disk)[2].clone();
     disk.truncate(&first, 10);
     disk.truncate(&second, 20);
     let (_, report, _) = open(&disk, 0).unwrap();
@@ -144,11 +145,11 @@ fn a_ruin_behind_a_tail_that_was_cut_is_reported() {
         if is_whole_behind {
             journal.write(&mut batch(&[&[4; 40]])).unwrap();
         }
-        disk.flip_bit(&disk.list_files()[0], (HEADER_BYTES + 2 * 92 + 60) * 8);
+        disk.flip_bit(&record_files(&disk)[0], (HEADER_BYTES + 2 * 92 + 60) * 8);
         let (mut journal, report, _) = open(&disk, 0).unwrap();
         assert_eq!(report.torn.unwrap().first, Lsn(3));
         write(&mut journal, 5);
-        let newest = disk.list_files()[1].clone();
+        let newest = record_files(&disk)[1].clone();
         disk.truncate(&newest, 10);
         let (_, report, seen) = open(&disk, 0).unwrap();
         assert_eq!(report.damage, [ruined(&newest, 10, 3, None)]);
@@ -194,9 +195,89 @@ fn a_power_cut_while_a_file_is_begun_is_no_damage() {
 }
 
 #[test]
-fn a_missing_newest_file_cannot_be_told() {
+fn a_missing_newest_file_is_told_by_the_one_before() {
     let (disk, newest) = sample();
     disk.remove_file(&newest).unwrap();
-    let (_, report, seen) = open(&disk, 0).unwrap();
-    assert_eq!((report.damage, seen.len()), (vec![], 20));
+    let (mut journal, report, seen) = open(&disk, 0).unwrap();
+    assert_eq!(report.damage, [ruined(&newest, 0, 21 + 1, None)]);
+    assert_eq!(seen.len(), 20);
+    assert!(report.lost_at_most > 10, "{}", report.lost_at_most);
+    // What is written next takes its place.
+    write(&mut journal, 1);
+    let (_, report, _) = open(&disk, 0).unwrap();
+    assert_eq!(report.damage, []);
+}
+
+#[test]
+fn a_newest_file_that_lost_its_end_is_told_by_its_header() {
+    let (disk, newest) = sample();
+    let length = read_file(&disk, &newest).unwrap().len() as u64;
+    for cut in [length - 1, length / 2, 5000] {
+        let disk = disk.kill();
+        disk.truncate(&newest, cut);
+        let (_, report, _) = open(&disk, 0).unwrap();
+        let found = report.damage.iter().any(|damage| {
+            damage.path == newest && damage.lost.is_some_and(|lost| lost.last.is_none())
+        });
+        assert!(found, "{cut}: {:?}", report.damage);
+    }
+}
+
+#[test]
+fn of_an_ended_journal_that_is_gone_it_is_known_what_it_held() {
+    let check = |from: u64, expected: Option<(u64, u64)>| {
+        let disk = SimDisk::new();
+        let (mut journal, ..) = open(&disk, 0).unwrap();
+        write(&mut journal, 7);
+        let _ = journal.seal().unwrap();
+        for path in record_files(&disk) {
+            disk.remove_file(&path).unwrap();
+        }
+        let (_, report, _) = open(&disk, from).unwrap();
+        let lost = report.damage.iter().map(|damage| {
+            let lost = damage.lost;
+            lost.map(|lost| (lost.first.0, lost.last.unwrap().0))
+        });
+        assert_eq!(lost.collect::<Vec<_>>(), [expected], "{from}");
+        // Only until somebody goes on.
+        let (mut journal, ..) = open(&disk, from).unwrap();
+        write(&mut journal, 1);
+        for path in disk.list_files() {
+            assert!(!path.ends_with("ended"), "{path:?}");
+            disk.remove_file(&path).unwrap();
+        }
+        let (_, report, _) = open(&disk, from).unwrap();
+        assert!(report.damage[0].lost.unwrap().last.is_none());
+    };
+    check(8, None);
+    check(9, None);
+    check(7, Some((7, 7)));
+    check(2, Some((2, 7)));
+}
+
+#[test]
+fn a_missing_file_is_damage_also_where_nothing_proves_what_it_held() {
+    // Three files, of which the last two are written by one batch and synced once: nothing in them proves anything.
+    let disk = SimDisk::new();
+    let (mut journal, ..) = open(&disk, 0).unwrap();
+    write(&mut journal, 1);
+    let large = [3; FILE_BYTES as usize / 2];
+    journal
+        .write(&mut batch(&[&large, &large, &large, &large]))
+        .unwrap();
+    let _ = journal.sync().unwrap();
+    let files = record_files(&disk);
+    assert!(files.len() > 3, "{files:?}");
+    for gone in &files[1..] {
+        let disk = disk.kill();
+        disk.remove_file(gone).unwrap();
+        let (journal, report, _) = open(&disk, 0).unwrap();
+        let found = report.damage.iter().any(|damage| {
+            damage.path == *gone && damage.lost.is_some_and(|lost| lost.last.is_none())
+        });
+        assert!(found, "{}: {:?}", gone.display(), report.damage);
+        // Five records were written.
+        let next = journal.next_lsn().0;
+        assert!(next - 1 + report.lost_at_most >= 5, "{next}: {report:?}");
+    }
 }

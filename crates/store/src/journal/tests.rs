@@ -12,6 +12,12 @@ pub(super) const FILE_BYTES: u64 = HEADER_BYTES + 4096;
 /// A record as tests see it: LSN, stream, entry, kind, body.
 pub(super) type Seen = (u64, u64, u64, u8, Vec<u8>);
 
+/// The files of records, oldest first.
+pub(super) fn record_files(disk: &SimDisk) -> Vec<PathBuf> {
+    let is_one = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "wal");
+    disk.list_files().into_iter().filter(is_one).collect()
+}
+
 pub(super) fn options() -> JournalOptions {
     JournalOptions {
         file_bytes: FILE_BYTES,

@@ -296,6 +296,30 @@ impl Checkpoint {
     }
 }
 
+/// What is wrong with the checkpoint file of a stream at `entry`, whose folder is `dir`; `None` when it fits or is not there. One of an
+/// earlier entry fits: what it does not know is read elsewhere. Changes nothing.
+#[must_use]
+pub fn checkpoint_problem(
+    disk: &dyn Disk,
+    dir: &Path,
+    id: StreamId,
+    entry: EntryIndex,
+) -> Option<(PathBuf, String)> {
+    let path = dir.join(CHECKPOINT);
+    let read = open(disk, &path, Place::checkpoint(id))
+        .and_then(|(file, _)| read(disk, &*file, id, entry));
+    let what = match read {
+        Ok(Reading::Whole(_)) => return None,
+        Ok(Reading::Unfit) => "it fails its check, as one that a crash cut short does".to_owned(),
+        Ok(Reading::Later) => {
+            "it is of a later state than the manifest, as one that a crash undid".to_owned()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => format!("it cannot be read: {error}"),
+    };
+    Some((path, what))
+}
+
 /// What came of reading a file.
 enum Reading {
     /// It fails its check, or belongs to another stream.

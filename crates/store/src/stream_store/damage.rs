@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use everjet_values::StreamSequence;
+use everjet_values::{EntryIndex, StreamSequence};
 
 use super::{Damage, ReadError, StreamStore};
 
 /// Damage that is remembered one by one. More is so much that nobody reads the list; its messages still read as damaged.
 const REMEMBERED_MAX: usize = 4096;
+
+/// What is wrong with sequences of which only the journal knew.
+const LOST_WITH_THE_JOURNAL: &str =
+    "a part of the journal is lost, and with it the messages that may have had these sequences";
 
 /// The damage of one store. Reads go through `&self` and add to it.
 #[derive(Default)]
@@ -117,6 +121,67 @@ impl StreamStore {
         lost.sequences.sort_unstable();
         lost.sequences.dedup();
         lost
+    }
+
+    /// Gives up the sequences up to `through`: they may have been given to messages that are lost, and nobody knows. They are
+    /// never given again, and reading them says that they are damaged. Nothing happens when the last sequence is `through` or
+    /// later.
+    pub fn lose_through(&mut self, entry: EntryIndex, through: StreamSequence) {
+        let first = StreamSequence(self.last + 1);
+        if through < first {
+            return;
+        }
+        self.skip_to(entry, through.next());
+        match self.lost.last_mut() {
+            Some(before) if before.1.next() == first => before.1 = through,
+            _ => self.lost.push((first, through)),
+        }
+        let news = self.damage_of_lost().last();
+        if let Some(damage) = news {
+            self.note_damage(damage);
+        }
+    }
+
+    /// Sequences that were given up, as damage.
+    pub(super) fn damage_of_lost(&self) -> impl Iterator<Item = Damage> {
+        let dir = self.files.as_ref().map(|files| files.dir.to_path_buf());
+        self.lost.iter().map(move |range| Damage {
+            file: dir.clone().unwrap_or_default(),
+            offset: 0,
+            length: 0,
+            sequences: Some(*range),
+            what: LOST_WITH_THE_JOURNAL,
+        })
+    }
+
+    /// What was given up is over when everything up to there was removed.
+    pub(super) fn forget_lost_through(&mut self, through: u64) {
+        let Some(&(first, _)) = self.lost.first() else {
+            return;
+        };
+        if through < first.0 {
+            return;
+        }
+        self.lost.retain(|(_, last)| last.0 > through);
+        if let Some((first, _)) = self.lost.first_mut() {
+            first.0 = first.0.max(through + 1);
+        }
+        // The manifest has to say so, whether or not a message went.
+        self.dropped = true;
+    }
+
+    /// The damage, when the sequence was given up.
+    pub(super) fn given_up(&self, sequence: StreamSequence) -> Option<ReadError> {
+        let at = self.lost.partition_point(|(first, _)| *first <= sequence);
+        let (_, last) = self.lost.get(at.checked_sub(1)?)?;
+        (sequence <= *last).then(|| ReadError::Damaged {
+            file: self
+                .files
+                .as_ref()
+                .map(|files| files.dir.to_path_buf())
+                .unwrap_or_default(),
+            sequence,
+        })
     }
 
     /// Whether the sequence holds a message, readable or not.

@@ -62,7 +62,7 @@ use reader::Reader;
 use segment::{Home, Segment};
 use totals::Totals;
 
-pub use checkpoint::CheckpointWrite;
+pub use checkpoint::{CheckpointWrite, checkpoint_problem};
 pub use cold::{ColdRead, Fetched, Lookup};
 pub use compact::{Compacted, Compaction, CompactionError};
 pub use damage::LostMessages;
@@ -115,6 +115,8 @@ pub struct StreamStore {
     /// Files that no segment owns any more.
     obsolete: BTreeSet<FileId>,
     damage: KnownDamage,
+    /// See [`StreamStore::lose_through`]: first and last, ascending. They hold no message and never will.
+    lost: Vec<(StreamSequence, StreamSequence)>,
     /// As of the last take.
     saved: Arc<SavedList>,
     /// A segment was dropped or rewritten since the last take.
@@ -216,6 +218,7 @@ impl StreamStore {
             tail_bytes: 0,
             reader: Reader::default(),
             damage: KnownDamage::default(),
+            lost: Vec::new(),
             obsolete: BTreeSet::new(),
             saved: Arc::default(),
             dropped: false,
@@ -350,6 +353,7 @@ impl StreamStore {
         if through == self.last && before >= CLEAR_MIN {
             self.clear();
         }
+        self.forget_lost_through(through);
         while let Some(front) = self.segments.front() {
             if front.first > through {
                 break;

@@ -67,6 +67,8 @@ impl StreamStore {
         let listed = store.find_leftovers(saved, &mut report)?;
         store.last = saved.last_sequence.0;
         store.last_entry = saved.entry;
+        store.lost = saved.lost.clone();
+        report.damaged.extend(store.damage_of_lost());
         let mut checkpoint = store.read_checkpoint(&listed)?;
         store.subjects = std::mem::take(&mut checkpoint.subjects);
         store.checkpointed = checkpoint.slots;

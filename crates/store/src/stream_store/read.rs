@@ -159,19 +159,27 @@ impl StreamStore {
         let at = self
             .segment_of(sequence.0)
             .and_then(|at| self.segments.get(at));
-        let absent = if sequence.0 < self.first || sequence.0 > self.last {
+        let Some(segment) = at else {
+            return Err(self.absent(sequence));
+        };
+        let slot = segment.slot(sequence.0);
+        match segment.columns.subjects().get(slot) {
+            Some(REMOVED) => Err(self.absent(sequence)),
+            Some(DAMAGED) => Err(self.damaged(segment, sequence)),
+            None if sequence.0 <= segment.lost_to => Err(self.damaged(segment, sequence)),
+            None => Err(self.absent(sequence)),
+            Some(_) => Ok((segment, slot)),
+        }
+    }
+
+    /// Why there is no message.
+    fn absent(&self, sequence: StreamSequence) -> ReadError {
+        if let Some(damaged) = self.given_up(sequence) {
+            damaged
+        } else if sequence.0 < self.first || sequence.0 > self.last {
             ReadError::NotFound
         } else {
             ReadError::Deleted
-        };
-        let segment = at.ok_or_else(|| absent.clone())?;
-        let slot = segment.slot(sequence.0);
-        match segment.columns.subjects().get(slot) {
-            Some(REMOVED) => Err(absent),
-            Some(DAMAGED) => Err(self.damaged(segment, sequence)),
-            None if sequence.0 <= segment.lost_to => Err(self.damaged(segment, sequence)),
-            None => Err(absent),
-            Some(_) => Ok((segment, slot)),
         }
     }
 

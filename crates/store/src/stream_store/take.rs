@@ -58,6 +58,7 @@ impl StreamStore {
             segments: saved.into_iter().map(named).collect(),
             last_sequence: self.last_sequence(),
             last_time: self.last_time,
+            lost: self.lost.clone(),
             entry: self.last_entry,
         };
         self.saved = Arc::new(SavedList::new(list, footers));

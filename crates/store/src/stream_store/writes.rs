@@ -28,6 +28,9 @@ pub struct SavedSegments {
     /// The time of the last message ever stored: no file may hold that message any more.
     #[serde(default)]
     pub last_time: Timestamp,
+    /// Sequences that may have been given to messages that are lost with a part of the journal: first and last, ascending.
+    #[serde(default)]
+    pub lost: Vec<(StreamSequence, StreamSequence)>,
     /// The entry of the last change that is in the files. The manifest's checkpoint entry may be later, never earlier.
     pub entry: EntryIndex,
 }

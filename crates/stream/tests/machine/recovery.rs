@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use everjet_api::{AckSubject, ConsumerAction, ConsumerConfig, PurgeRequest};
-use everjet_store::StreamId;
+use everjet_store::{ReadError, StreamId};
 use everjet_stream::{CreateConsumer, Publish, PurgeProgress, Reads, Stream};
 use everjet_values::{
     ConsumerSequence, Entropy, EntryIndex, SeededEntropy, StreamSequence, Timestamp,
@@ -254,20 +254,34 @@ fn behind_a_gap_messages_are_salvaged_and_no_sequence_is_used_twice() {
     for _ in 0..50 {
         work.step();
     }
-    // Time, subject, no headers, payload: the body of kind 1.
-    let body = [&work.now.to_le_bytes()[..], b"\x03s.x\x00payload"].concat();
-    let published = (1, body);
     let stream = &mut work.driver.stream;
     let (entry, last) = (stream.entry(), stream.store().last_sequence());
-    let behind = EntryIndex(entry.0 + 4);
-    assert!(stream.salvage(behind, published.0, &published.1));
-    assert_eq!(stream.store().last_sequence().0, last.0 + 4);
-    assert!(stream.store().get(StreamSequence(last.0 + 4)).is_ok());
-    assert!(stream.store().get(StreamSequence(last.0 + 1)).is_err());
-    // Removals name sequences, and nobody knows any more whose.
+    // Time, sequence (up to 127), subject, no headers, payload: the body of kind 1.
+    let published = |sequence: u64| {
+        let sequence = u8::try_from(sequence).unwrap();
+        assert!(sequence < 128);
+        [
+            &work.now.to_le_bytes()[..],
+            &[sequence],
+            b"\x03s.x\x00payload",
+        ]
+        .concat()
+    };
+    // Of the four entries that are missing, two were messages.
+    let behind = EntryIndex(entry.0 + 5);
+    assert!(stream.salvage(behind, 1, &published(last.0 + 3)));
+    assert_eq!(stream.store().last_sequence().0, last.0 + 3);
+    assert!(stream.store().get(StreamSequence(last.0 + 3)).is_ok());
+    for missing in [last.0 + 1, last.0 + 2] {
+        let read = stream.store().get(StreamSequence(missing));
+        assert!(matches!(read, Err(ReadError::Damaged { .. })), "{read:?}");
+    }
+    // Removals build on what is missing.
     assert!(!stream.salvage(behind.next(), 7, b"\x01"));
-    assert!(stream.salvage(behind.next().next(), published.0, &published.1));
-    assert_eq!(stream.store().last_sequence().0, last.0 + 5);
+    let later = behind.next().next();
+    assert!(!stream.salvage(later, 1, &published(last.0 + 3)));
+    assert!(stream.salvage(later.next(), 1, &published(last.0 + 4)));
+    assert_eq!(stream.store().last_sequence().0, last.0 + 4);
 }
 
 #[test]
