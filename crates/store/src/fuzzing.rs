@@ -1,6 +1,8 @@
 //! Checks of the decoders inside this crate, for fuzzing: each takes bytes as if a disk had returned them, as they are and
 //! with checksums made to fit, and panics when something is wrong with how they are taken.
 
+mod files;
+
 use everjet_subject::{SubjectHashes, SubjectNames, SubjectTable};
 use everjet_values::EntryIndex;
 
@@ -17,6 +19,8 @@ use crate::segment::{
     parse_record, put_message, put_removals, put_skip, view_record,
 };
 use crate::stream_store::NewMessage;
+
+pub use files::{check_block, check_journal_file, check_keyring, check_segment_file};
 
 /// Calls `visit` with entry, kind and body of each record of a batch, in order.
 pub fn visit_records(batch: &JournalBatch, mut visit: impl FnMut(EntryIndex, u8, &[u8])) {

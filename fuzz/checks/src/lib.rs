@@ -29,8 +29,9 @@ pub use decode::check_decode;
 pub use headers::check_headers;
 pub use proxy::check_proxy;
 pub use storage::{
-    check_checkpoint, check_consumer, check_index, check_journal_record, check_manifest,
-    check_segment_header, check_segment_record,
+    check_block, check_checkpoint, check_consumer, check_index, check_journal_file,
+    check_journal_record, check_keyring, check_manifest, check_segment_file, check_segment_header,
+    check_segment_record,
 };
 pub use stream::{check_replay_records, check_stream};
 pub use subjects::check_subjects;
@@ -43,7 +44,7 @@ pub use websocket::{check_upgrade, check_websocket};
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its binary and its corpus too, and what it checks.
-pub const TARGETS: [(&str, Check); 23] = [
+pub const TARGETS: [(&str, Check); 27] = [
     ("decode", check_decode),
     ("headers", check_headers),
     ("connect", check_connect),
@@ -67,4 +68,8 @@ pub const TARGETS: [(&str, Check); 23] = [
     ("index", check_index),
     ("checkpoint", check_checkpoint),
     ("manifest", check_manifest),
+    ("keyring", check_keyring),
+    ("journal_file", check_journal_file),
+    ("segment_file", check_segment_file),
+    ("block", check_block),
 ];

@@ -10,7 +10,8 @@ use everjet_store::{
 use everjet_values::{StreamSequence, Timestamp};
 
 pub use everjet_store::fuzzing::{
-    check_checkpoint, check_index, check_journal_record, check_segment_header, check_segment_record,
+    check_block, check_checkpoint, check_index, check_journal_file, check_journal_record,
+    check_keyring, check_segment_file, check_segment_header, check_segment_record,
 };
 
 const WORKS: &str = "a simulated disk without faults works";

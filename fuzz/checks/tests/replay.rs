@@ -52,6 +52,10 @@ replay!(
     index,
     checkpoint,
     manifest,
+    keyring,
+    journal_file,
+    segment_file,
+    block,
 );
 
 #[test]

@@ -165,6 +165,27 @@ pub(super) fn pack(
     out[start + 8..start + 12].copy_from_slice(&checksum);
 }
 
+/// Makes the lengths and checksums of what looks like a block fit; it is not sealed.
+#[cfg(feature = "fuzzing")]
+pub(super) fn make_fit(block: &mut [u8], place: Place) {
+    let length = u32::try_from(block.len()).expect("fuzzers make small inputs");
+    let end = block.len() - TRAILER_BYTES;
+    let compressed = number(block, 32).unwrap_or_default() & 1;
+    if compressed == 0 {
+        let bytes = u32::try_from(end - HEADER_BYTES).expect("smaller than the block");
+        block[24..28].copy_from_slice(&bytes.to_le_bytes());
+    }
+    block[12..16].copy_from_slice(&length.to_le_bytes());
+    let body = crc32c(&block[HEADER_BYTES..end]).to_le_bytes();
+    block[28..32].copy_from_slice(&body);
+    block[32..36].copy_from_slice(&compressed.to_le_bytes());
+    block[STAMP_AT..HEADER_BYTES].fill(0);
+    block[end..].copy_from_slice(&length.to_le_bytes());
+    let header = block.first_chunk().expect("longer than a header");
+    let checksum = checksum(header, place).to_le_bytes();
+    block[8..12].copy_from_slice(&checksum);
+}
+
 /// What a sealed body is bound to.
 fn context(place: Place, position: u64, bytes: u32, compressed: bool) -> [u8; 34] {
     let mut context = [0; 34];

@@ -9,6 +9,8 @@
 //! anything. So damage costs what lies in its block.
 
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod header;
 #[cfg(test)]
 mod tests;
