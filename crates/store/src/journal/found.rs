@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use super::end;
-use super::file::{WalFile, generation_of};
+use super::file::{Successor, WalFile, generation_of};
 use super::options::JournalOptions;
 use super::spare::{JOB_NAME, Spare};
 use crate::disk::{Disk, OpenMode};
@@ -52,7 +52,18 @@ impl Found {
                 disk.remove_file(&path).map_err(Fault::remove(&path))?;
             }
         }
+        found.learn_from_notes();
         Ok(found)
+    }
+
+    /// Where a file begins whose header is damaged and that has no record, the one before it says.
+    fn learn_from_notes(&mut self) {
+        let mut before = None;
+        for file in &mut self.files {
+            let noted = before.filter(|noted: &Successor| noted.generation == file.generation);
+            file.first = file.first.or(noted.map(|noted| noted.first));
+            before = file.successor;
+        }
     }
 
     fn note(&mut self, generation: u64) {
