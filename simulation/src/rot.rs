@@ -143,7 +143,10 @@ impl Patient {
         for (name, ledger) in on_disk {
             let found = again.streams().find(|stream| stream.config().name == *name);
             let Some(stream) = found else {
-                return Err(format!("the second time: stream {name} is lost"));
+                return Err(format!(
+                    "the second time: stream {name} is lost: {:?}",
+                    again.reported
+                ));
             };
             let wrong = |why| format!("the second time: stream {name}: {why}");
             if again.reported.is_empty() {
