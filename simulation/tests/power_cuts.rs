@@ -53,6 +53,12 @@ fn what_was_broken_stays_mended() {
             panic!("seed {seed}: {why}");
         }
     }
+    // A store got a key, and a crash came while a segment without messages was begun anew: what was written to it then was hidden.
+    for seed in [38_717] {
+        if let Err(why) = run::wide(seed) {
+            panic!("seed {seed}: {why}");
+        }
+    }
 }
 
 #[test]

@@ -212,7 +212,7 @@ impl BlockFile {
     }
 
     /// Where in the file the block ends that ends at `position`; `None` when there is none that can be told.
-    fn end_of(&self, position: u64) -> io::Result<Option<u64>> {
+    pub(super) fn end_of(&self, position: u64) -> io::Result<Option<u64>> {
         if position == 0 {
             return Ok(Some(0));
         }

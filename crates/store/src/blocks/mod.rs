@@ -113,6 +113,18 @@ pub(crate) fn open_to_write(
     })
 }
 
+/// Whether a block ends at `position` in a file in blocks: one can only be written behind such a place.
+pub(crate) fn ends_at(
+    disk: &dyn Disk,
+    path: &Path,
+    place: Place,
+    position: u64,
+) -> io::Result<bool> {
+    let file = disk.open(path, OpenMode::Read)?;
+    let blocks = BlockFile::new(file, place, disk.keys(), false);
+    Ok(blocks.end_of(position)?.is_some())
+}
+
 /// Opens a file that exists to overwrite bytes in their place. `None` when it is in blocks: there is no writing in the middle
 /// of those, what lies behind would be void.
 pub(crate) fn open_in_place(

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::blocks::{Place, ends_at};
 use crate::index::{CheckpointSegment, DAMAGED, REMOVED, SubjectColumn};
 use crate::sabotage::{PlantedBug, is_planted};
 use crate::segment::{Run, SegmentHeader};
@@ -78,6 +79,7 @@ impl StreamStore {
             .as_ref()
             .is_some_and(|files| files.disk.keys().is_some());
         let mut last_file = LastFile::Sound;
+        let mut in_blocks = false;
         let mut is_known_so_far = true;
         for (at, segment) in saved.segments.iter().enumerate() {
             let next = saved.segments.get(at + 1);
@@ -87,6 +89,7 @@ impl StreamStore {
             // All but the last one are never written again, whatever the manifest says.
             loaded.segment.sealed |= next.is_some();
             loaded.segment.finished |= next.is_some();
+            in_blocks = loaded.in_blocks;
             last_file = if must_be_sealed && !loaded.in_blocks {
                 LastFile::InTheOpen
             } else if loaded.damage.is_empty() {
@@ -121,7 +124,7 @@ impl StreamStore {
             store.apply_run(run);
         }
         store.count_all();
-        store.open_active(last_file);
+        store.open_active(last_file, in_blocks);
         store.drop_empty();
         if is_planted(PlantedBug::SequenceReused) && store.messages == 0 {
             store.segments.clear();
@@ -260,14 +263,21 @@ impl StreamStore {
     }
 
     /// Makes sure that there is a sound segment to append to, whose sequences follow the last one.
-    fn open_active(&mut self, last_file: LastFile) {
+    fn open_active(&mut self, last_file: LastFile, in_blocks: bool) {
         let next = self.last + 1;
         if let Some(last) = self.segments.back_mut() {
             let is_gone = last.saved > 0 && last.written == 0;
             if !last.sealed && last.first == next {
                 // It has no messages yet. Nothing else may have its name, so it goes on even when it is damaged; when it
-                // is gone, or should be sealed and is not, it begins anew.
-                if is_gone || last_file == LastFile::InTheOpen {
+                // is gone, or should be sealed and is not, it begins anew. So it does again where a crash has left a block of
+                // that: what is written behind the manifest's end would be hidden by it.
+                let begins_anew = match &self.files {
+                    _ if is_gone || last_file == LastFile::InTheOpen => true,
+                    Some(files) if in_blocks => !ends_with_block(files, last),
+                    _ => false,
+                };
+                if begins_anew {
+                    self.again.extend(last.foreign_runs());
                     self.segments.pop_back();
                     self.push_segment(next);
                 }
@@ -295,4 +305,11 @@ impl StreamStore {
             }
         }
     }
+}
+
+/// Whether a segment in blocks can be written behind what the manifest names. One that cannot be asked cannot.
+fn ends_with_block(files: &Files, last: &Segment) -> bool {
+    let place = Place::segment(last.id().of(files.id));
+    let path = segment_path(&files.dir, last.id());
+    ends_at(&*files.disk, &path, place, last.saved).unwrap_or(false)
 }

@@ -184,6 +184,58 @@ fn a_store_that_gets_keys_serves_what_it_has_and_seals_what_comes() {
 }
 
 #[test]
+fn a_segment_is_begun_anew_again_after_a_crash() {
+    let sim = disk();
+    let mut store = on(&sim);
+    // A header and no message: it begins anew when the store has keys, under the same name.
+    store.skip_to(EntryIndex(1), StreamSequence(10));
+    let saved = save(&mut store, &sim).expect("the disk works");
+    let through = sealed_disk(&sim, 1, 1);
+    let (mut store, _) = open_through(through.clone(), &saved);
+    fill(&mut store, 5);
+    let _not_in_the_manifest = save(&mut store, &*through).expect("the disk works");
+
+    let through = sealed_disk(&sim, 1, 2);
+    let (mut store, _) = open_through(through.clone(), &saved);
+    fill(&mut store, 4);
+    let later = save(&mut store, &*through).expect("the disk works");
+    remove_indexes(&sim);
+    let (store, report) = open_through(sealed_disk(&sim, 1, 3), &later);
+    assert_eq!(report.damaged, []);
+    for sequence in 10..=13 {
+        let message = store.get(StreamSequence(sequence)).expect("it is there");
+        assert_eq!(message.payload(), format!("m{sequence}").as_bytes());
+    }
+}
+
+#[test]
+fn what_a_segment_says_of_earlier_ones_is_said_again_when_it_begins_anew() {
+    let sim = disk();
+    let mut store = on(&sim);
+    while store.segments.len() < 2 || store.active().columns.len() > 0 {
+        fill(&mut store, 1);
+        let next = store.last_sequence().next().0;
+        if store.segments.len() == 1 && next > 5 {
+            store.roll(next);
+        }
+    }
+    let _before_the_removal = save(&mut store, &sim).expect("the disk works");
+    store.remove(EntryIndex(20), StreamSequence(2));
+    let saved = save(&mut store, &sim).expect("the disk works");
+
+    let through = sealed_disk(&sim, 1, 1);
+    let (mut store, report) = open_through(through.clone(), &saved);
+    assert_eq!(report.damaged, []);
+    assert!(!store.contains(StreamSequence(2)));
+    fill(&mut store, 1);
+    let saved = save(&mut store, &*through).expect("the disk works");
+    let (store, report) = open_through(sealed_disk(&sim, 1, 2), &saved);
+    assert_eq!(report.damaged, []);
+    assert!(!store.contains(StreamSequence(2)));
+    assert!(store.contains(StreamSequence(1)) && store.contains(store.last_sequence()));
+}
+
+#[test]
 fn compression_may_be_switched_while_a_segment_is_open() {
     let sim = disk();
     let (mut store, _) = open(&sim, &SavedSegments::default());
