@@ -186,6 +186,9 @@ pub(crate) fn parse_record(bytes: &[u8], salt: RecordSalt, offset: u32) -> Optio
     (is_sound || is_planted(PlantedBug::RecordUnchecked)).then_some(fields)
 }
 
+/// No stream gets so far, and what follows it can still be counted: a record that names a later sequence is none.
+const SEQUENCE_MAX: u64 = 1 << 62;
+
 /// Reads the record at the start of `bytes` without comparing its checksum: for bytes that never left memory, and to
 /// tell cheaply that something is no record.
 #[inline]
@@ -199,6 +202,10 @@ pub(crate) fn view_record(bytes: &[u8]) -> Option<Fields<'_>> {
         4 => RecordKind::Erased,
         _ => return None,
     };
+    let sequence = u64_at(header, 24);
+    if sequence > SEQUENCE_MAX {
+        return None;
+    }
     let body = bytes.get(RECORD_HEADER..length)?;
     let (subject, rest) =
         body.split_at_checked(usize::from(u16::from_le_bytes([header[10], header[11]])))?;
@@ -208,7 +215,7 @@ pub(crate) fn view_record(bytes: &[u8]) -> Option<Fields<'_>> {
         length,
         entry: EntryIndex(u64_at(header, 16)),
         message: MessageView {
-            sequence: StreamSequence(u64_at(header, 24)),
+            sequence: StreamSequence(sequence),
             time: Timestamp::from_nanos(u64_at(header, 32).cast_signed()),
             subject,
             headers,
