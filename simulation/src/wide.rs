@@ -20,9 +20,6 @@ impl World {
     /// One of these, by seed.
     pub(crate) fn do_more(&mut self, id: StreamId) -> Result<(), Stop> {
         let step = self.below(20);
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("   wide {step}");
-        }
         match step {
             0..=3 => self.purge_filter(id),
             4..=5 => self.erase(id),
