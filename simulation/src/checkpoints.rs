@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use everjet_api::Storage;
 use everjet_jetstream::Captured;
-use everjet_store::{Attempt, Fault, JournalStart, Lsn, StreamId, WrittenSegments};
+use everjet_store::{Fault, JournalStart, Lsn, StreamId, WrittenSegments};
 
 use crate::Stop;
 use crate::world::{ACCOUNT, Actor, World};
@@ -132,7 +132,7 @@ impl World {
             return Err(Stop::Crashed);
         }
         self.failed_steps += 1;
-        if let Some(id) = id.filter(|_| is_final(fault)) {
+        if let Some(id) = id.filter(|_| fault.is_final()) {
             checkpoint.captured.pop_front();
             checkpoint.is_complete = false;
             self.stuck.insert(id);
@@ -191,20 +191,5 @@ impl World {
             self.journal.release(checkpoint.written.from.previous())?;
         }
         Ok(true)
-    }
-}
-
-/// As the housekeeper sees it: whether the state of the files is unknown after this fault.
-fn is_final(fault: &Fault) -> bool {
-    match fault {
-        Fault::Io {
-            attempt: Attempt::Sync,
-            ..
-        } => true,
-        Fault::Io {
-            attempt: Attempt::Write,
-            ..
-        } => !fault.is_full(),
-        _ => false,
     }
 }

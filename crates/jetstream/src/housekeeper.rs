@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use everjet_api::{ErrorCode, ResponseType, render_error};
 use everjet_routing::{Message, Origin, Turn};
-use everjet_store::{Attempt, Fault, JournalBatch, Lsn, SavedSegments, StreamId};
+use everjet_store::{Fault, JournalBatch, Lsn, SavedSegments, StreamId};
 use parking_lot::Mutex;
 
 use crate::actor::StreamActor;
@@ -255,7 +255,7 @@ impl Housekeeper {
                         actor.id,
                         Unfinished {
                             captured,
-                            retry: !is_final(&fault),
+                            retry: !fault.is_final(),
                         },
                     );
                     complete = false;
@@ -367,21 +367,6 @@ impl Housekeeper {
             actor.name
         );
         self.host.seams.report.report(Level::Error, &text);
-    }
-}
-
-/// Whether the state of the files is unknown after this fault: a sync failed, or a write for another reason than a full disk.
-fn is_final(fault: &Fault) -> bool {
-    match fault {
-        Fault::Io {
-            attempt: Attempt::Sync,
-            ..
-        } => true,
-        Fault::Io {
-            attempt: Attempt::Write,
-            ..
-        } => !fault.is_full(),
-        _ => false,
     }
 }
 

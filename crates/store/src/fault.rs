@@ -133,6 +133,23 @@ impl Fault {
         }
     }
 
+    /// Whether the state of the files is unknown afterwards, so that the same must not be tried again: a sync failed, or a write for
+    /// another reason than a full disk.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Io {
+                attempt: Attempt::Sync,
+                ..
+            } => true,
+            Self::Io {
+                attempt: Attempt::Write,
+                ..
+            } => !self.is_full(),
+            _ => false,
+        }
+    }
+
     /// Whether the server's user may not do it: what an operator repairs without a loss.
     #[must_use]
     pub fn is_denied(&self) -> bool {
