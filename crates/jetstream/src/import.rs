@@ -454,7 +454,8 @@ impl StreamImport<'_> {
             payload: b"",
         };
         let sequence = self.store.append(entry, &filler);
-        self.store.remove(entry, sequence);
+        // Not only removed: its record itself says that there is no message, and no lost removal brings the filler back.
+        self.store.erase(entry, sequence);
         self.unwritten += FILLER_BYTES;
     }
 
