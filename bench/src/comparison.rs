@@ -5,11 +5,14 @@ use everjet_conformance::ServerProcess;
 use crate::arguments::Options;
 use crate::machine;
 use crate::outcome::Outcome;
-use crate::rows::{Row, Run};
+use crate::rows::{Group, Row, Run};
 use crate::store::site::{Site, Stores, Who};
 
 /// A pair whose halves met a machine this much faster or slower is run again.
 const SPEED_RATIO_MAX: f64 = 1.5;
+
+/// More than a server grows by in a run that begins with an empty store, its files in the page cache included.
+const WARM_BYTES: usize = 4 << 30;
 
 /// One run of each server, close together in time.
 #[derive(Clone, Debug)]
@@ -92,6 +95,9 @@ fn one_run(options: &Options, who: Who, row: &Row, stores: &mut Stores) -> (f64,
     let length = options.length(row);
     let (speed, outcome) = match row.run {
         Run::Fresh { config, load } => {
+            if row.group != Group::Core {
+                machine::warm_memory(WARM_BYTES);
+            }
             let server = ServerProcess::start_with(executable, config, &[]);
             (machine::speed(), load(&server, length))
         }
