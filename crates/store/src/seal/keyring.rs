@@ -11,7 +11,7 @@
 //!
 //! The key that seals them is HKDF-SHA-256 of the configured key with the salt; the nonce is the number of the data key, its
 //! associated data `everjet data key` and the number. A change writes one file after the other, each atomically, and nothing is
-//! sealed with a new data key before both are durable.
+//! sealed with a new data key before both are durable, whoever wrote them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -165,6 +165,10 @@ pub fn open_keyring(
     };
     if note.is_some() {
         write(disk, dir, body.sequence + 1, &secrets, encryption)?;
+    } else {
+        // A process that was killed may have named a file and not have synced its name, and what is sealed from now on must not
+        // outlive that.
+        disk.sync_dir(dir).map_err(Fault::sync(dir))?;
     }
     Ok(Some(opened(secrets, encryption, note)))
 }

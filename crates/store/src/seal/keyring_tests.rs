@@ -190,6 +190,37 @@ fn a_power_cut_at_any_step_of_a_change_leaves_a_keyring_that_opens() {
     assert!(operation > 8, "a change has many steps");
 }
 
+/// A process that is killed while it writes a keyring leaves names that a power cut can still take back, and the next start may find
+/// nothing to do about them.
+#[test]
+fn what_a_start_seals_does_not_outlive_the_keyring_it_found() {
+    let manifest = Path::new("/store/manifest.a");
+    for operation in 1.. {
+        let disk = store().kill();
+        disk.fail_at(operation, SimFault::Cut);
+        let is_done = open(&disk, &encryption("k", 1)).is_ok();
+        let disk = disk.kill();
+        let opened = open(&disk, &encryption("k", 2)).unwrap().unwrap();
+        let sealing = crate::seal::SealedDisk::new(disk.shared(), opened.keys);
+        disk.fail_at(disk.operations() + 5, SimFault::Cut);
+        // Its name is given and not synced.
+        let written =
+            crate::checked_file::write_checked_file(&sealing, manifest, "everjet-manifest", b"{}");
+        assert!(written.is_err() && disk.list_files().contains(&manifest.to_owned()));
+        for seed in 0..50 {
+            let note = noted(open(&disk.crash(seed), &encryption("k", 3)));
+            assert!(
+                matches!(note, None | Some(KeyringNote::Finished)),
+                "operation {operation}, seed {seed}: {note:?}"
+            );
+        }
+        if is_done {
+            assert!(operation > 8, "two files take several steps each");
+            break;
+        }
+    }
+}
+
 #[test]
 fn hexadecimal_digits_come_back() {
     assert_eq!(
