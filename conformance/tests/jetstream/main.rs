@@ -9,6 +9,7 @@ mod pull;
 mod push;
 mod restart;
 mod retention;
+mod rollup;
 mod streams;
 
 use everjet_conformance::{JetStream, ServerProcess};

@@ -12,7 +12,7 @@ use crate::checks::{HEADERS_MAX, MESSAGE_ID, SUBJECT_MAX};
 use crate::command::Command;
 use crate::runs::Runs;
 use crate::state::StreamState;
-use crate::{limits, purge};
+use crate::{limits, purge, rollup};
 
 /// Subject of what takes the place of a message that is not stored. Nothing is ever found under it.
 const PLACEHOLDER: &[u8] = b"-";
@@ -243,6 +243,7 @@ impl StreamState {
             self.dedupe.insert(id, message.time, sequence);
         }
         limits::enforce(self, entry, sequence, removals);
+        rollup::apply(self, entry, sequence, message.headers, removals);
         sequence
     }
 

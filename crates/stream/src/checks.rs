@@ -7,6 +7,7 @@ use everjet_wire::Headers;
 
 use crate::Publish;
 use crate::limits::limit;
+use crate::rollup;
 use crate::state::StreamState;
 
 /// Header with the id that makes a message a duplicate of another one.
@@ -112,6 +113,9 @@ pub(crate) fn all(
 }
 
 /// Everything that headers ask for. The sequence is that of the message of which this one is a duplicate.
+///
+/// The order is that of nats-server: a message that comes again and expects a sequence is refused for that, before anybody sees that
+/// it is a duplicate.
 fn check_headers(
     state: &StreamState,
     now: Timestamp,
@@ -119,18 +123,18 @@ fn check_headers(
     headers: &PublishHeaders<'_>,
 ) -> Result<Option<StreamSequence>, ApiError> {
     check_batch(headers)?;
-    check_stream(&state.config, headers)?;
-    check_source(headers)?;
-    check_ttl(headers)?;
     check_counter(headers)?;
+    check_stream(&state.config, headers)?;
+    check_ttl(headers)?;
+    check_last_subject_sequence(state, publish, headers)?;
+    check_last_sequence(state, headers)?;
+    check_schedule(headers)?;
+    check_source(headers)?;
     if let Some(sequence) = duplicate(state, now, headers) {
         return Ok(Some(sequence));
     }
-    check_last_subject_sequence(state, publish, headers)?;
-    check_last_sequence(state, headers)?;
     check_last_message_id(state, headers)?;
-    check_schedule(headers)?;
-    check_rollup(headers)?;
+    rollup::check(&state.config, headers.rollup)?;
     Ok(None)
 }
 
@@ -289,13 +293,6 @@ fn check_schedule(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
         headers.schedule.is_empty(),
         ErrorCode::MessageSchedulesDisabled,
     )
-}
-
-fn check_rollup(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
-    if headers.rollup.is_empty() {
-        return Ok(());
-    }
-    Err(ErrorCode::StreamRollupFailed.because("rollup not permitted"))
 }
 
 /// With discard new: the message must fit. A message that replaces one of its subject needs no room for itself.

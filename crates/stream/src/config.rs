@@ -12,6 +12,8 @@ use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
+use crate::rollup;
+
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST: Nanos = Nanos::from_millis(100);
 const DESCRIPTION_MAX: usize = 4096;
@@ -60,6 +62,7 @@ pub fn normalise_update(
     }
     fill_defaults(&mut config, limits);
     check_ages(&config, limits)?;
+    rollup::check_config(&config)?;
     check_discard(&config)?;
     check_supported(&config)?;
     check_subjects(&config)?;
@@ -215,16 +218,12 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
     if config.mirror_direct && config.mirror.is_none() {
         return invalid("stream has no mirror but does have mirror direct");
     }
-    if config.allow_rollup_hdrs && config.deny_purge {
-        return invalid("roll-ups require the purge permission");
-    }
     let missing = [
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
         (config.subject_transform.is_some(), "subject_transform"),
         (config.republish.is_some(), "republish"),
-        (config.allow_rollup_hdrs, "allow_rollup_hdrs"),
         (config.allow_msg_ttl, "allow_msg_ttl"),
         (
             !config.subject_delete_marker_ttl.is_zero(),
@@ -301,6 +300,7 @@ fn seal(config: &mut StreamConfig) {
     config.discard = Discard::New;
     config.deny_delete = true;
     config.deny_purge = true;
+    config.allow_rollup_hdrs = false;
 }
 
 fn invalid<T>(text: &str) -> Result<T, ApiError> {

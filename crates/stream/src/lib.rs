@@ -23,6 +23,7 @@ mod purge;
 mod read;
 mod recovery;
 mod requests;
+mod rollup;
 mod runs;
 mod settle;
 mod state;

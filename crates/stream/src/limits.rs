@@ -62,7 +62,8 @@ pub(crate) fn limit(value: i64) -> Option<u64> {
     u64::try_from(value).ok().filter(|limit| *limit > 0)
 }
 
-fn enforce_subject(
+/// Removes the oldest messages of a subject until it has `limit`.
+pub(crate) fn enforce_subject(
     state: &mut StreamState,
     entry: EntryIndex,
     subject: SubjectId,

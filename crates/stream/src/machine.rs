@@ -15,6 +15,7 @@ use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
+use crate::rollup;
 use crate::settle::Unwanted;
 use crate::state::StreamState;
 use crate::wanted::Wanted;
@@ -198,6 +199,9 @@ impl Stream {
                 };
                 let skipped = self.commit(&command, out).stored;
                 let sequence = skipped.expect("what is not stored takes a sequence");
+                if let Some(command) = rollup::of_skipped(&self.state.config, publish) {
+                    self.commit(&command, out);
+                }
                 out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
             }

@@ -11,5 +11,6 @@ mod push;
 mod recovery;
 mod retention;
 mod retention_model;
+mod rollup;
 mod transcript;
 mod turns;
