@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use everjet_api::{Storage, StreamConfig};
@@ -57,6 +57,8 @@ pub struct JetStreamConfig {
     pub storage: StorageOptions,
     /// How stored messages are verified in the background.
     pub scrub: ScrubOptions,
+    /// Bytes after which the answer to a request for many messages ends: what may be pending for a client.
+    pub answer_bytes_max: u64,
 }
 
 /// What JetStream uses of its surroundings.
@@ -88,6 +90,8 @@ pub(crate) struct Host {
     pub(crate) findings: Arc<Findings>,
     /// What the stores of all streams share.
     pub(crate) memory: Arc<StoreMemory>,
+    /// Gets of many messages that go on in turns.
+    pub(crate) gets_in_turns: AtomicUsize,
     surroundings: Arc<Surroundings>,
     next_stream_id: AtomicU64,
     /// The folder of a deleted stream could not be removed: the journal is not given back before the next start.
@@ -230,6 +234,7 @@ impl JetStream {
             compacting: Mutex::new(()),
             usage,
             findings,
+            gets_in_turns: AtomicUsize::new(0),
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
             holds_journal: AtomicBool::new(false),

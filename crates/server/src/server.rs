@@ -163,7 +163,14 @@ impl Server {
         }
         let jetstream = match &builder.jetstream {
             Some(choice) => {
-                let jetstream = start_jetstream(choice, &name, &account, &log, &clock, &entropy)?;
+                let jetstream = start_jetstream(
+                    (choice, builder.pending_max),
+                    &name,
+                    &account,
+                    &log,
+                    &clock,
+                    &entropy,
+                )?;
                 say(&format!(
                     "JetStream: {} streams, store directory \"{}\"",
                     jetstream.stream_count(),
@@ -513,7 +520,7 @@ fn url(scheme: &str, address: SocketAddr) -> String {
 }
 
 fn start_jetstream(
-    choice: &JetStreamChoice,
+    (choice, pending_max): (&JetStreamChoice, usize),
     server_name: &str,
     account: &Arc<Account>,
     log: &Arc<Log>,
@@ -528,6 +535,7 @@ fn start_jetstream(
         limits: choice.limits,
         storage: choice.storage.clone(),
         scrub: choice.scrub,
+        answer_bytes_max: pending_max as u64,
     };
     let seams = Seams {
         clock: Arc::clone(clock),

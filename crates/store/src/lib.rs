@@ -53,8 +53,8 @@ pub use seal::{
 pub use sim_disk::{SimDisk, SimFault};
 pub use stream_store::{
     CheckedSegment, CheckpointWrite, ColdRead, Compacted, Compaction, CompactionError, Damage,
-    Fetched, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles, OpenReport, ReadError,
-    RemoveBudget, Removed, SavedSegments, SegmentCheck, SegmentWrites, StoreOptions, StoreState,
-    StoredMessage, StreamStore, SubjectSet, WrittenSegments, checkpoint_problem, index_problem,
-    segment_length,
+    Fetched, Lasts, LastsUpTo, Lookup, LostMessages, MessageView, NewMessage, ObsoleteFiles,
+    OpenReport, ReadError, RemoveBudget, Removed, SavedSegments, SegmentCheck, SegmentWrites,
+    StoreOptions, StoreState, StoredMessage, StreamStore, SubjectSet, WrittenSegments,
+    checkpoint_problem, index_problem, segment_length,
 };

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use everjet_api::{ErrorCode, MsgGetRequest, decode_lenient};
+use everjet_api::{
+    ErrorCode, MsgGetRequest, REQUIRED_LEVEL_HEADER, decode_lenient, serves_required_level,
+};
 use everjet_routing::{Message, Origin, Turn};
 use everjet_store::{JournalBatch, Lookup, MessageView};
-use everjet_wire::HeaderBuilder;
+use everjet_stream::GetMany;
+use everjet_wire::{HeaderBuilder, Headers};
 
+use super::many::ManyGets;
 use super::worker::no_responders;
 use super::{Answer, Request};
 use crate::actor::Wait;
@@ -30,9 +34,30 @@ pub(super) fn get(
         no_responders(host, request, turn);
         return Answer::Silence;
     };
+    if !serves_level(&request.headers) {
+        let status = status_block(412, "Required Api Level");
+        return answer(host, request, &status, b"", turn);
+    }
     let wanted = match wanted(request, subject) {
         Ok(wanted) => wanted,
         Err(status) => return answer(host, request, &status_block(408, status), b"", turn),
+    };
+    if let Some(many) = GetMany::new(&wanted, host.config.answer_bytes_max) {
+        // It may take long, and others ask, too.
+        if wait == Wait::No {
+            return Answer::Later;
+        }
+        if !request.reply.is_empty() {
+            ManyGets::new(Arc::clone(host), actor, many, request, wanted.no_hdr).run(turn);
+        }
+        return Answer::Silence;
+    }
+    // What bounds a batch says nothing of one message.
+    let wanted = MsgGetRequest {
+        max_bytes: 0,
+        up_to_seq: 0,
+        up_to_time: None,
+        ..wanted
     };
     let found = actor.look_back(turn, wait, |stream| match stream.message(&wanted) {
         Ok(found) => found.map(|message| Ok((message.sequence > stream.durable(), message))),
@@ -78,6 +103,9 @@ pub(super) fn get(
 /// What the request asks for, or the text of status 408.
 fn wanted(request: &Request, subject: Option<&str>) -> Result<MsgGetRequest, &'static str> {
     if let Some(subject) = subject {
+        if !request.body.is_empty() {
+            return Err("Bad Request");
+        }
         return Ok(MsgGetRequest {
             last_by_subj: subject.to_owned(),
             ..MsgGetRequest::default()
@@ -86,22 +114,33 @@ fn wanted(request: &Request, subject: Option<&str>) -> Result<MsgGetRequest, &'s
     if request.body.is_empty() {
         return Err("Empty Request");
     }
-    let wanted: MsgGetRequest = decode_lenient(&request.body).map_err(|_| "Malformed Request")?;
-    // Batches and several subjects at once are not built yet; nats-server has the same words for what it cannot do.
-    let several = wanted.batch != 0 || wanted.max_bytes != 0 || !wanted.multi_last.is_empty();
-    let later = wanted.up_to_seq != 0 || wanted.up_to_time.is_some();
-    let nothing = wanted.seq == 0
-        && wanted.last_by_subj.is_empty()
-        && wanted.next_by_subj.is_empty()
-        && wanted.multi_last.is_empty()
-        && wanted.start_time.is_none();
-    if nothing {
-        Err("Empty Request")
-    } else if several || later {
-        Err("Bad Request")
-    } else {
-        Ok(wanted)
+    if request.body.trim_ascii().is_empty() {
+        return Err("Malformed Request");
     }
+    let wanted: MsgGetRequest = decode_lenient(&request.body).map_err(|_| "Malformed Request")?;
+    let by_sequence = wanted.seq != 0;
+    let by_time = wanted.start_time.is_some();
+    let by_next = !wanted.next_by_subj.is_empty();
+    let by_last = !wanted.last_by_subj.is_empty();
+    let by_lasts = !wanted.multi_last.is_empty();
+    if !(by_sequence || by_time || by_next || by_last || by_lasts) {
+        return Err("Empty Request");
+    }
+    let is_batch = wanted.batch != 0;
+    let contradicts = (by_last && (by_sequence || by_time || by_next || by_lasts || is_batch))
+        || (by_lasts && by_next)
+        || (by_sequence && by_time)
+        || (wanted.up_to_seq != 0 && wanted.up_to_time.is_some());
+    if contradicts {
+        return Err("Bad Request");
+    }
+    Ok(wanted)
+}
+
+/// Whether the header that asks for a level of the API asks for one that is served.
+pub(super) fn serves_level(headers: &[u8]) -> bool {
+    let level = Headers(headers).get(REQUIRED_LEVEL_HEADER);
+    level.is_none_or(|level| std::str::from_utf8(level).is_ok_and(serves_required_level))
 }
 
 fn answer(
@@ -128,11 +167,16 @@ pub(super) fn status_block(code: u16, text: &str) -> Vec<u8> {
 }
 
 /// The stored headers first, then where the message comes from, in the order of nats-server. In the memory of `block`.
-pub(super) fn message_block(
+pub(super) fn message_block(block: Vec<u8>, stream: &str, message: &MessageView<'_>) -> Vec<u8> {
+    message_headers(block, stream, message).finish()
+}
+
+/// [`message_block`] to which more may be added.
+pub(super) fn message_headers(
     mut block: Vec<u8>,
     stream: &str,
     message: &MessageView<'_>,
-) -> Vec<u8> {
+) -> HeaderBuilder {
     block.clear();
     // A stored block ends in an empty line, which comes last.
     let stored = message.headers.strip_suffix(b"\r\n");
@@ -145,7 +189,6 @@ pub(super) fn message_block(
             itoa::Buffer::new().format(message.sequence.0),
         )
         .add("Nats-Time-Stamp", message.time.text().as_str())
-        .finish()
 }
 
 #[cfg(test)]
@@ -166,13 +209,32 @@ mod tests {
     #[test]
     fn what_a_direct_get_asks_for_is_checked() {
         check("", Err("Empty Request"));
+        check(" ", Err("Malformed Request"));
         check("{", Err("Malformed Request"));
+        check("null", Err("Empty Request"));
         check("{}", Err("Empty Request"));
         check(r#"{"no_hdr":true}"#, Err("Empty Request"));
         check(r#"{"seq":1}"#, Ok(()));
         check(r#"{"last_by_subj":"a"}"#, Ok(()));
         check(r#"{"seq":2,"next_by_subj":"a"}"#, Ok(()));
-        check(r#"{"batch":10,"seq":1}"#, Err("Bad Request"));
-        check(r#"{"multi_last":["a"]}"#, Err("Bad Request"));
+        check(r#"{"batch":10,"seq":1}"#, Ok(()));
+        check(r#"{"batch":10}"#, Err("Empty Request"));
+        check(r#"{"multi_last":["a"],"seq":4}"#, Ok(()));
+        check(r#"{"multi_last":[]}"#, Err("Empty Request"));
+        check(r#"{"last_by_subj":"a","batch":2}"#, Err("Bad Request"));
+        check(r#"{"last_by_subj":"a","seq":2}"#, Err("Bad Request"));
+        check(
+            r#"{"multi_last":["a"],"next_by_subj":"a"}"#,
+            Err("Bad Request"),
+        );
+        let time = "2026-01-01T00:00:00Z";
+        check(
+            &format!(r#"{{"seq":1,"start_time":"{time}"}}"#),
+            Err("Bad Request"),
+        );
+        check(
+            &format!(r#"{{"multi_last":["a"],"up_to_seq":1,"up_to_time":"{time}"}}"#),
+            Err("Bad Request"),
+        );
     }
 }

@@ -77,19 +77,22 @@ pub(super) struct Gets<'a> {
 impl<'a> Get<'a> {
     /// The get that a request is, if it is one that needs no search.
     pub(super) fn of(call: &ApiCall<'a>, message: Message<'a>, origin: Origin) -> Option<Self> {
+        // A newer API than ours may be asked for; that is refused elsewhere.
+        if !message.headers.is_empty() && !direct::serves_level(message.headers) {
+            return None;
+        }
         let (stream, wanted, form) = match *call {
             ApiCall::DirectGet {
                 stream,
                 subject: Some(subject),
-            } => (stream, OneMessage::LastOf(subject.as_bytes()), Form::Direct),
+            } if message.payload.is_empty() => {
+                (stream, OneMessage::LastOf(subject.as_bytes()), Form::Direct)
+            }
             ApiCall::DirectGet {
                 stream,
                 subject: None,
             } => (stream, OneMessage::parse(message.payload)?, Form::Direct),
-            // A header may ask for a newer API.
-            ApiCall::MsgGet { stream } if message.headers.is_empty() => {
-                (stream, OneMessage::parse(message.payload)?, Form::Api)
-            }
+            ApiCall::MsgGet { stream } => (stream, OneMessage::parse(message.payload)?, Form::Api),
             _ => return None,
         };
         let is_filter = matches!(wanted, OneMessage::LastOf(subject) if has_wildcards(subject));

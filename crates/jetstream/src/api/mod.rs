@@ -9,6 +9,7 @@ mod consumers;
 mod direct;
 mod gets;
 mod inlet;
+mod many;
 mod messages;
 mod streams;
 mod worker;

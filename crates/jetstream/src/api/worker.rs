@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use everjet_api::{
-    API_LEVEL, AccountInfo, AccountLimits, ApiCall, ApiError, ApiStats, ErrorCode,
-    REQUIRED_LEVEL_HEADER, not_supported, parse_api_subject, render_error, serves_required_level,
+    API_LEVEL, AccountInfo, AccountLimits, ApiCall, ApiError, ApiStats, ErrorCode, not_supported,
+    parse_api_subject, render_error,
 };
 use everjet_routing::Turn;
-use everjet_wire::Headers;
 use parking_lot::{Condvar, Mutex};
 
 use super::gets::{Get, Gets};
@@ -343,10 +342,7 @@ impl ApiWorker {
 
 /// Refuses a request that needs a newer API.
 fn check_level(request: &Request) -> Result<(), ApiError> {
-    let level = Headers(&request.headers).get(REQUIRED_LEVEL_HEADER);
-    let served =
-        level.is_none_or(|level| std::str::from_utf8(level).is_ok_and(serves_required_level));
-    if served {
+    if super::direct::serves_level(&request.headers) {
         Ok(())
     } else {
         Err(ErrorCode::RequiredApiLevel.error())

@@ -196,6 +196,7 @@ impl Rig {
             limits: UsageLimits::default(),
             storage: small(),
             scrub: ScrubOptions::default(),
+            answer_bytes_max: 64 << 20,
         };
         change(&mut config);
         let seams = Seams {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use everjet_subject::matches;
 use everjet_values::{StreamSequence, Timestamp};
 
-use super::super::{ReadError, StreamStore};
+use super::super::{Lasts, ReadError, StreamStore};
 use super::{SUBJECTS, Step};
 
 pub(super) const FILTERS: [&[&[u8]]; 8] = [
@@ -291,6 +291,29 @@ impl Model {
             "{context}"
         );
         assert_eq!(store.last_per_subject(&set), last, "{context}");
+        let mut until = BTreeMap::new();
+        for (sequence, message) in &self.messages {
+            if *sequence <= from.0 && is_match(filters, message) {
+                until.insert(message.subject, StreamSequence(*sequence));
+            }
+        }
+        let mut until: Vec<_> = until.into_values().collect();
+        until.sort();
+        for (most, slots) in [(usize::MAX, usize::MAX), (usize::MAX, 3), (2, 3)] {
+            let mut search = store.lasts_up_to(&set, from, most);
+            let found = loop {
+                match store.find_lasts(&mut search, slots) {
+                    Lasts::Unfinished => {}
+                    found => break found,
+                }
+            };
+            let expected = if until.len() > most {
+                Lasts::TooMany
+            } else {
+                Lasts::Found(until.clone())
+            };
+            assert_eq!(found, expected, "{context}: {most} in steps of {slots}");
+        }
     }
 }
 
