@@ -90,7 +90,7 @@ impl BlockFile {
             return Ok(false);
         }
         let mut at = 0;
-        while let Some((found, bytes)) = next_magic(file, at)? {
+        while let Some((found, bytes)) = next_magic(file, at, &mut None)? {
             if BlockHeader::decode(&bytes, place).is_some() {
                 return Ok(true);
             }
@@ -100,22 +100,26 @@ impl BlockFile {
     }
 
     /// The first block from `from` on. Where there is none, it is searched: what is found must be sound as a whole, as the
-    /// bytes that were published can hold what looks like a header.
+    /// bytes that were published can hold what looks like a header. What could not be read on the way and was passed over is in
+    /// `passed`.
     fn block_from(
         &self,
         window: &mut Window,
         from: Point,
+        passed: &mut Option<io::Error>,
     ) -> io::Result<Option<(u64, BlockHeader)>> {
         let fits = |header: &BlockHeader| header.position >= from.position;
         if let Some(header) = self.header_at(window, from.at).filter(fits) {
             return Ok(Some((from.at, header)));
         }
         let mut at = from.at;
-        while let Some((found, bytes)) = next_magic(&*self.file, at)? {
-            if let Some(header) = BlockHeader::decode(&bytes, self.place).filter(fits)
-                && matches!(self.load(found, &header), Ok(Some(_)))
-            {
-                return Ok(Some((found, header)));
+        while let Some((found, bytes)) = next_magic(&*self.file, at, passed)? {
+            if let Some(header) = BlockHeader::decode(&bytes, self.place).filter(fits) {
+                match self.load(found, &header) {
+                    Ok(Some(_)) => return Ok(Some((found, header))),
+                    Ok(None) => {}
+                    Err(error) => *passed = Some(error),
+                }
             }
             at = found + 1;
         }
@@ -258,7 +262,19 @@ impl DiskFile for BlockFile {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             let wanted = offset + filled as u64;
-            let Some((at, header)) = self.block_from(&mut window, point)? else {
+            let mut passed = None;
+            let next = self.block_from(&mut window, point, &mut passed)?;
+            // What is missing before it is damaged only if it could be looked for.
+            let is_missing = next
+                .as_ref()
+                .is_none_or(|(_, header)| header.position > wanted);
+            match passed.filter(|_| is_missing) {
+                // What was read before is worth having; who goes on learns of the error.
+                Some(_) if filled > 0 => break,
+                Some(error) => return Err(error),
+                None => {}
+            }
+            let Some((at, header)) = next else {
                 break;
             };
             point = Point {
@@ -333,7 +349,7 @@ impl DiskFile for BlockFile {
         }
         let length = self.file.len()?;
         let mut point = Point::default();
-        while let Some((at, header)) = self.block_from(&mut window, point)? {
+        while let Some((at, header)) = self.block_from(&mut window, point, &mut None)? {
             let end = at + u64::from(header.length);
             if end > length {
                 break;
@@ -403,8 +419,13 @@ fn fill(rest: &mut [u8], bytes: &[u8], count: u64) -> usize {
     count
 }
 
-/// The next place from `from` on where a header may be, and what begins there. Passes over what cannot be read.
-fn next_magic(file: &dyn DiskFile, from: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+/// The next place from `from` on where a header may be, and what begins there. Passes over what cannot be read, and leaves the
+/// error in `passed`.
+fn next_magic(
+    file: &dyn DiskFile,
+    from: u64,
+    passed: &mut Option<io::Error>,
+) -> io::Result<Option<(u64, Vec<u8>)>> {
     let length = file.len()?;
     let mut at = from;
     let mut piece_bytes = SEARCH_BYTES;
@@ -413,10 +434,12 @@ fn next_magic(file: &dyn DiskFile, from: u64) -> io::Result<Option<(u64, Vec<u8>
             .unwrap_or(usize::MAX)
             .min(piece_bytes);
         let mut bytes = vec![0; count];
-        if read_exact_at(file, &mut bytes, at).is_err() {
+        if let Err(error) = read_exact_at(file, &mut bytes, at) {
             if piece_bytes > WINDOW_BYTES {
+                // The smaller piece may be readable.
                 piece_bytes = WINDOW_BYTES;
             } else {
+                *passed = Some(error);
                 at += count as u64;
             }
             continue;
@@ -427,7 +450,12 @@ fn next_magic(file: &dyn DiskFile, from: u64) -> io::Result<Option<(u64, Vec<u8>
             return Ok(match read_exact_at(file, &mut header, found_at) {
                 Ok(()) => Some((found_at, header)),
                 // It ends here, or cannot be read: no header.
-                Err(_) => Some((found_at, Vec::new())),
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::UnexpectedEof {
+                        *passed = Some(error);
+                    }
+                    Some((found_at, Vec::new()))
+                }
             });
         }
         // A magic may begin in the last bytes of the piece.

@@ -230,6 +230,36 @@ fn a_damaged_byte_costs_its_block_and_no_other() {
     }
 }
 
+/// Where a header is damaged the next block is searched for. One that the disk cannot read at that moment is not damaged for it.
+#[test]
+fn what_cannot_be_read_while_a_block_is_searched_is_not_taken_for_damaged() {
+    for form in FORMS {
+        let sim = SimDisk::new();
+        let disk = form.disk(&sim, 1);
+        let mut at = 0;
+        for number in 0..4 {
+            form.to_write(&*disk, at)
+                .write_all_at(&[b'0' + number; 40], at)
+                .unwrap();
+            at += 40;
+        }
+        let first = read_file(&sim, Path::new(PATH)).unwrap();
+        let second = memchr::memmem::find_iter(&first, header::MAGIC).nth(1);
+        sim.flip_bit(Path::new(PATH), second.unwrap() as u64 * 8);
+        let mut failed = 0;
+        for number in 1..20 {
+            let file = open(&*disk, Path::new(PATH), place()).unwrap().0;
+            sim.fail_read(number);
+            let mut third = [0; 40];
+            let read = read_exact_at(&*file, &mut third, 80);
+            failed += u32::from(read.is_err());
+            sim.heal_reads();
+            assert!(read.is_err() || third == [b'2'; 40], "{form:?} {number}");
+        }
+        assert!(failed > 0, "{form:?}");
+    }
+}
+
 #[test]
 fn a_block_is_valid_in_its_place_only() {
     for form in FORMS {

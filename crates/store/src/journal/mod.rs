@@ -77,7 +77,7 @@ pub struct Journal {
     recovered: Option<Recovering>,
     /// Files ready to be begun.
     ready: VecDeque<Spare>,
-    /// Files that wait to be overwritten before they are ready again.
+    /// Files that wait to be overwritten before they are ready again, or removed.
     stale: Vec<Spare>,
     last_generation: u64,
     next: Lsn,
@@ -496,7 +496,7 @@ impl Journal {
     /// Begins the file that [`Journal::provide_files`] has put first. Its length and its header are durable before it gets its
     /// name: a start can then tell a file that was damaged from one that a crash has left behind.
     fn begin_file(&mut self) -> Result<(), Fault> {
-        let spare = self
+        let mut spare = self
             .ready
             .pop_front()
             .expect("every file was provided before writing");
@@ -511,23 +511,12 @@ impl Journal {
         };
         let key = self.keys.as_ref().map(|keys| keys.new_file());
         let records_end = spare.length - self.reserved();
-        match &key {
-            None => spare.file.write_all_at(&header.encode(), 0),
-            Some(key) => spare
-                .file
-                .write_all_at(&encode_sealed_header(&header, key), 0)
-                .and_then(|()| {
-                    let copy = encode_key(generation, key);
-                    spare.file.write_all_at(&copy, records_end)
-                }),
+        if let Err(fault) = self.prepare(&spare, &path, &header, key.as_ref()) {
+            // It still has what was in it before: whoever erases has to find it, and the next write may use it.
+            spare.is_clean = false;
+            self.ready.push_back(spare);
+            return Err(fault);
         }
-        .map_err(Fault::write(&spare.path))?;
-        if !is_planted(PlantedBug::JournalHeaderNotSynced) {
-            spare.file.sync().map_err(Fault::sync(&spare.path))?;
-        }
-        self.disk
-            .rename(&spare.path, &path)
-            .map_err(Fault::rename(&path))?;
         let before = self.files.back().cloned();
         self.files.push_back(WalFile {
             path: path.clone(),
@@ -555,6 +544,34 @@ impl Journal {
             Some(before) => self.note_successor(&before, header),
             None => Ok(()),
         }
+    }
+
+    /// Gives a spare file its header and its name.
+    fn prepare(
+        &self,
+        spare: &Spare,
+        path: &Path,
+        header: &Header,
+        key: Option<&JournalKey>,
+    ) -> Result<(), Fault> {
+        match key {
+            None => spare.file.write_all_at(&header.encode(), 0),
+            Some(key) => spare
+                .file
+                .write_all_at(&encode_sealed_header(header, key), 0)
+                .and_then(|()| {
+                    let copy = encode_key(header.generation, key);
+                    let records_end = spare.length - self.reserved();
+                    spare.file.write_all_at(&copy, records_end)
+                }),
+        }
+        .map_err(Fault::write(&spare.path))?;
+        if !is_planted(PlantedBug::JournalHeaderNotSynced) {
+            spare.file.sync().map_err(Fault::sync(&spare.path))?;
+        }
+        self.disk
+            .rename(&spare.path, path)
+            .map_err(Fault::rename(path))
     }
 
     /// A crash may have kept the note about the newest file from the disk, and records in it not: those are durable now.
@@ -633,21 +650,29 @@ impl Journal {
                 _ => Ok(()),
             };
         }
-        let file = self
-            .disk
-            .open(path, OpenMode::Write)
-            .map_err(Fault::open(path))?;
-        let spare = path_of(&self.dir, oldest.generation, "spare");
+        let taken = self.take_name(oldest, "spare")?;
+        self.ready.extend(taken);
+        Ok(())
+    }
+
+    /// Takes the name away under which recovery would read a file that nobody needs. `None` when there is no such file any more.
+    fn take_name(&self, oldest: &WalFile, extension: &str) -> Result<Option<Spare>, Fault> {
+        let path = &oldest.path;
+        let file = match self.disk.open(path, OpenMode::Write) {
+            // It was removed under the server. Nothing is lost by that now, and the files behind it can go, too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(Fault::open(path))?,
+        };
+        let spare = path_of(&self.dir, oldest.generation, extension);
         self.disk
             .rename(path, &spare)
             .map_err(Fault::rename(&spare))?;
-        self.ready.push_back(Spare {
+        Ok(Some(Spare {
             file,
             path: spare,
             length: oldest.length,
             is_clean: false,
-        });
-        Ok(())
+        }))
     }
 
     /// A name no file of this journal has or had.

@@ -166,11 +166,14 @@ impl Walk<'_, '_> {
             if let After::Stop = self.read_chapter(index, &opened, at, &mut gap)? {
                 return self.report_ruins(&chapters[index..]);
             }
-            if let Some(gap) = &mut gap
-                && chapter.is_ruin(self.disk, self.shortest)?
-            {
+            let Some(gap) = &mut gap else { continue };
+            if chapter.is_ruin(self.disk, self.shortest)? {
                 gap.ruins
                     .push((chapter.file.path.clone(), chapter.file.length));
+            }
+            if gap.path != chapter.file.path {
+                // Nothing that counts is in this one: what follows it may be what is missing.
+                gap.ruins.extend(self.missing_behind(index));
             }
         }
         if let Some(gap) = gap {

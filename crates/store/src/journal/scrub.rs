@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::file::{WalFile, path_of};
+use super::file::WalFile;
 use super::record::KIND_MARK;
 use super::spare::Spare;
 use super::{Journal, JournalBatch};
-use crate::disk::{Disk, OpenMode, read_exact_at};
+use crate::disk::{Disk, read_exact_at};
 use crate::fault::Fault;
 use crate::identity::{Lsn, StreamId};
 use crate::sabotage::{PlantedBug, is_planted};
@@ -20,10 +20,9 @@ const PIECE_BYTES: usize = 1 << 20;
 #[must_use = "the files are not used before they are given back"]
 pub struct Scrub {
     disk: Arc<dyn Disk>,
-    /// To be used again.
-    kept: Vec<Spare>,
-    /// To be removed.
-    others: Vec<Spare>,
+    files: Vec<Spare>,
+    /// How long a file is that is used again; others are removed.
+    kept_bytes: u64,
     is_complete: bool,
 }
 
@@ -56,58 +55,41 @@ impl Journal {
     /// # Errors
     /// What the disk says. Harmless: the files are tried again with the next release.
     pub fn release_to_scrub(&mut self, through: Lsn, rolled: Lsn) -> Result<Scrub, Fault> {
-        let mut scrub = Scrub {
-            disk: Arc::clone(&self.disk),
-            kept: Vec::new(),
-            others: Vec::new(),
-            is_complete: false,
-        };
         while let Some(oldest) = self.releasable(through) {
             let is_kept = oldest.length == self.options.file_bytes;
             // A file without a name that recovery reads may hold anything. A start removes what is left of the others.
             let name = if is_kept { "spare" } else { "new" };
-            let path = path_of(&self.dir, oldest.generation, name);
-            let file = self
-                .disk
-                .open(&oldest.path, OpenMode::Write)
-                .map_err(Fault::open(&oldest.path))?;
-            self.disk
-                .rename(&oldest.path, &path)
-                .map_err(Fault::rename(&path))?;
+            let taken = self.take_name(&oldest, name)?;
             self.files.pop_front();
-            let spare = Spare {
-                file,
-                path,
-                length: oldest.length,
-                is_clean: false,
-            };
-            if is_kept {
-                scrub.kept.push(spare);
-            } else {
-                scrub.others.push(spare);
-            }
+            // Should the next one fail, this one waits there.
+            self.stale.extend(taken);
         }
-        scrub.kept.append(&mut self.stale);
         let is_later = |oldest: &WalFile| oldest.first.is_some_and(|first| first > rolled);
-        scrub.is_complete = self.files.front().is_none_or(is_later);
-        Ok(scrub)
+        Ok(Scrub {
+            disk: Arc::clone(&self.disk),
+            files: std::mem::take(&mut self.stale),
+            kept_bytes: self.options.file_bytes,
+            is_complete: self.files.front().is_none_or(is_later),
+        })
     }
 
-    /// Takes the files back that are kept to be used again.
+    /// Takes the files back: those that were overwritten to be used again, the others to be overwritten the next time.
     ///
     /// # Errors
-    /// What the disk says about removing those that are too many.
+    /// What the disk says about removing those that are too many. They are clean.
     pub fn finish_scrub(&mut self, scrub: Scrub) -> Result<(), Fault> {
-        for spare in scrub.kept {
-            if self.ready.len() < self.options.spares_max {
+        let mut too_many = Vec::new();
+        for spare in scrub.files {
+            if !spare.is_clean {
+                self.stale.push(spare);
+            } else if spare.length == scrub.kept_bytes && self.ready.len() < self.options.spares_max
+            {
                 self.ready.push_back(spare);
             } else {
-                self.disk
-                    .remove_file(&spare.path)
-                    .map_err(Fault::remove(&spare.path))?;
+                too_many.push(spare);
             }
         }
-        Ok(())
+        remove(&*scrub.disk, &too_many)
     }
 }
 
@@ -117,18 +99,17 @@ impl Scrub {
     /// # Errors
     /// What the disk says; some of them are as they were then.
     pub fn run(&mut self) -> Result<(), Fault> {
-        for spare in self.kept.iter_mut().chain(&mut self.others) {
+        for spare in &mut self.files {
             if !is_planted(PlantedBug::JournalNotOverwritten) {
                 spare.fill_with_zeros()?;
             }
             spare.is_clean = true;
         }
-        while let Some(other) = self.others.pop() {
-            self.disk
-                .remove_file(&other.path)
-                .map_err(Fault::remove(&other.path))?;
-        }
-        Ok(())
+        let is_kept = |spare: &Spare| spare.length == self.kept_bytes;
+        let files = std::mem::take(&mut self.files);
+        let (kept, others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_kept);
+        self.files = kept;
+        remove(&*self.disk, &others)
     }
 
     /// Whether nothing up to the position that was asked for is left elsewhere.
@@ -136,6 +117,15 @@ impl Scrub {
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
+}
+
+/// Removes all that can be removed; the first fault of those that cannot.
+fn remove(disk: &dyn Disk, spares: &[Spare]) -> Result<(), Fault> {
+    let removed = spares.iter().map(|spare| {
+        let removed = disk.remove_file(&spare.path);
+        removed.map_err(Fault::remove(&spare.path))
+    });
+    removed.fold(Ok(()), Result::and)
 }
 
 impl Spare {

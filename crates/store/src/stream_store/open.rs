@@ -267,16 +267,16 @@ impl StreamStore {
         let next = self.last + 1;
         if let Some(last) = self.segments.back_mut() {
             let is_gone = last.saved > 0 && last.written == 0;
+            // In the middle of a block that a crash has left, or behind a damaged one, what is written would be hidden by that.
+            let can_go_on = |last: &Segment| match &self.files {
+                Some(files) if in_blocks => ends_with_block(files, last),
+                _ => true,
+            };
             if !last.sealed && last.first == next {
                 // It has no messages yet. Nothing else may have its name, so it goes on even when it is damaged; when it
                 // is gone, or should be sealed and is not, it begins anew. So it does again where a crash has left a block of
-                // that: what is written behind the manifest's end would be hidden by it.
-                let begins_anew = match &self.files {
-                    _ if is_gone || last_file == LastFile::InTheOpen => true,
-                    Some(files) if in_blocks => !ends_with_block(files, last),
-                    _ => false,
-                };
-                if begins_anew {
+                // that.
+                if is_gone || last_file == LastFile::InTheOpen || !can_go_on(last) {
                     self.again.extend(last.foreign_runs());
                     self.segments.pop_back();
                     self.push_segment(next);
@@ -285,7 +285,7 @@ impl StreamStore {
             }
             let is_last_sound =
                 last_file == LastFile::Sound || is_planted(PlantedBug::WrittenBehindDamage);
-            if !last.sealed && is_last_sound && last.last() == self.last {
+            if !last.sealed && is_last_sound && last.last() == self.last && can_go_on(last) {
                 return;
             }
             // Nothing is ever written behind damage, a gap, or what was written before the store had keys. It gets no
