@@ -2,6 +2,7 @@
 
 mod acks;
 mod consumers;
+mod lifetimes;
 mod lists;
 mod messages;
 mod publish;

@@ -2,13 +2,14 @@
 
 use everjet_api::{ApiError, Discard, ErrorCode, Storage, StreamConfig};
 use everjet_subject::{has_wildcards, is_valid_filter, matches};
-use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_values::{StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
 use crate::Publish;
 use crate::limits::limit;
 use crate::rollup;
 use crate::state::StreamState;
+use crate::ttl;
 
 /// Header with the id that makes a message a duplicate of another one.
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -26,11 +27,11 @@ pub(crate) const RECORD_MAX: usize = 32 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// A message to store.
-    New,
+    Stored,
     /// The same message as one that was stored.
     Duplicate(StreamSequence),
     /// A message that no consumer wants, so that it only takes a sequence.
-    Unwanted,
+    Skipped,
 }
 
 /// The headers that checks look at; empty when missing.
@@ -98,18 +99,17 @@ pub(crate) fn all(
     check_subject(&state.config, publish)?;
     check_size(&state.config, publish)?;
     check_sealed(&state.config)?;
-    if !publish.headers.is_empty() {
-        let headers = PublishHeaders::read(publish.headers);
-        if let Some(sequence) = check_headers(state, now, publish, &headers)? {
-            return Ok(Admission::Duplicate(sequence));
-        }
+    let headers = PublishHeaders::read(publish.headers);
+    if let Some(sequence) = check_headers(state, now, publish, &headers)? {
+        return Ok(Admission::Duplicate(sequence));
     }
     if !wanted {
         // It needs no room.
-        return Ok(Admission::Unwanted);
+        return Ok(Admission::Skipped);
     }
+    ttl::check_valid(headers.ttl)?;
     check_room(state, publish)?;
-    Ok(Admission::New)
+    Ok(Admission::Stored)
 }
 
 /// Everything that headers ask for. The sequence is that of the message of which this one is a duplicate.
@@ -125,7 +125,7 @@ fn check_headers(
     check_batch(headers)?;
     check_counter(headers)?;
     check_stream(&state.config, headers)?;
-    check_ttl(headers)?;
+    ttl::check_allowed(&state.config, headers.ttl)?;
     check_last_subject_sequence(state, publish, headers)?;
     check_last_sequence(state, headers)?;
     check_schedule(headers)?;
@@ -188,24 +188,6 @@ fn check_source(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
         headers.source.is_empty(),
         ErrorCode::MessageStreamSourceHeader,
     )
-}
-
-fn check_ttl(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
-    if headers.ttl.is_empty() {
-        return Ok(());
-    }
-    ensure(is_valid_ttl(headers.ttl), ErrorCode::MessageTtlInvalid)?;
-    Err(ErrorCode::MessageTtlDisabled.error())
-}
-
-/// `never`, whole seconds, or a duration; at least a second.
-fn is_valid_ttl(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return false;
-    };
-    text.eq_ignore_ascii_case("never")
-        || text.parse::<i64>().is_ok_and(|seconds| seconds >= 1)
-        || parse_duration(text).is_ok_and(|duration| duration.as_secs() >= 1)
 }
 
 fn check_counter(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {

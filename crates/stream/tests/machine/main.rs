@@ -2,6 +2,7 @@
 
 mod consumers;
 mod driver;
+mod lifetimes;
 mod limits;
 mod model;
 mod publish;
