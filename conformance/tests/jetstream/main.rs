@@ -4,6 +4,7 @@ mod acks;
 mod consumers;
 mod lifetimes;
 mod lists;
+mod mapped;
 mod messages;
 mod publish;
 mod pull;

@@ -92,6 +92,23 @@ pub(crate) fn release(
         payload.clear();
         let reply = match (effect, failure) {
             (
+                Effect::Republish {
+                    to,
+                    headers,
+                    payload,
+                },
+                None,
+            ) => {
+                let message = Message {
+                    subject: to,
+                    reply: b"",
+                    headers,
+                    payload,
+                };
+                turn.publish(account, Origin::SERVER, &message);
+                continue;
+            }
+            (
                 Effect::Stored {
                     reply,
                     sequence,
@@ -137,7 +154,8 @@ pub(crate) fn release(
                 reply
             }
             // An acknowledgement that is not durable is not confirmed: its message comes again.
-            (Effect::AckReply { .. }, Some(_)) => continue,
+            // Nor is a message published again: it may not be stored.
+            (Effect::AckReply { .. } | Effect::Republish { .. }, Some(_)) => continue,
             (Effect::AckReply { reply }, None) => reply,
         };
         let message = Message {

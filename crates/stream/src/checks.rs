@@ -96,7 +96,6 @@ pub(crate) fn all(
     publish: &Publish<'_>,
     wanted: bool,
 ) -> Result<Admission, ApiError> {
-    check_subject(&state.config, publish)?;
     check_size(&state.config, publish)?;
     check_sealed(&state.config)?;
     let headers = PublishHeaders::read(publish.headers);
@@ -138,7 +137,11 @@ fn check_headers(
     Ok(None)
 }
 
-fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+/// Whether the stream takes the subject that a message was published with.
+///
+/// # Errors
+/// [`ErrorCode::StreamNotMatch`].
+pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let belongs = config
         .subjects
         .iter()

@@ -12,7 +12,7 @@ use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
-use crate::{marker, rollup};
+use crate::{marker, republish, rollup, transform};
 
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST: Nanos = Nanos::from_millis(100);
@@ -67,6 +67,8 @@ pub fn normalise_update(
     marker::normalise(&mut config, pedantic)?;
     check_supported(&config)?;
     check_subjects(&config)?;
+    transform::check_config(&config)?;
+    republish::normalise(&mut config, pedantic)?;
     if config.sealed {
         seal(&mut config);
     }
@@ -231,8 +233,6 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
-        (config.subject_transform.is_some(), "subject_transform"),
-        (config.republish.is_some(), "republish"),
         (config.allow_msg_counter, "allow_msg_counter"),
         (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),

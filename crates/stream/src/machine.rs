@@ -1,8 +1,9 @@
 //! The host: events in, output out. What happens is decided in the files beside it.
 
-use everjet_api::{Retention, StreamConfig};
+use everjet_api::{ApiError, Retention, StreamConfig};
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
 use everjet_store::{JournalBatch, StreamId, StreamStore};
+use everjet_subject::SubjectTransform;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
@@ -14,9 +15,11 @@ use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
+use crate::republish::{Republisher, Stored};
 use crate::rollup;
 use crate::settle::Unwanted;
 use crate::state::StreamState;
+use crate::transform;
 use crate::ttl;
 use crate::wanted::Wanted;
 
@@ -68,6 +71,11 @@ pub struct Stream {
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
     pub(crate) aging: Aging,
+    /// What the configuration makes of subjects.
+    renaming: Option<SubjectTransform>,
+    republisher: Option<Republisher>,
+    /// What a message is called in the stream; kept for its memory.
+    renamed: Vec<u8>,
     pub(crate) wanted: Wanted,
     /// The entry of the checkpoint this stream came from.
     pub(crate) recovered_at: EntryIndex,
@@ -136,6 +144,7 @@ impl Stream {
         }
         self.interest.forget();
         self.forget_aging();
+        self.read_config();
         if !self.has_lost_consumers {
             // Consumers in memory are gone: what others are done with is not held for them any more.
             let mut carried = std::mem::take(&mut self.carried);
@@ -147,6 +156,9 @@ impl Stream {
     /// The next calls of [`on_publish`](Self::on_publish) bring messages with these subjects, in this order, as far as
     /// that is known: they cost less then.
     pub fn look_ahead(&mut self, subjects: &[&[u8]]) {
+        if self.renaming.is_some() {
+            return;
+        }
         let replaced_from = limits::limit(self.state.config.max_msgs_per_subject);
         self.state.store.look_ahead(subjects, replaced_from);
     }
@@ -163,24 +175,53 @@ impl Stream {
             // What was acknowledged makes room.
             self.flush(out);
         }
+        let taken = checks::check_subject(&self.state.config, publish).and_then(|()| {
+            let Some(renaming) = &self.renaming else {
+                return self.take_publish(now, publish, reply, out);
+            };
+            let mut renamed = std::mem::take(&mut self.renamed);
+            renamed.clear();
+            let last = self.state.store.last_sequence();
+            transform::rename(renaming, publish.subject, now, last, &mut renamed);
+            let publish = Publish {
+                subject: &renamed,
+                ..*publish
+            };
+            let taken = self.take_publish(now, &publish, reply, out);
+            self.renamed = renamed;
+            taken
+        });
+        if let Err(error) = taken {
+            out.effects.refused(reply, error);
+        }
+    }
+
+    /// Takes a message under the subject that it has in the stream.
+    fn take_publish(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        reply: &[u8],
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
         let wanted = self.is_wanted(publish.subject);
-        match checks::all(&self.state, now, publish, wanted) {
-            Err(error) => out.effects.refused(reply, error),
-            Ok(Admission::Duplicate(sequence)) => {
+        match checks::all(&self.state, now, publish, wanted)? {
+            Admission::Duplicate(sequence) => {
                 out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
                 out.effects.stored(reply, sequence, true);
             }
-            Ok(Admission::Stored) => {
+            Admission::Stored => {
                 let sequence = self.store_message(now, publish, out);
                 out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
             }
-            Ok(Admission::Skipped) => {
+            Admission::Skipped => {
                 let sequence = self.skip_message(now, publish, out);
                 out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
             }
         }
+        Ok(())
     }
 
     /// A pull request came. Returns false when there is no such consumer.
@@ -361,6 +402,9 @@ impl Stream {
             interest: Interest::default(),
             gathered: Gathered::default(),
             aging: Aging::default(),
+            renaming: None,
+            republisher: None,
+            renamed: Vec::new(),
             wanted: Wanted::default(),
             recovered_at: EntryIndex::ZERO,
             has_lost_consumers: false,
@@ -369,6 +413,12 @@ impl Stream {
             removals: Vec::new(),
             purged: 0,
         }
+    }
+
+    /// The configuration is another one.
+    pub(crate) fn read_config(&mut self) {
+        self.renaming = transform::of(&self.state.config);
+        self.republisher = Republisher::of(&self.state.config);
     }
 
     /// Takes a message of the server's own, which nobody checks and nobody is told of.
@@ -394,15 +444,36 @@ impl Stream {
         out: &mut Output,
     ) -> StreamSequence {
         let raised = ttl::raised(&self.state.config, publish.headers);
+        let headers = raised.as_deref().unwrap_or(publish.headers);
+        let next = self.state.store.last_sequence().next();
+        let again = self.republisher.as_ref().and_then(|republisher| {
+            let to = republisher.destination(publish.subject, next, now)?;
+            let store = &self.state.store;
+            let subject = store.subjects().lookup(publish.subject);
+            let before = subject.and_then(|subject| store.last_of(subject));
+            Some((to, before.unwrap_or_default()))
+        });
         let command = Command::Publish {
             time: now.max(self.state.last_time),
-            sequence: self.state.store.last_sequence().next(),
+            sequence: next,
             subject: publish.subject,
-            headers: raised.as_deref().unwrap_or(publish.headers),
+            headers,
             payload: publish.payload,
         };
         let stored = self.commit(&command, out).stored;
         let sequence = stored.expect("a publish stores its message");
+        if let (Some((to, before)), Some(republisher)) = (again, &self.republisher) {
+            let (headers, payload) = republisher.content(&Stored {
+                stream: &self.state.config.name,
+                subject: publish.subject,
+                headers,
+                payload: publish.payload,
+                sequence,
+                time: self.state.last_time,
+                before,
+            });
+            out.effects.republish(to, headers, payload);
+        }
         if !self.state.is_journaled() {
             self.leader.on_durable(sequence);
         }

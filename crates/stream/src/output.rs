@@ -76,6 +76,15 @@ pub enum Effect<'a> {
         /// Where the acknowledger waits.
         reply: &'a [u8],
     },
+    /// A stored message is published again.
+    Republish {
+        /// Its new subject.
+        to: &'a [u8],
+        /// Its headers, and where it is stored.
+        headers: &'a [u8],
+        /// Its body, or nothing.
+        payload: &'a [u8],
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +105,15 @@ enum Item {
     AckReply {
         reply: Range<u32>,
     },
+    Republish(Box<Republished>),
+}
+
+/// A message that is published again. Payloads are not in the common buffer, which they would make large.
+#[derive(Clone, Debug)]
+struct Republished {
+    to: Vec<u8>,
+    headers: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 /// Answers that leave once the records before them are durable, in order: one byte buffer and small items.
@@ -151,6 +169,15 @@ impl Effects {
         }
     }
 
+    /// Adds a stored message that is published again.
+    pub fn republish(&mut self, to: Vec<u8>, headers: Vec<u8>, payload: &[u8]) {
+        self.items.push(Item::Republish(Box::new(Republished {
+            to,
+            headers,
+            payload: payload.to_vec(),
+        })));
+    }
+
     /// The answers in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Effect<'_>> {
         self.items.iter().map(|item| match item {
@@ -173,6 +200,11 @@ impl Effects {
             },
             Item::AckReply { reply } => Effect::AckReply {
                 reply: self.at(reply),
+            },
+            Item::Republish(message) => Effect::Republish {
+                to: &message.to,
+                headers: &message.headers,
+                payload: &message.payload,
             },
         })
     }

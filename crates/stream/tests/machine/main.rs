@@ -13,5 +13,6 @@ mod recovery;
 mod retention;
 mod retention_model;
 mod rollup;
+mod subjects;
 mod transcript;
 mod turns;

@@ -271,6 +271,14 @@ impl Script {
                 Effect::AckReply { reply } => {
                     writeln!(shown, "answer to {}", text(reply)).expect("memory");
                 }
+                Effect::Republish {
+                    to,
+                    headers,
+                    payload,
+                } => {
+                    let (to, headers) = (text(to), one_line(headers));
+                    writeln!(shown, "again {to} {:?} [{headers}]", text(payload)).expect("memory");
+                }
             }
         }
         for outgoing in driver.output.sends.iter() {
