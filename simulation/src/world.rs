@@ -523,7 +523,7 @@ impl World {
 /// Writes down what an answer told its client.
 fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u64>>) {
     match effect {
-        Effect::Stored { sequence, .. } => {
+        Effect::Stored { sequence, .. } | Effect::Counted { sequence, .. } => {
             ledger.acknowledged.insert(sequence.0);
         }
         Effect::AckReply { reply } => {

@@ -2,6 +2,7 @@
 
 mod acks;
 mod consumers;
+mod counters;
 mod lifetimes;
 mod lists;
 mod mapped;

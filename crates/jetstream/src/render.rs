@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ErrorCode, PubAcks, ResponseType, render_error, render_pub_ack, render_pub_ack_error,
+    ApiError, ErrorCode, PubAcks, ResponseType, render_counter_ack, render_error, render_pub_ack,
+    render_pub_ack_error,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
 use everjet_stream::{Effect, Effects, Outgoing, Sends};
@@ -137,7 +138,18 @@ pub(crate) fn release(
                 render_pub_ack(&mut payload, stream, None, sequence.0, true);
                 reply
             }
-            (Effect::Stored { reply, .. }, Some(why)) => {
+            (
+                Effect::Counted {
+                    reply,
+                    sequence,
+                    value,
+                },
+                None,
+            ) => {
+                render_counter_ack(&mut payload, stream, None, sequence.0, value);
+                reply
+            }
+            (Effect::Stored { reply, .. } | Effect::Counted { reply, .. }, Some(why)) => {
                 render_pub_ack_error(&mut payload, stream, &journal_failed(why));
                 reply
             }

@@ -6,6 +6,7 @@ use everjet_values::{StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
 use crate::Publish;
+use crate::counter;
 use crate::limits::limit;
 use crate::rollup;
 use crate::state::StreamState;
@@ -122,7 +123,7 @@ fn check_headers(
     headers: &PublishHeaders<'_>,
 ) -> Result<Option<StreamSequence>, ApiError> {
     check_batch(headers)?;
-    check_counter(headers)?;
+    check_counter(&state.config, publish, headers)?;
     check_stream(&state.config, headers)?;
     ttl::check_allowed(&state.config, headers.ttl)?;
     check_last_subject_sequence(state, publish, headers)?;
@@ -134,6 +135,7 @@ fn check_headers(
     }
     check_last_message_id(state, headers)?;
     rollup::check(&state.config, headers.rollup)?;
+    counter::check_present(&state.config, headers.increment)?;
     Ok(None)
 }
 
@@ -150,7 +152,11 @@ pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Res
     ensure(belongs, ErrorCode::StreamNotMatch)
 }
 
-fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+/// Whether a message is small enough. A counter's is asked again when it is known what will be stored.
+///
+/// # Errors
+/// The limit that it breaks.
+pub(crate) fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let size = publish.headers.len() + publish.payload.len();
     let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
     ensure(fits, ErrorCode::StreamMessageExceedsMaximum)?;
@@ -193,8 +199,22 @@ fn check_source(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
     )
 }
 
-fn check_counter(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
-    ensure(headers.increment.is_empty(), ErrorCode::MessageIncrDisabled)
+/// Adding to a counter goes with no expectation and no rollup.
+fn check_counter(
+    config: &StreamConfig,
+    publish: &Publish<'_>,
+    headers: &PublishHeaders<'_>,
+) -> Result<(), ApiError> {
+    let others = [
+        headers.rollup,
+        headers.expected_stream,
+        headers.expected_last_message_id,
+        headers.expected_last_subject,
+        headers.expected_last_sequence,
+        headers.expected_last_subject_sequence,
+    ];
+    let has_others = others.iter().any(|value| !value.is_empty());
+    counter::check(config, headers.increment, publish.payload, has_others)
 }
 
 fn duplicate(

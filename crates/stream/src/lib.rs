@@ -12,6 +12,8 @@ mod checks;
 mod command;
 mod config;
 mod consumers;
+mod counter;
+mod decimal;
 mod dedupe;
 mod expiries;
 mod expiry;

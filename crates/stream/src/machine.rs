@@ -10,6 +10,7 @@ use everjet_wire::Headers;
 use crate::apply::{Applied, Removal};
 use crate::checks::{self, Admission, MESSAGE_ID};
 use crate::command::Command;
+use crate::counter;
 use crate::expiry::Aging;
 use crate::interest::Interest;
 use crate::leader::Leader;
@@ -211,9 +212,20 @@ impl Stream {
                 out.effects.stored(reply, sequence, true);
             }
             Admission::Stored => {
-                let sequence = self.store_message(now, publish, out);
+                let counted = counter::count(&self.state, publish)?;
                 out.sync_wanted |= !reply.is_empty();
-                out.effects.stored(reply, sequence, false);
+                match counted {
+                    None => {
+                        let sequence = self.store_message(now, publish, out);
+                        out.effects.stored(reply, sequence, false);
+                    }
+                    Some(counted) => {
+                        let publish = counted.publish(publish);
+                        checks::check_size(&self.state.config, &publish)?;
+                        let sequence = self.store_message(now, &publish, out);
+                        out.effects.counted(reply, sequence, counted.value);
+                    }
+                }
             }
             Admission::Skipped => {
                 let sequence = self.skip_message(now, publish, out);

@@ -57,6 +57,15 @@ pub enum Effect<'a> {
         /// Whether the message id was seen before.
         duplicate: bool,
     },
+    /// The message added to a counter: a PubAck with the sum goes to `reply`.
+    Counted {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Sequence of the message.
+        sequence: StreamSequence,
+        /// The sum.
+        value: &'a str,
+    },
     /// The message was not stored: a PubAck with an error goes to `reply`.
     Refused {
         /// Where the publisher waits.
@@ -93,6 +102,11 @@ enum Item {
         reply: Range<u32>,
         sequence: StreamSequence,
         duplicate: bool,
+    },
+    Counted {
+        reply: Range<u32>,
+        sequence: StreamSequence,
+        value: Box<str>,
     },
     Refused {
         reply: Range<u32>,
@@ -138,6 +152,18 @@ impl Effects {
                 reply,
                 sequence,
                 duplicate,
+            });
+        }
+    }
+
+    /// Adds a PubAck with the value of a counter; without a reply subject nothing is added.
+    pub fn counted(&mut self, reply: &[u8], sequence: StreamSequence, value: String) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::Counted {
+                reply,
+                sequence,
+                value: value.into(),
             });
         }
     }
@@ -189,6 +215,15 @@ impl Effects {
                 reply: self.at(reply),
                 sequence: *sequence,
                 duplicate: *duplicate,
+            },
+            Item::Counted {
+                reply,
+                sequence,
+                value,
+            } => Effect::Counted {
+                reply: self.at(reply),
+                sequence: *sequence,
+                value,
             },
             Item::Refused { reply, error } => Effect::Refused {
                 reply: self.at(reply),
