@@ -7,6 +7,7 @@ use everjet_values::{Entropy, StreamSequence};
 
 use crate::Stop;
 use crate::model::SUBJECTS;
+use crate::wishes::Wish;
 use crate::world::{CONSUMER, World};
 
 impl World {
@@ -23,12 +24,16 @@ impl World {
         let mut payload = self.random.next_u64().to_le_bytes().repeat(words);
         payload.push(0);
         let has_id = self.options.payload_words_max > 0 && self.below(4) == 0;
-        let headers = if has_id {
+        let mut headers = if has_id {
             let number = self.random.next_u64() % 40;
             format!("NATS/1.0\r\nNats-Msg-Id: m{number}\r\n\r\n").into_bytes()
         } else {
             Vec::new()
         };
+        let wish = Wish::any(self, id);
+        if headers.is_empty() {
+            headers = wish.headers();
+        }
         let Some(actor) = self.actors.get_mut(&id) else {
             return Ok(());
         };
@@ -46,7 +51,12 @@ impl World {
         if after > before {
             let stored_at = actor.stream.store().last_time();
             let limited = if is_wanted {
-                actor.model.store(after.0, subject, stored_at)
+                let wish = Wish::read(&headers);
+                let mut gone = actor
+                    .model
+                    .store(after.0, subject, stored_at, wish.lifetime());
+                gone.extend(wish.roll_up(&mut actor.model, subject, after.0));
+                gone
             } else {
                 vec![after.0]
             };

@@ -20,6 +20,7 @@ pub mod run;
 mod seals;
 mod streams;
 mod wide;
+mod wishes;
 mod world;
 
 pub use ledger::{Erased, Ledger, Ledgers};

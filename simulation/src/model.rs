@@ -5,7 +5,8 @@ use std::time::Duration;
 use everjet_api::StreamConfig;
 use everjet_store::StreamStore;
 use everjet_subject::matches;
-use everjet_values::{StreamSequence, Timestamp};
+use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_wire::Headers;
 
 /// Subjects that messages are published on; in narrow worlds, on the first four.
 pub(crate) const SUBJECTS: [&str; 12] = [
@@ -30,6 +31,8 @@ pub(crate) struct Model {
     max_msgs: Option<usize>,
     max_msgs_per_subject: Option<usize>,
     max_age: Option<Duration>,
+    /// Messages may have lifetimes.
+    has_lifetimes: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,32 @@ struct Alive {
     sequence: u64,
     subject: usize,
     time: Timestamp,
+    lifetime: Lifetime,
+}
+
+/// What a message says about how long it lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// Nothing.
+    #[default]
+    Unsaid,
+    /// It does not grow too old.
+    Never,
+    /// It goes so long after it was stored.
+    For(Duration),
+}
+
+impl Lifetime {
+    fn read(headers: &[u8]) -> Self {
+        let text = Headers(headers)
+            .get("Nats-TTL")
+            .map(String::from_utf8_lossy);
+        match text.as_deref() {
+            None => Self::Unsaid,
+            Some("never") => Self::Never,
+            Some(text) => Self::For(parse_duration(text).expect("lifetimes are written as such")),
+        }
+    }
 }
 
 impl Model {
@@ -52,6 +81,7 @@ impl Model {
                     sequence,
                     subject: SUBJECTS.iter().position(is_subject).unwrap_or_default(),
                     time: message.time,
+                    lifetime: Lifetime::read(message.headers()),
                 });
             }
         }
@@ -63,14 +93,22 @@ impl Model {
         self.max_msgs = usize::try_from(config.max_msgs).ok();
         self.max_msgs_per_subject = usize::try_from(config.max_msgs_per_subject).ok();
         self.max_age = config.max_age.as_duration().filter(|age| !age.is_zero());
+        self.has_lifetimes = config.allow_msg_ttl;
         self.enforce()
     }
 
-    pub(crate) fn store(&mut self, sequence: u64, subject: usize, time: Timestamp) -> Vec<u64> {
+    pub(crate) fn store(
+        &mut self,
+        sequence: u64,
+        subject: usize,
+        time: Timestamp,
+        lifetime: Lifetime,
+    ) -> Vec<u64> {
         self.alive.push(Alive {
             sequence,
             subject,
             time,
+            lifetime,
         });
         self.enforce()
     }
@@ -106,10 +144,15 @@ impl Model {
     }
 
     pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<u64> {
-        let Some(age) = self.max_age else {
-            return Vec::new();
-        };
-        self.take(|message| message.time.plus(age) <= now)
+        let max_age = self.max_age;
+        self.take(|message| {
+            let goes_after = |age: Duration| message.time.plus(age) <= now;
+            match message.lifetime {
+                Lifetime::Never => false,
+                Lifetime::For(lifetime) if goes_after(lifetime) => true,
+                _ => max_age.is_some_and(goes_after),
+            }
+        })
     }
 
     /// Whether the store holds exactly these messages.
@@ -120,7 +163,7 @@ impl Model {
         let mut alive = self.alive.iter().map(|message| message.sequence).peekable();
         for sequence in 1..=store.last_sequence().0 {
             let should = alive.next_if_eq(&sequence).is_some();
-            if !should && self.max_age.is_some() {
+            if !should && self.is_expiring() {
                 // Messages go a little later than they may, so that they go together.
                 continue;
             }
@@ -133,7 +176,7 @@ impl Model {
 
     /// Whether messages go with time.
     pub(crate) fn is_expiring(&self) -> bool {
-        self.max_age.is_some()
+        self.max_age.is_some() || self.has_lifetimes
     }
 
     /// The sequences that should be there.

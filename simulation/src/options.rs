@@ -249,9 +249,18 @@ impl Wide {
         if pick(4) == 0 {
             config.max_age = Nanos::from(Duration::from_secs(40));
         }
+        config.allow_rollup_hdrs = pick(3) == 0;
+        config.allow_msg_ttl = pick(3) == 0;
+        if config.allow_msg_ttl && pick(2) == 0 {
+            config.subject_delete_marker_ttl = Nanos::from(MARKER_LIFETIME);
+            config.allow_rollup_hdrs = true;
+        }
         config
     }
 }
+
+/// How long markers live, in worlds that have them. No message has a shorter lifetime.
+pub(crate) const MARKER_LIFETIME: Duration = Duration::from_secs(15);
 
 /// Bytes of a journal file that has to be made while somebody waits; no sound one is shorter.
 pub(crate) const HURRIED_FILE_BYTES: u64 = 4608;

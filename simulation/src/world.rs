@@ -340,12 +340,14 @@ impl World {
         }
         let (now, mut output) = (self.now, Output::new());
         if let Some(actor) = self.actors.get_mut(&id) {
+            let last = actor.stream.store().last_sequence();
             let expired = actor.model.expire(now);
             actor.stream.on_timer(now, &mut |_| true, &mut output);
             actor
                 .stream
                 .poll(now, &mut |_| true, &mut output, 100, Reads::Blocking);
             self.ledger(id).maybe_removed.extend(expired);
+            self.note_markers(id, last)?;
         }
         self.take(id, &mut output)?;
         self.remember_state(id)
@@ -521,7 +523,7 @@ impl World {
 /// Writes down what an answer told its client.
 fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u64>>) {
     match effect {
-        Effect::Stored { sequence, .. } => {
+        Effect::Stored { sequence, .. } | Effect::Counted { sequence, .. } => {
             ledger.acknowledged.insert(sequence.0);
         }
         Effect::AckReply { reply } => {
@@ -545,7 +547,7 @@ fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u
                 ledger.removed.extend(gone);
             }
         }
-        Effect::Refused { .. } => {}
+        Effect::Refused { .. } | Effect::Republish { .. } => {}
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod acks;
 mod consumers;
+mod counters;
 mod direct;
+mod lifetimes;
 mod lists;
+mod mapped;
 mod messages;
 mod publish;
 mod pull;

@@ -49,7 +49,9 @@ pub use name::{
 };
 pub use nanos::Nanos;
 pub use one_message::OneMessage;
-pub use pub_ack::{PubAck, PubAckLine, PubAcks, render_pub_ack, render_pub_ack_error};
+pub use pub_ack::{
+    PubAck, PubAckLine, PubAcks, render_counter_ack, render_pub_ack, render_pub_ack_error,
+};
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{
     ConsumerAction, ConsumerCreateRequest, MsgDeleteRequest, MsgGetRequest, PageRequest,

@@ -60,6 +60,21 @@ pub fn render_pub_ack(
     out.push(b'}');
 }
 
+/// Appends the answer to a publish that added to a counter, which has `value` now: digits, perhaps after a sign.
+pub fn render_counter_ack(
+    out: &mut Vec<u8>,
+    stream: &str,
+    domain: Option<&str>,
+    seq: u64,
+    value: &str,
+) {
+    render_pub_ack(out, stream, domain, seq, false);
+    out.pop();
+    out.extend_from_slice(b",\"val\":\"");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
 /// The answers to many publishes of one stream: what is the same in all of them is rendered once.
 #[derive(Clone, Debug)]
 pub struct PubAcks {
@@ -191,6 +206,16 @@ mod tests {
             false,
             r#"{"stream":"A\u0026\"B","domain":"hub","seq":7}"#,
         );
+    }
+
+    #[test]
+    fn a_counter_is_answered_with_its_value() {
+        let mut out = Vec::new();
+        render_counter_ack(&mut out, "C", Some("hub"), 7, "-12");
+        let expected = r#"{"stream":"C","domain":"hub","seq":7,"val":"-12"}"#;
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+        let ack: PubAck = serde_json::from_slice(&out).expect("it is JSON");
+        assert_eq!(ack.value, "-12");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ErrorCode, PubAcks, ResponseType, render_error, render_pub_ack, render_pub_ack_error,
+    ApiError, ErrorCode, PubAcks, ResponseType, render_counter_ack, render_error, render_pub_ack,
+    render_pub_ack_error,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
 use everjet_stream::{Effect, Effects, Outgoing, Sends};
@@ -92,6 +93,23 @@ pub(crate) fn release(
         payload.clear();
         let reply = match (effect, failure) {
             (
+                Effect::Republish {
+                    to,
+                    headers,
+                    payload,
+                },
+                None,
+            ) => {
+                let message = Message {
+                    subject: to,
+                    reply: b"",
+                    headers,
+                    payload,
+                };
+                turn.publish(account, Origin::SERVER, &message);
+                continue;
+            }
+            (
                 Effect::Stored {
                     reply,
                     sequence,
@@ -120,7 +138,18 @@ pub(crate) fn release(
                 render_pub_ack(&mut payload, stream, None, sequence.0, true);
                 reply
             }
-            (Effect::Stored { reply, .. }, Some(why)) => {
+            (
+                Effect::Counted {
+                    reply,
+                    sequence,
+                    value,
+                },
+                None,
+            ) => {
+                render_counter_ack(&mut payload, stream, None, sequence.0, value);
+                reply
+            }
+            (Effect::Stored { reply, .. } | Effect::Counted { reply, .. }, Some(why)) => {
                 render_pub_ack_error(&mut payload, stream, &journal_failed(why));
                 reply
             }
@@ -137,7 +166,8 @@ pub(crate) fn release(
                 reply
             }
             // An acknowledgement that is not durable is not confirmed: its message comes again.
-            (Effect::AckReply { .. }, Some(_)) => continue,
+            // Nor is a message published again: it may not be stored.
+            (Effect::AckReply { .. } | Effect::Republish { .. }, Some(_)) => continue,
             (Effect::AckReply { reply }, None) => reply,
         };
         let message = Message {

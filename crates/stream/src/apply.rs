@@ -118,6 +118,14 @@ impl StreamState {
             Command::Expired { through } => {
                 applied.removed = self.remove_through(entry, through, removals);
             }
+            Command::MessagesExpired { removed } => {
+                let last = self.store.last_sequence().0;
+                for run in Runs::decode(removed)?.iter() {
+                    for sequence in (*run.start()..=last.min(*run.end())).map(StreamSequence) {
+                        applied.removed += u64::from(self.remove(entry, sequence, removals));
+                    }
+                }
+            }
             Command::PurgeBegun { through, filter } => {
                 if self.purging.is_some() {
                     return Err(Malformed);
@@ -243,6 +251,12 @@ impl StreamState {
             self.dedupe.insert(id, message.time, sequence);
         }
         limits::enforce(self, entry, sequence, removals);
+        if self.config.allow_msg_ttl && !message.headers.is_empty() {
+            let Self {
+                expiries, store, ..
+            } = self;
+            expiries.note(store, sequence, message.time, message.headers);
+        }
         rollup::apply(self, entry, sequence, message.headers, removals);
         sequence
     }

@@ -2,13 +2,15 @@
 
 use everjet_api::{ApiError, Discard, ErrorCode, Storage, StreamConfig};
 use everjet_subject::{has_wildcards, is_valid_filter, matches};
-use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_values::{StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
 use crate::Publish;
+use crate::counter;
 use crate::limits::limit;
 use crate::rollup;
 use crate::state::StreamState;
+use crate::ttl;
 
 /// Header with the id that makes a message a duplicate of another one.
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -26,11 +28,11 @@ pub(crate) const RECORD_MAX: usize = 32 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// A message to store.
-    New,
+    Stored,
     /// The same message as one that was stored.
     Duplicate(StreamSequence),
     /// A message that no consumer wants, so that it only takes a sequence.
-    Unwanted,
+    Skipped,
 }
 
 /// The headers that checks look at; empty when missing.
@@ -95,21 +97,19 @@ pub(crate) fn all(
     publish: &Publish<'_>,
     wanted: bool,
 ) -> Result<Admission, ApiError> {
-    check_subject(&state.config, publish)?;
     check_size(&state.config, publish)?;
     check_sealed(&state.config)?;
-    if !publish.headers.is_empty() {
-        let headers = PublishHeaders::read(publish.headers);
-        if let Some(sequence) = check_headers(state, now, publish, &headers)? {
-            return Ok(Admission::Duplicate(sequence));
-        }
+    let headers = PublishHeaders::read(publish.headers);
+    if let Some(sequence) = check_headers(state, now, publish, &headers)? {
+        return Ok(Admission::Duplicate(sequence));
     }
     if !wanted {
         // It needs no room.
-        return Ok(Admission::Unwanted);
+        return Ok(Admission::Skipped);
     }
+    ttl::check_valid(headers.ttl)?;
     check_room(state, publish)?;
-    Ok(Admission::New)
+    Ok(Admission::Stored)
 }
 
 /// Everything that headers ask for. The sequence is that of the message of which this one is a duplicate.
@@ -123,9 +123,9 @@ fn check_headers(
     headers: &PublishHeaders<'_>,
 ) -> Result<Option<StreamSequence>, ApiError> {
     check_batch(headers)?;
-    check_counter(headers)?;
+    check_counter(&state.config, publish, headers)?;
     check_stream(&state.config, headers)?;
-    check_ttl(headers)?;
+    ttl::check_allowed(&state.config, headers.ttl)?;
     check_last_subject_sequence(state, publish, headers)?;
     check_last_sequence(state, headers)?;
     check_schedule(headers)?;
@@ -135,10 +135,15 @@ fn check_headers(
     }
     check_last_message_id(state, headers)?;
     rollup::check(&state.config, headers.rollup)?;
+    counter::check_present(&state.config, headers.increment)?;
     Ok(None)
 }
 
-fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+/// Whether the stream takes the subject that a message was published with.
+///
+/// # Errors
+/// [`ErrorCode::StreamNotMatch`].
+pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let belongs = config
         .subjects
         .iter()
@@ -147,7 +152,11 @@ fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), Api
     ensure(belongs, ErrorCode::StreamNotMatch)
 }
 
-fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+/// Whether a message is small enough. A counter's is asked again when it is known what will be stored.
+///
+/// # Errors
+/// The limit that it breaks.
+pub(crate) fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let size = publish.headers.len() + publish.payload.len();
     let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
     ensure(fits, ErrorCode::StreamMessageExceedsMaximum)?;
@@ -190,26 +199,22 @@ fn check_source(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
     )
 }
 
-fn check_ttl(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
-    if headers.ttl.is_empty() {
-        return Ok(());
-    }
-    ensure(is_valid_ttl(headers.ttl), ErrorCode::MessageTtlInvalid)?;
-    Err(ErrorCode::MessageTtlDisabled.error())
-}
-
-/// `never`, whole seconds, or a duration; at least a second.
-fn is_valid_ttl(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return false;
-    };
-    text.eq_ignore_ascii_case("never")
-        || text.parse::<i64>().is_ok_and(|seconds| seconds >= 1)
-        || parse_duration(text).is_ok_and(|duration| duration.as_secs() >= 1)
-}
-
-fn check_counter(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
-    ensure(headers.increment.is_empty(), ErrorCode::MessageIncrDisabled)
+/// Adding to a counter goes with no expectation and no rollup.
+fn check_counter(
+    config: &StreamConfig,
+    publish: &Publish<'_>,
+    headers: &PublishHeaders<'_>,
+) -> Result<(), ApiError> {
+    let others = [
+        headers.rollup,
+        headers.expected_stream,
+        headers.expected_last_message_id,
+        headers.expected_last_subject,
+        headers.expected_last_sequence,
+        headers.expected_last_subject_sequence,
+    ];
+    let has_others = others.iter().any(|value| !value.is_empty());
+    counter::check(config, headers.increment, publish.payload, has_others)
 }
 
 fn duplicate(

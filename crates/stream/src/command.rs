@@ -21,6 +21,7 @@
 //! | 14 | consumer settled | time, consumer number, bytes with the runs of what goes, changes to the end |
 //! | 15 | unwanted | runs of what goes to the end |
 //! | 16 | lost | sequence number of the last one that may have been given |
+//! | 20 | messages expired | runs of what goes to the end |
 //!
 //! Runs are those of [`crate::runs`].
 //!
@@ -104,6 +105,11 @@ pub(crate) enum Command<'a> {
     },
     /// Messages may have been lost with a part of the journal: their sequences, up to here, are not given again.
     Lost { through: StreamSequence },
+    /// Messages are too old, one by one.
+    MessagesExpired {
+        /// In the form of [`crate::runs`].
+        removed: &'a [u8],
+    },
 }
 
 const PUBLISH: u8 = 1;
@@ -122,6 +128,7 @@ const SKIPPED: u8 = 13;
 const CONSUMER_SETTLED: u8 = 14;
 const UNWANTED: u8 = 15;
 const LOST: u8 = 16;
+const MESSAGES_EXPIRED: u8 = 20;
 
 /// Whether a record of this kind in a stream's journal takes a sequence.
 #[must_use]
@@ -141,7 +148,7 @@ pub fn describe_record(kind: u8) -> &'static str {
         PURGED | PURGE_BEGUN | PURGE_STEPPED => "a purge",
         MESSAGE_REMOVED | MESSAGE_ERASED => "the removal of a message",
         CONFIG_UPDATED => "a new configuration",
-        EXPIRED => "the removal of old messages",
+        EXPIRED | MESSAGES_EXPIRED => "the removal of old messages",
         UNWANTED => "the removal of messages that no consumer wants",
         LOST => "a note about lost messages",
         _ => "a change",
@@ -168,6 +175,7 @@ impl<'a> Command<'a> {
             Self::ConsumerSettled { .. } => CONSUMER_SETTLED,
             Self::Unwanted { .. } => UNWANTED,
             Self::Lost { .. } => LOST,
+            Self::MessagesExpired { .. } => MESSAGES_EXPIRED,
         }
     }
 
@@ -257,7 +265,9 @@ impl<'a> Command<'a> {
                 put_bytes(out, removed);
                 out.extend_from_slice(changes);
             }
-            Self::Unwanted { removed } => out.extend_from_slice(removed),
+            Self::Unwanted { removed } | Self::MessagesExpired { removed } => {
+                out.extend_from_slice(removed)
+            }
         }
     }
 
@@ -328,6 +338,9 @@ impl<'a> Command<'a> {
             },
             LOST => Self::Lost {
                 through: StreamSequence(reader.number()?),
+            },
+            MESSAGES_EXPIRED => Self::MessagesExpired {
+                removed: reader.rest(),
             },
             _ => return Err(Malformed),
         };
@@ -408,6 +421,9 @@ mod tests {
                 removed: b"\x08\x00",
             },
             Command::Lost { through: sequence },
+            Command::MessagesExpired {
+                removed: b"\x08\x00",
+            },
         ]
     }
 

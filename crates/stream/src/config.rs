@@ -12,7 +12,7 @@ use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
-use crate::rollup;
+use crate::{counter, marker, republish, rollup, transform};
 
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST: Nanos = Nanos::from_millis(100);
@@ -63,17 +63,29 @@ pub fn normalise_update(
     fill_defaults(&mut config, limits);
     check_ages(&config, limits)?;
     rollup::check_config(&config)?;
+    counter::check_config(&config)?;
     check_discard(&config)?;
+    marker::normalise(&mut config, pedantic)?;
     check_supported(&config)?;
     check_subjects(&config)?;
+    transform::check_config(&config)?;
+    republish::normalise(&mut config, pedantic)?;
     if config.sealed {
         seal(&mut config);
     }
     strip_level_metadata(&mut config.metadata);
+    let level = required_level(&config);
     config
         .metadata
-        .insert(REQUIRED_LEVEL_KEY.to_owned(), "0".to_owned());
+        .insert(REQUIRED_LEVEL_KEY.to_owned(), level.to_string());
     Ok(config)
+}
+
+/// The lowest API level that has all that a configuration asks for.
+fn required_level(config: &StreamConfig) -> u32 {
+    let features = [(config.allow_msg_ttl, 1), (config.allow_msg_counter, 2)];
+    let used = features.into_iter().filter(|(used, _)| *used);
+    used.map(|(_, level)| level).max().unwrap_or(0)
 }
 
 fn check_texts(config: &StreamConfig) -> Result<(), ApiError> {
@@ -222,14 +234,6 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
-        (config.subject_transform.is_some(), "subject_transform"),
-        (config.republish.is_some(), "republish"),
-        (config.allow_msg_ttl, "allow_msg_ttl"),
-        (
-            !config.subject_delete_marker_ttl.is_zero(),
-            "subject_delete_marker_ttl",
-        ),
-        (config.allow_msg_counter, "allow_msg_counter"),
         (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
         (config.allow_batched, "allow_batched"),
@@ -434,8 +438,16 @@ mod tests {
                 "preferred server not permitted in placement",
             ),
             (
-                r#"{"allow_msg_ttl":true}"#,
-                "allow_msg_ttl is not supported by this version of Everjet yet",
+                r#"{"subject_delete_marker_ttl":999999999}"#,
+                "subject delete marker TTL must be at least 1 second",
+            ),
+            (
+                r#"{"subject_delete_marker_ttl":-1}"#,
+                "subject delete marker TTL must not be negative",
+            ),
+            (
+                r#"{"deny_purge":true,"allow_rollup_hdrs":true}"#,
+                "roll-ups require the purge permission",
             ),
             (
                 r#"{"mirror":{"name":"o"}}"#,

@@ -1,29 +1,28 @@
 //! The host: events in, output out. What happens is decided in the files beside it.
 
-use std::time::Duration;
-
-use everjet_api::{Retention, StreamConfig};
+use everjet_api::{ApiError, Retention, StreamConfig};
 use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
-use everjet_store::{JournalBatch, Lookup, StreamId, StreamStore};
+use everjet_store::{JournalBatch, StreamId, StreamStore};
+use everjet_subject::SubjectTransform;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
 use crate::apply::{Applied, Removal};
 use crate::checks::{self, Admission, MESSAGE_ID};
 use crate::command::Command;
+use crate::counter;
+use crate::expiry::Aging;
 use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
+use crate::republish::{Republisher, Stored};
 use crate::rollup;
 use crate::settle::Unwanted;
 use crate::state::StreamState;
+use crate::transform;
+use crate::ttl;
 use crate::wanted::Wanted;
-
-/// Messages that grow too old within this time of each other go together.
-const EXPIRY_STEP: Duration = Duration::from_millis(10);
-/// How long to wait when the time of the first message cannot be had.
-const EXPIRY_RETRY: Duration = Duration::from_secs(1);
 
 /// Bytes that one [`Stream::poll`] may hand out; a turn stays short with large messages, too.
 const POLL_BYTES_MAX: usize = 4 << 20;
@@ -72,7 +71,12 @@ pub struct Stream {
     pub(crate) interest: Interest,
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
-    expiry_not_before: Timestamp,
+    pub(crate) aging: Aging,
+    /// What the configuration makes of subjects.
+    renaming: Option<SubjectTransform>,
+    republisher: Option<Republisher>,
+    /// What a message is called in the stream; kept for its memory.
+    renamed: Vec<u8>,
     pub(crate) wanted: Wanted,
     /// The entry of the checkpoint this stream came from.
     pub(crate) recovered_at: EntryIndex,
@@ -140,6 +144,8 @@ impl Stream {
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
         self.interest.forget();
+        self.forget_aging();
+        self.read_config();
         if !self.has_lost_consumers {
             // Consumers in memory are gone: what others are done with is not held for them any more.
             let mut carried = std::mem::take(&mut self.carried);
@@ -151,6 +157,9 @@ impl Stream {
     /// The next calls of [`on_publish`](Self::on_publish) bring messages with these subjects, in this order, as far as
     /// that is known: they cost less then.
     pub fn look_ahead(&mut self, subjects: &[&[u8]]) {
+        if self.renaming.is_some() {
+            return;
+        }
         let replaced_from = limits::limit(self.state.config.max_msgs_per_subject);
         self.state.store.look_ahead(subjects, replaced_from);
     }
@@ -167,45 +176,64 @@ impl Stream {
             // What was acknowledged makes room.
             self.flush(out);
         }
-        let wanted = self.state.config.retention != Retention::Interest
-            || self.interest.wants_next(&self.state, publish.subject);
-        match checks::all(&self.state, now, publish, wanted) {
-            Err(error) => out.effects.refused(reply, error),
-            Ok(Admission::Duplicate(sequence)) => {
+        let taken = checks::check_subject(&self.state.config, publish).and_then(|()| {
+            let Some(renaming) = &self.renaming else {
+                return self.take_publish(now, publish, reply, out);
+            };
+            let mut renamed = std::mem::take(&mut self.renamed);
+            renamed.clear();
+            let last = self.state.store.last_sequence();
+            transform::rename(renaming, publish.subject, now, last, &mut renamed);
+            let publish = Publish {
+                subject: &renamed,
+                ..*publish
+            };
+            let taken = self.take_publish(now, &publish, reply, out);
+            self.renamed = renamed;
+            taken
+        });
+        if let Err(error) = taken {
+            out.effects.refused(reply, error);
+        }
+    }
+
+    /// Takes a message under the subject that it has in the stream.
+    fn take_publish(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        reply: &[u8],
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let wanted = self.is_wanted(publish.subject);
+        match checks::all(&self.state, now, publish, wanted)? {
+            Admission::Duplicate(sequence) => {
                 out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
                 out.effects.stored(reply, sequence, true);
             }
-            Ok(Admission::New) => {
-                let command = Command::Publish {
-                    time: now.max(self.state.last_time),
-                    sequence: self.state.store.last_sequence().next(),
-                    subject: publish.subject,
-                    headers: publish.headers,
-                    payload: publish.payload,
-                };
-                let stored = self.commit(&command, out).stored;
-                let sequence = stored.expect("a publish stores its message");
+            Admission::Stored => {
+                let counted = counter::count(&self.state, publish)?;
                 out.sync_wanted |= !reply.is_empty();
-                out.effects.stored(reply, sequence, false);
-                if !self.state.is_journaled() {
-                    self.leader.on_durable(sequence);
+                match counted {
+                    None => {
+                        let sequence = self.store_message(now, publish, out);
+                        out.effects.stored(reply, sequence, false);
+                    }
+                    Some(counted) => {
+                        let publish = counted.publish(publish);
+                        checks::check_size(&self.state.config, &publish)?;
+                        let sequence = self.store_message(now, &publish, out);
+                        out.effects.counted(reply, sequence, counted.value);
+                    }
                 }
             }
-            Ok(Admission::Unwanted) => {
-                let id = Headers(publish.headers).get(MESSAGE_ID);
-                let command = Command::Skipped {
-                    time: now.max(self.state.last_time),
-                    message_id: id.unwrap_or_default(),
-                };
-                let skipped = self.commit(&command, out).stored;
-                let sequence = skipped.expect("what is not stored takes a sequence");
-                if let Some(command) = rollup::of_skipped(&self.state.config, publish) {
-                    self.commit(&command, out);
-                }
+            Admission::Skipped => {
+                let sequence = self.skip_message(now, publish, out);
                 out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
             }
         }
+        Ok(())
     }
 
     /// A pull request came. Returns false when there is no such consumer.
@@ -285,6 +313,7 @@ impl Stream {
             self.leader.schedule(id);
         }
         self.flush(out);
+        self.look_for_aging();
         if more {
             Polled::More
         } else if self.wants_reads() {
@@ -384,7 +413,10 @@ impl Stream {
             state,
             interest: Interest::default(),
             gathered: Gathered::default(),
-            expiry_not_before: Timestamp::UNSET,
+            aging: Aging::default(),
+            renaming: None,
+            republisher: None,
+            renamed: Vec::new(),
             wanted: Wanted::default(),
             recovered_at: EntryIndex::ZERO,
             has_lost_consumers: false,
@@ -393,6 +425,91 @@ impl Stream {
             removals: Vec::new(),
             purged: 0,
         }
+    }
+
+    /// The configuration is another one.
+    pub(crate) fn read_config(&mut self) {
+        self.renaming = transform::of(&self.state.config);
+        self.republisher = Republisher::of(&self.state.config);
+    }
+
+    /// Takes a message of the server's own, which nobody checks and nobody is told of.
+    pub(crate) fn take_in(&mut self, now: Timestamp, publish: &Publish<'_>, out: &mut Output) {
+        if self.is_wanted(publish.subject) {
+            self.store_message(now, publish, out);
+        } else {
+            self.skip_message(now, publish, out);
+        }
+    }
+
+    /// Whether a message with this subject that came next would be stored.
+    fn is_wanted(&mut self, subject: &[u8]) -> bool {
+        self.state.config.retention != Retention::Interest
+            || self.interest.wants_next(&self.state, subject)
+    }
+
+    /// Stores a message that passed all checks.
+    fn store_message(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        out: &mut Output,
+    ) -> StreamSequence {
+        let raised = ttl::raised(&self.state.config, publish.headers);
+        let headers = raised.as_deref().unwrap_or(publish.headers);
+        let next = self.state.store.last_sequence().next();
+        let again = self.republisher.as_ref().and_then(|republisher| {
+            let to = republisher.destination(publish.subject, next, now)?;
+            let store = &self.state.store;
+            let subject = store.subjects().lookup(publish.subject);
+            let before = subject.and_then(|subject| store.last_of(subject));
+            Some((to, before.unwrap_or_default()))
+        });
+        let command = Command::Publish {
+            time: now.max(self.state.last_time),
+            sequence: next,
+            subject: publish.subject,
+            headers,
+            payload: publish.payload,
+        };
+        let stored = self.commit(&command, out).stored;
+        let sequence = stored.expect("a publish stores its message");
+        if let (Some((to, before)), Some(republisher)) = (again, &self.republisher) {
+            let (headers, payload) = republisher.content(&Stored {
+                stream: &self.state.config.name,
+                subject: publish.subject,
+                headers,
+                payload: publish.payload,
+                sequence,
+                time: self.state.last_time,
+                before,
+            });
+            out.effects.republish(to, headers, payload);
+        }
+        if !self.state.is_journaled() {
+            self.leader.on_durable(sequence);
+        }
+        sequence
+    }
+
+    /// Gives a sequence to a message that passed all checks and that no consumer wants.
+    fn skip_message(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        out: &mut Output,
+    ) -> StreamSequence {
+        let id = Headers(publish.headers).get(MESSAGE_ID);
+        let command = Command::Skipped {
+            time: now.max(self.state.last_time),
+            message_id: id.unwrap_or_default(),
+        };
+        let skipped = self.commit(&command, out).stored;
+        let sequence = skipped.expect("what is not stored takes a sequence");
+        if let Some(command) = rollup::of_skipped(&self.state.config, publish) {
+            self.commit(&command, out);
+        }
+        sequence
     }
 
     /// Makes a command the next entry: journals and applies it.
@@ -559,42 +676,5 @@ impl Stream {
             self.wanted.set_for(id, read);
         }
         Some(result)
-    }
-
-    /// Removes what is too old. How old a message is may have to be read first.
-    pub(crate) fn expire(&mut self, now: Timestamp, out: &mut Output) {
-        let window = self.state.duplicate_window();
-        self.state.dedupe.expire(now, window);
-        if self.next_expiry().is_none_or(|at| at > now) {
-            return;
-        }
-        let age = self.state.config.max_age.as_duration().unwrap_or_default();
-        // A message that is exactly as old as allowed goes.
-        let oldest = now.minus(age).plus(Duration::from_nanos(1));
-        let keep = match self.state.store.search_time(oldest) {
-            Lookup::Ready(keep) => keep,
-            Lookup::Cold(read) => {
-                self.wanted.set_for_expiry(read);
-                return;
-            }
-        };
-        let through = keep.previous();
-        if through >= self.state.store.first_sequence() {
-            self.commit(&Command::Expired { through }, out);
-        } else if self.next_expiry().is_some_and(|at| at <= now) {
-            // The first message's time cannot be had: do not ask again and again.
-            self.expiry_not_before = now.plus(EXPIRY_RETRY);
-        }
-    }
-
-    /// When to remove what is too old: a little later than the first message is, so that many go together. Too early when the
-    /// first message is on disk, whose time is then known within 63 messages.
-    fn next_expiry(&self) -> Option<Timestamp> {
-        let age = self.state.config.max_age.as_duration()?;
-        if age.is_zero() || self.state.store.messages() == 0 || self.wanted.is_for_expiry() {
-            return None;
-        }
-        let expiry = self.state.store.first_time().plus(age);
-        Some(expiry.plus(EXPIRY_STEP).max(self.expiry_not_before))
     }
 }

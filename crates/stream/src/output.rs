@@ -57,6 +57,15 @@ pub enum Effect<'a> {
         /// Whether the message id was seen before.
         duplicate: bool,
     },
+    /// The message added to a counter: a PubAck with the sum goes to `reply`.
+    Counted {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Sequence of the message.
+        sequence: StreamSequence,
+        /// The sum.
+        value: &'a str,
+    },
     /// The message was not stored: a PubAck with an error goes to `reply`.
     Refused {
         /// Where the publisher waits.
@@ -76,6 +85,15 @@ pub enum Effect<'a> {
         /// Where the acknowledger waits.
         reply: &'a [u8],
     },
+    /// A stored message is published again.
+    Republish {
+        /// Its new subject.
+        to: &'a [u8],
+        /// Its headers, and where it is stored.
+        headers: &'a [u8],
+        /// Its body, or nothing.
+        payload: &'a [u8],
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +102,11 @@ enum Item {
         reply: Range<u32>,
         sequence: StreamSequence,
         duplicate: bool,
+    },
+    Counted {
+        reply: Range<u32>,
+        sequence: StreamSequence,
+        value: Box<str>,
     },
     Refused {
         reply: Range<u32>,
@@ -96,6 +119,15 @@ enum Item {
     AckReply {
         reply: Range<u32>,
     },
+    Republish(Box<Republished>),
+}
+
+/// A message that is published again. Payloads are not in the common buffer, which they would make large.
+#[derive(Clone, Debug)]
+struct Republished {
+    to: Vec<u8>,
+    headers: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 /// Answers that leave once the records before them are durable, in order: one byte buffer and small items.
@@ -120,6 +152,18 @@ impl Effects {
                 reply,
                 sequence,
                 duplicate,
+            });
+        }
+    }
+
+    /// Adds a PubAck with the value of a counter; without a reply subject nothing is added.
+    pub fn counted(&mut self, reply: &[u8], sequence: StreamSequence, value: String) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::Counted {
+                reply,
+                sequence,
+                value: value.into(),
             });
         }
     }
@@ -151,6 +195,15 @@ impl Effects {
         }
     }
 
+    /// Adds a stored message that is published again.
+    pub fn republish(&mut self, to: Vec<u8>, headers: Vec<u8>, payload: &[u8]) {
+        self.items.push(Item::Republish(Box::new(Republished {
+            to,
+            headers,
+            payload: payload.to_vec(),
+        })));
+    }
+
     /// The answers in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Effect<'_>> {
         self.items.iter().map(|item| match item {
@@ -163,6 +216,15 @@ impl Effects {
                 sequence: *sequence,
                 duplicate: *duplicate,
             },
+            Item::Counted {
+                reply,
+                sequence,
+                value,
+            } => Effect::Counted {
+                reply: self.at(reply),
+                sequence: *sequence,
+                value,
+            },
             Item::Refused { reply, error } => Effect::Refused {
                 reply: self.at(reply),
                 error,
@@ -173,6 +235,11 @@ impl Effects {
             },
             Item::AckReply { reply } => Effect::AckReply {
                 reply: self.at(reply),
+            },
+            Item::Republish(message) => Effect::Republish {
+                to: &message.to,
+                headers: &message.headers,
+                payload: &message.payload,
             },
         })
     }

@@ -34,6 +34,7 @@ impl Stream {
             let becomes_interest = config.retention != self.state.config.retention;
             let json = serde_json::to_vec(&config).expect("a configuration has string keys");
             self.commit(&Command::ConfigUpdated { config: &json }, out);
+            self.read_config();
             if becomes_interest {
                 self.interest.forget();
                 self.remove_unwanted(&[], out);

@@ -12,6 +12,7 @@ use everjet_wire::Headers;
 
 use crate::checks::MESSAGE_ID;
 use crate::dedupe::Dedupe;
+use crate::expiries::Expiries;
 use crate::purge::Purging;
 
 /// Into how many segments the messages of a stream with `max_age` are split by age, at the least.
@@ -28,6 +29,7 @@ pub(crate) struct StreamState {
     /// The time of the last message; messages never get an earlier one.
     pub(crate) last_time: Timestamp,
     pub(crate) dedupe: Dedupe,
+    pub(crate) expiries: Expiries,
     /// `Nats-Msg-Id` of the last message; empty when it had none.
     pub(crate) last_message_id: Vec<u8>,
     pub(crate) consumers: BTreeMap<ConsumerId, Consumer>,
@@ -54,12 +56,14 @@ impl StreamState {
             store,
             entry,
             dedupe: Dedupe::default(),
+            expiries: Expiries::default(),
             last_message_id: Vec::new(),
             consumers: BTreeMap::new(),
             names: BTreeMap::new(),
             purging: None,
         };
         state.read_message_ids();
+        state.read_lifetimes();
         state.set_segment_age();
         state
     }
@@ -161,6 +165,23 @@ impl StreamState {
         {
             let id = Headers(message.headers()).get(MESSAGE_ID);
             self.last_message_id = id.unwrap_or_default().to_vec();
+        }
+    }
+
+    /// Only messages with headers can have a lifetime. One that cannot be read has lost it with everything else.
+    fn read_lifetimes(&mut self) {
+        if !self.config.allow_msg_ttl {
+            return;
+        }
+        let mut next = self.store.next_with_headers(self.store.first_sequence());
+        while let Some(sequence) = next {
+            if let Ok(message) = self.store.get(sequence) {
+                let Self {
+                    expiries, store, ..
+                } = self;
+                expiries.note(store, sequence, message.time, message.headers());
+            }
+            next = self.store.next_with_headers(sequence.next());
         }
     }
 

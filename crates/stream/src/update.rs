@@ -34,6 +34,14 @@ pub(crate) fn check_update(old: &StreamConfig, new: &StreamConfig) -> Result<(),
             old.sealed && !new.sealed,
             "stream configuration update can not unseal",
         ),
+        (
+            old.allow_msg_ttl && !new.allow_msg_ttl,
+            "message TTL status can not be disabled",
+        ),
+        (
+            old.allow_msg_counter != new.allow_msg_counter,
+            "stream configuration update can not change message counter setting",
+        ),
     ];
     match rules.into_iter().find(|(broken, _)| *broken) {
         Some((_, text)) => Err(ErrorCode::StreamInvalidConfig.because(text)),

@@ -100,14 +100,20 @@ impl StreamStore {
     /// The time of the first message; as long as it has not been read, a time not after it.
     #[must_use]
     pub fn first_time(&self) -> Timestamp {
-        if let Some(time) = self.time_at_hand(StreamSequence(self.first)) {
+        self.time_no_later(StreamSequence(self.first))
+    }
+
+    /// The time of a message; as long as it has not been read, a time not after it. Reads nothing.
+    #[must_use]
+    pub fn time_no_later(&self, sequence: StreamSequence) -> Timestamp {
+        if let Some(time) = self.time_at_hand(sequence) {
             return time;
         }
         let at = self
-            .segment_of(self.first)
+            .segment_of(sequence.0)
             .and_then(|at| self.segments.get(at));
         let near = |segment: &Segment| {
-            let kept = segment.columns.time_near(segment.slot(self.first));
+            let kept = segment.columns.time_near(segment.slot(sequence.0));
             kept.map_or_else(|| segment.time_min(), |(time, _)| time)
         };
         Timestamp::from_nanos(at.map_or(i64::MIN, near))

@@ -1,7 +1,9 @@
 //! The stream machine as transcripts and against a model. Time is a number, the disk is simulated.
 
 mod consumers;
+mod counters;
 mod driver;
+mod lifetimes;
 mod limits;
 mod model;
 mod publish;
@@ -12,5 +14,6 @@ mod recovery;
 mod retention;
 mod retention_model;
 mod rollup;
+mod subjects;
 mod transcript;
 mod turns;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! > stream {"max_msgs":2}                 the stream S on s.>, fresh
-//! > pub s.a hello Nats-Msg-Id=1           with reply; `put` is without
+//! > pub s.a hello Nats-Msg-Id=1;A=b       with reply; `put` is without
 //! > consumer {"durable_name":"c"}         `consumer create {...}` and `consumer update {...}` name the action
 //! > pull c {"batch":2}                    the reply subject is `in`; `pull c@box` names another one
 //! > ack c 3 -NAK 1s                       acknowledges message 3; `ack! ` waits for an answer
@@ -129,16 +129,15 @@ impl Script {
         let mut words = rest.split(' ');
         let subject = words.next().expect("a subject");
         let payload = words.next().unwrap_or("");
-        let mut headers = Vec::new();
-        for word in words {
-            let (name, value) = word.split_once('=').expect("Name=value");
-            let builder = if headers.is_empty() {
-                HeaderBuilder::new()
-            } else {
-                panic!("one header is enough for a transcript");
-            };
-            headers = builder.add(name, value).finish();
-        }
+        let headers = words.next().map_or_else(Vec::new, |fields| {
+            let fields = fields.split(';').map(|field| field.split_once('='));
+            let mut builder = HeaderBuilder::new();
+            for (name, value) in fields.map(|field| field.expect("Name=value")) {
+                builder.push(name, value);
+            }
+            builder.finish()
+        });
+        assert_eq!(words.next(), None, "headers are joined with semicolons");
         let Driver { stream, output, .. } = &mut self.driver;
         let publish = Publish {
             subject: subject.as_bytes(),
@@ -261,6 +260,9 @@ impl Script {
                     let mark = if duplicate { " duplicate" } else { "" };
                     writeln!(shown, "stored {sequence}{mark}").expect("memory");
                 }
+                Effect::Counted {
+                    sequence, value, ..
+                } => writeln!(shown, "stored {sequence} val {value}").expect("memory"),
                 Effect::Refused { error, .. } => {
                     writeln!(shown, "refused {} {}", error.err_code, error.description)
                         .expect("memory");
@@ -270,6 +272,14 @@ impl Script {
                 }
                 Effect::AckReply { reply } => {
                     writeln!(shown, "answer to {}", text(reply)).expect("memory");
+                }
+                Effect::Republish {
+                    to,
+                    headers,
+                    payload,
+                } => {
+                    let (to, headers) = (text(to), one_line(headers));
+                    writeln!(shown, "again {to} {:?} [{headers}]", text(payload)).expect("memory");
                 }
             }
         }
