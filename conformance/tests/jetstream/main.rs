@@ -1,6 +1,7 @@
 //! JetStream as raw JSON and raw messages: requests, acknowledgements, deliveries.
 
 mod acks;
+mod api;
 mod consumers;
 mod counters;
 mod direct;

@@ -39,6 +39,12 @@ pub fn add_level_metadata(metadata: &mut BTreeMap<String, String>) {
     metadata.insert(VERSION_KEY.to_owned(), NATS_VERSION.to_owned());
 }
 
+/// Removes what [`add_level_metadata`] adds: entries of lists do not have it.
+pub fn remove_level_metadata(metadata: &mut BTreeMap<String, String>) {
+    metadata.remove(LEVEL_KEY);
+    metadata.remove(VERSION_KEY);
+}
+
 /// Removes the keys of the server from the metadata of a request: clients send back what they were told.
 pub fn strip_level_metadata(metadata: &mut BTreeMap<String, String>) {
     for key in [LEVEL_KEY, REQUIRED_LEVEL_KEY, VERSION_KEY] {

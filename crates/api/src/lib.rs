@@ -7,6 +7,7 @@
 
 mod account;
 mod ack;
+mod advisory;
 mod base64_bytes;
 mod consumer_config;
 mod consumer_info;
@@ -34,6 +35,10 @@ mod wire_enum;
 
 pub use account::{AccountInfo, AccountLimits, AccountTier, ApiStats};
 pub use ack::{ACK_PREFIX, AckSubject, render_ack_subject};
+pub use advisory::{
+    API_AUDIT_SUBJECT, API_LIMIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit,
+    ApiLimitReached, StreamActed, StreamAction, render_advisory,
+};
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
 pub use decode::{Request, decode_lenient, decode_strict, is_empty_request};
@@ -41,7 +46,7 @@ pub use error_table::ErrorCode;
 pub use errors::ApiError;
 pub use level::{
     API_LEVEL, LEVEL_KEY, NATS_VERSION, REQUIRED_LEVEL_HEADER, REQUIRED_LEVEL_KEY, VERSION_KEY,
-    add_level_metadata, serves_required_level, strip_level_metadata,
+    add_level_metadata, remove_level_metadata, serves_required_level, strip_level_metadata,
 };
 pub use name::{
     NAME_LEN_MAX, check_consumer_name, check_stream_name, is_valid_consumer_name,

@@ -13,6 +13,8 @@ pub(crate) struct Erasing {
     pub(crate) reply: Vec<u8>,
     /// The answer when it was done.
     pub(crate) answer: Vec<u8>,
+    /// The advisory of that, if somebody listens.
+    pub(crate) audit: Option<Vec<u8>>,
 }
 
 #[derive(Default)]

@@ -14,6 +14,7 @@ use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
 
 use crate::actor::{StreamActor, Surroundings};
+use crate::advisories::Advisories;
 use crate::api::{ApiInlet, ApiWorker};
 use crate::checkpoint::Checkpointer;
 use crate::chores::Chores;
@@ -88,6 +89,7 @@ pub(crate) struct Host {
     pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) findings: Arc<Findings>,
+    pub(crate) advisories: Advisories,
     /// What the stores of all streams share.
     pub(crate) memory: Arc<StoreMemory>,
     /// Gets of many messages that go on in turns.
@@ -220,6 +222,12 @@ impl JetStream {
             storage.manifest_store,
             storage.manifest,
         );
+        let advisories = Advisories::new(
+            Arc::clone(account),
+            Arc::clone(&seams.clock),
+            Arc::clone(&seams.entropy),
+            &config.server_name,
+        );
         let host = Arc::new(Host {
             memory: StoreMemory::new(options.memory),
             registry: Arc::new(Registry::new(Arc::clone(account))),
@@ -234,6 +242,7 @@ impl JetStream {
             compacting: Mutex::new(()),
             usage,
             findings,
+            advisories,
             gets_in_turns: AtomicUsize::new(0),
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),

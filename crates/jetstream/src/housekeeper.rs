@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use everjet_api::{ErrorCode, ResponseType, render_error};
+use everjet_api::{API_AUDIT_SUBJECT, ErrorCode, ResponseType, render_error};
 use everjet_routing::{Message, Origin, Turn};
 use everjet_store::{Fault, JournalBatch, Lsn, SavedSegments, StreamId};
 use parking_lot::Mutex;
@@ -168,6 +168,9 @@ impl Housekeeper {
                 let error = ErrorCode::StreamMsgDeleteFailed.because(text);
                 render_error(ResponseType::StreamMsgDelete, &error)
             };
+            if let (Ok(()), Some(audit)) = (outcome, &erasing.audit) {
+                self.host.advisories.publish(API_AUDIT_SUBJECT, audit, turn);
+            }
             let body = outcome.map_or_else(failed, |()| erasing.answer.clone());
             if !erasing.reply.is_empty() {
                 let message = Message {

@@ -70,13 +70,13 @@ pub(crate) fn journal_failed(why: &str) -> ApiError {
         .with("err", format_args!("not stored, the journal failed: {why}"))
 }
 
-/// The answer of the same type that says that what was asked for is not durable.
-fn failed_response(body: &[u8], why: &str) -> Vec<u8> {
+/// The answer of the same type that says that what was asked for is not durable; `None` when the body is no answer.
+fn failed_response(body: &[u8], why: &str) -> Option<Vec<u8>> {
     let kind = ResponseType::ALL.iter().copied().find(|kind| {
         let prefix = format!("{{\"type\":\"{}\"", kind.as_str());
         body.starts_with(prefix.as_bytes())
     });
-    kind.map_or_else(Vec::new, |kind| render_error(kind, &journal_failed(why)))
+    kind.map(|kind| render_error(kind, &journal_failed(why)))
 }
 
 /// Publishes the answers; with `failure` nothing is acknowledged and whoever waits is told why.
@@ -162,7 +162,11 @@ pub(crate) fn release(
                 reply
             }
             (Effect::Respond { reply, body }, Some(why)) => {
-                payload.extend_from_slice(&failed_response(body, why));
+                let Some(failed) = failed_response(body, why) else {
+                    // An advisory of what is not durable.
+                    continue;
+                };
+                payload.extend_from_slice(&failed);
                 reply
             }
             // An acknowledgement that is not durable is not confirmed: its message comes again.

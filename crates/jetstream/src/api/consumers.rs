@@ -5,6 +5,7 @@ use std::sync::Arc;
 use everjet_api::{
     ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse, ErrorCode,
     LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name,
+    remove_level_metadata,
 };
 use everjet_store::Lookup;
 use everjet_stream::{CreateConsumer, Stream};
@@ -69,7 +70,7 @@ impl Call<'_> {
     }
 
     pub(super) fn consumer_names(&mut self, stream: &str) -> Result<Answer, ApiError> {
-        let request: PageRequest = self.body()?;
+        let request: PageRequest = self.body_if_any()?;
         let actor = self.stream(stream)?;
         self.read(&actor, |stream, _| {
             let names = stream
@@ -83,7 +84,7 @@ impl Call<'_> {
     }
 
     pub(super) fn consumer_list(&mut self, stream: &str) -> Result<Answer, ApiError> {
-        let request: PageRequest = self.body()?;
+        let request: PageRequest = self.body_if_any()?;
         let actor = self.stream(stream)?;
         self.read(&actor, |stream, now| {
             let names: Vec<String> = stream
@@ -95,6 +96,10 @@ impl Call<'_> {
             let consumers = names
                 .iter()
                 .filter_map(|name| stream.consumer_info(now, name).ok())
+                .map(|mut info| {
+                    remove_level_metadata(&mut info.config.metadata);
+                    info
+                })
                 .collect();
             Ok(ConsumerListResponse { page, consumers })
         })

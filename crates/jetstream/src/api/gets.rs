@@ -67,8 +67,6 @@ pub(super) struct Gets<'a> {
     /// What may still be answered by this thread.
     count_left: usize,
     bytes_left: usize,
-    /// Answers to API requests so far.
-    api_answers: u64,
     /// For their memory.
     record: Vec<u8>,
     rendered: Vec<u8>,
@@ -125,7 +123,6 @@ impl<'a> Gets<'a> {
             waiting: Vec::new(),
             count_left: IN_PLACE_MAX,
             bytes_left: IN_PLACE_BYTES_MAX,
-            api_answers: 0,
             record: Vec::new(),
             rendered: Vec::new(),
         }
@@ -167,11 +164,6 @@ impl<'a> Gets<'a> {
         }
         gets.clear();
         self.waiting = gets;
-    }
-
-    /// How many API requests were answered.
-    pub(super) fn api_answers(&self) -> u64 {
-        self.api_answers
     }
 
     /// Where the messages are. `None` when that takes waiting, or there is no such stream.
@@ -262,7 +254,6 @@ impl<'a> Gets<'a> {
                     message.time,
                 );
                 self.reply(get, b"", &rendered, turn);
-                self.api_answers += 1;
             }
         }
         self.rendered = rendered;

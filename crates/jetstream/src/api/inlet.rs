@@ -76,7 +76,6 @@ impl LocalReceiver for ApiInlet {
             }
         }
         gets.answer(turn, &mut others);
-        self.worker.count(gets.api_answers());
         self.worker.answer_from_disk(on_disk);
         for (actor, share) in pulls {
             actor.post_pulls(share, turn);

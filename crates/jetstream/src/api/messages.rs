@@ -80,10 +80,14 @@ impl Call<'_> {
             stream.delete_message(now, sequence, false, output)
         });
         removed.unwrap_or_else(|| Err(ErrorCode::StreamNotFound.error()))?;
+        let answer = render_response(self.kind, Ok(SuccessResponse::DONE));
         self.host.chores.erase(Erasing {
             actor,
             reply: self.request.reply.clone(),
-            answer: render_response(self.kind, Ok(SuccessResponse::DONE)),
+            audit: self
+                .is_audited
+                .then(|| self.host.advisories.audit(self.request, &answer)),
+            answer,
         });
         Ok(Answer::Silence)
     }

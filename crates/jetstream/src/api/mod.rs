@@ -19,7 +19,7 @@ pub(crate) use worker::ApiWorker;
 
 use std::sync::Arc;
 
-use everjet_api::{ApiError, ErrorCode, ResponseType, render_response};
+use everjet_api::{API_AUDIT_SUBJECT, ApiError, ErrorCode, ResponseType, render_response};
 use everjet_routing::{Message, Origin, Turn};
 use everjet_store::{ColdRead, Lookup};
 use everjet_stream::{Output, Stream};
@@ -83,6 +83,8 @@ struct Call<'a> {
     turn: &'a mut Turn,
     /// Whether this thread may wait for old messages.
     wait: Wait,
+    /// Whether somebody listens to what is asked and answered.
+    is_audited: bool,
 }
 
 impl Call<'_> {
@@ -116,7 +118,8 @@ impl Call<'_> {
         if actor.is_on_disk() && self.host.commit.is_stuck() {
             return Err(ErrorCode::StorageResourcesExceeded.error());
         }
-        let (kind, reply) = (self.kind, &self.request.reply);
+        let (host, request, kind) = (self.host, self.request, self.kind);
+        let is_audited = self.is_audited;
         let mut work = Some(work);
         // What changes a stream keeps its place among the requests.
         let worked = actor.with_reads(self.turn, Wait::Yes, |stream, now, output| {
@@ -125,9 +128,12 @@ impl Call<'_> {
             }
             let work = work.take().expect("it is asked for an answer once");
             Lookup::Ready(work(stream, now, output).map(|answer| {
-                output
-                    .effects
-                    .respond(reply, render_response(kind, Ok(answer)));
+                let body = render_response(kind, Ok(answer));
+                if is_audited {
+                    let audit = host.advisories.audit(request, &body);
+                    output.effects.respond(API_AUDIT_SUBJECT.as_bytes(), audit);
+                }
+                output.effects.respond(&request.reply, body);
                 output.sync_wanted = true;
                 Answer::WithEffects
             }))
@@ -155,7 +161,8 @@ impl Call<'_> {
         actor: &Arc<StreamActor>,
         mut work: impl FnMut(&mut Stream, Timestamp) -> Result<Lookup<T>, ApiError>,
     ) -> Result<Answer, ApiError> {
-        let (kind, reply) = (self.kind, &self.request.reply);
+        let (host, request, kind) = (self.host, self.request, self.kind);
+        let is_audited = self.is_audited;
         let waits_in_vain = self.nothing_becomes_durable();
         let worked = actor.with_reads(self.turn, self.wait, |stream, now, output| {
             let result = match work(stream, now) {
@@ -170,7 +177,11 @@ impl Call<'_> {
             }
             // That something is gone may be as little durable as that it is there.
             let body = render_response(kind, result.as_ref());
-            output.effects.respond(reply, body);
+            if is_audited && !is_unremarkable(kind, result.is_ok()) {
+                let audit = host.advisories.audit(request, &body);
+                output.effects.respond(API_AUDIT_SUBJECT.as_bytes(), audit);
+            }
+            output.effects.respond(&request.reply, body);
             Lookup::Ready(Ok(Answer::WithEffects))
         });
         answer_of(worked)
@@ -199,6 +210,15 @@ impl Call<'_> {
         }
     }
 
+    /// As [`Call::body`], for requests that nobody needs to say anything in: what is neither object nor list is passed over, as in
+    /// nats-server.
+    fn body_if_any<T: everjet_api::Request>(&self) -> Result<T, ApiError> {
+        match self.request.body.trim_ascii_start().first() {
+            Some(b'{' | b'[') => self.body(),
+            _ => Ok(T::default()),
+        }
+    }
+
     /// Publishes one message to the requester.
     fn reply(&mut self, headers: &[u8], payload: &[u8]) {
         if self.request.reply.is_empty() {
@@ -213,6 +233,11 @@ impl Call<'_> {
         self.turn
             .publish(self.host.registry.account(), Origin::SERVER, &message);
     }
+}
+
+/// Whether an answer is neither counted nor advised of: messages are read too often for that.
+fn is_unremarkable(kind: ResponseType, is_success: bool) -> bool {
+    kind == ResponseType::StreamMsgGet && is_success
 }
 
 /// What came of working on a stream that may be gone by now.

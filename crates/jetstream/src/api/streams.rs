@@ -2,9 +2,10 @@
 
 use everjet_api::{
     ApiError, ClusterInfo, ErrorCode, LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, Page, PurgeRequest,
-    PurgeResponse, SUBJECTS_PAGE_LIMIT, Storage, StreamConfig, StreamCreateRequest,
+    PurgeResponse, SUBJECTS_PAGE_LIMIT, Storage, StreamAction, StreamConfig, StreamCreateRequest,
     StreamCreateResponse, StreamInfo, StreamInfoRequest, StreamInfoResponse, StreamListResponse,
     StreamNamesRequest, StreamNamesResponse, SuccessResponse, check_stream_name,
+    remove_level_metadata,
 };
 use everjet_store::{Lookup, SubjectSet};
 use everjet_stream::{
@@ -47,6 +48,9 @@ impl Call<'_> {
             .host
             .create(config, self.turn)
             .map_err(|why| journal_failed(&why))?;
+        self.host
+            .advisories
+            .tell_stream_acted(name, StreamAction::Create, self.turn);
         self.read(&actor, |stream, now| {
             let info = stream.info(now, &StreamInfoRequest::default());
             Ok(StreamCreateResponse {
@@ -62,8 +66,15 @@ impl Call<'_> {
         self.check_subjects(&config)?;
         self.check_resources(&config)?;
         let needed = |stream: &Stream| stream.store().first_time_read();
+        let advisory = self
+            .host
+            .advisories
+            .stream_acted(name, StreamAction::Modify);
         let answer = self.change_reading(&actor, needed, |stream, now, output| {
             stream.update(now, config, output)?;
+            if let Some((subject, body)) = advisory {
+                output.effects.respond(subject.as_bytes(), body);
+            }
             let info = stream.info(now, &StreamInfoRequest::default());
             Ok(StreamCreateResponse {
                 info,
@@ -77,7 +88,7 @@ impl Call<'_> {
     }
 
     pub(super) fn stream_names(&mut self) -> Result<Answer, ApiError> {
-        let request: StreamNamesRequest = self.body()?;
+        let request: StreamNamesRequest = self.body_if_any()?;
         let mut names = self.host.registry.names(&request.subject);
         if request.subject.is_empty() {
             // Nobody knows the subjects of a stream that cannot be read; its name is taken all the same.
@@ -89,7 +100,7 @@ impl Call<'_> {
     }
 
     pub(super) fn stream_list(&mut self) -> Result<Answer, ApiError> {
-        let request: StreamNamesRequest = self.body()?;
+        let request: StreamNamesRequest = self.body_if_any()?;
         let names = self.host.registry.names(&request.subject);
         let (page, names) = page(names, request.offset, LIST_PAGE_LIMIT);
         let mut streams = Vec::with_capacity(names.len());
@@ -109,7 +120,7 @@ impl Call<'_> {
     }
 
     pub(super) fn stream_info(&mut self, name: &str) -> Result<Answer, ApiError> {
-        let request: StreamInfoRequest = self.body()?;
+        let request: StreamInfoRequest = self.body_if_any()?;
         let actor = self.stream(name)?;
         let leader = self.host.config.server_name.clone();
         self.read_cold(&actor, |stream, now| {
@@ -148,13 +159,21 @@ impl Call<'_> {
             self.host
                 .delete_offline(&stream)
                 .map_err(|why| journal_failed(&why))?;
+            self.tell_deleted(name);
             return Ok(self.answer(SuccessResponse::DONE));
         }
         let actor = self.stream(name)?;
         self.host
             .delete(&actor, self.turn)
             .map_err(|why| journal_failed(&why))?;
+        self.tell_deleted(name);
         Ok(self.answer(SuccessResponse::DONE))
+    }
+
+    fn tell_deleted(&mut self, name: &str) {
+        self.host
+            .advisories
+            .tell_stream_acted(name, StreamAction::Delete, self.turn);
     }
 
     pub(super) fn purge_stream(&mut self, name: &str) -> Result<Answer, ApiError> {
@@ -198,8 +217,14 @@ impl Call<'_> {
     /// What a stream says about itself; cold when that has to be read and this thread must not wait.
     fn info_of(&mut self, name: &str) -> Option<Lookup<StreamInfo>> {
         let actor = self.host.registry.find(name)?;
-        actor.with_reads(self.turn, self.wait, |stream, now, _| {
+        let looked = actor.with_reads(self.turn, self.wait, |stream, now, _| {
             exact_info(stream, now, &StreamInfoRequest::default())
+        });
+        looked.map(|looked| {
+            looked.map(|mut info| {
+                remove_level_metadata(&mut info.config.metadata);
+                info
+            })
         })
     }
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use everjet_api::{
-    API_LEVEL, AccountInfo, AccountLimits, ApiCall, ApiError, ApiStats, ErrorCode, not_supported,
-    parse_api_subject, render_error,
+    API_AUDIT_SUBJECT, API_LEVEL, API_LIMIT_SUBJECT, AccountInfo, AccountLimits, ApiCall, ApiError,
+    ApiLimitReached, ApiStats, ErrorCode, not_supported, parse_api_subject, render_error,
 };
 use everjet_routing::Turn;
 use parking_lot::{Condvar, Mutex};
 
 use super::gets::{Get, Gets};
-use super::{Answer, Call, Request};
+use super::{Answer, Call, Request, is_unremarkable};
 use crate::actor::Wait;
 use crate::host::{Host, READERS};
 use crate::report::Level;
@@ -35,6 +35,8 @@ struct Queue {
     waiting: VecDeque<Request>,
     /// Bytes of their bodies and headers.
     bytes: usize,
+    /// Requests that were dropped and nobody was told of.
+    dropped: usize,
     stopping: bool,
 }
 
@@ -91,6 +93,7 @@ impl ApiWorker {
         if is_full {
             queue.waiting.clear();
             queue.bytes = 0;
+            queue.dropped += dropped;
         }
         queue.bytes += request.bytes();
         queue.waiting.push_back(request);
@@ -127,7 +130,15 @@ impl ApiWorker {
                 }
                 self.ready.wait(&mut queue);
             };
+            let dropped = std::mem::take(&mut queue.dropped);
             drop(queue);
+            if dropped > 0 {
+                let advice = ApiLimitReached {
+                    server: self.host.advisories.server_name(),
+                    dropped: dropped as u64,
+                };
+                self.host.advisories.tell(API_LIMIT_SUBJECT, &advice, turn);
+            }
             let wait = if self.cold.lock().waiting.len() < COLD_MAX {
                 Wait::No
             } else {
@@ -165,13 +176,6 @@ impl ApiWorker {
     /// Whether all that was queued is done. As long as it is not, a get would overtake what the same client asked for before.
     pub(super) fn is_idle(&self) -> bool {
         self.unanswered.load(Ordering::Acquire) == 0
-    }
-
-    /// Counts API requests that were answered elsewhere.
-    pub(super) fn count(&self, answered: u64) {
-        if answered > 0 {
-            self.total.fetch_add(answered, Ordering::Relaxed);
-        }
     }
 
     /// Has requests answered by threads that may wait for the disk.
@@ -228,7 +232,6 @@ impl ApiWorker {
         let mut gets = Gets::new(&self.host, Wait::Yes);
         gets.push(get, turn, &mut others);
         gets.answer(turn, &mut others);
-        self.count(gets.api_answers());
         is_answered
     }
 
@@ -243,13 +246,13 @@ impl ApiWorker {
         let Some(kind) = api_call.response_type() else {
             return Answer::Silence;
         };
-        self.total.fetch_add(1, Ordering::Relaxed);
         let mut call = Call {
             host: &self.host,
             request,
             kind,
             turn,
             wait,
+            is_audited: self.host.advisories.is_audited(),
         };
         let answer = match check_level(request) {
             Ok(()) => self.dispatch(&mut call, &api_call),
@@ -257,8 +260,11 @@ impl ApiWorker {
         };
         if matches!(answer, Ok(Answer::Later)) {
             // It is counted when it is answered.
-            self.total.fetch_sub(1, Ordering::Relaxed);
             return Answer::Later;
+        }
+        let is_unremarkable = is_unremarkable(kind, answer.is_ok());
+        if !is_unremarkable {
+            self.total.fetch_add(1, Ordering::Relaxed);
         }
         let body = match answer {
             Ok(Answer::Now(body)) => body,
@@ -269,6 +275,12 @@ impl ApiWorker {
             }
         };
         call.reply(b"", &body);
+        if call.is_audited && !is_unremarkable {
+            let audit = self.host.advisories.audit(request, &body);
+            self.host
+                .advisories
+                .publish(API_AUDIT_SUBJECT, &audit, call.turn);
+        }
         Answer::Silence
     }
 

@@ -1,0 +1,130 @@
+//! What subscribers are told about streams and the API. Rendered only when somebody listens.
+
+use std::sync::Arc;
+
+use everjet_api::{
+    API_AUDIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit, StreamActed, StreamAction,
+    render_advisory,
+};
+use everjet_routing::{Account, Message, Origin, Turn};
+use everjet_values::{Clock, Entropy};
+
+use crate::api::Request;
+
+/// The characters of names that are drawn, and how many a name has.
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const NAME_LENGTH: usize = 22;
+
+/// Makes advisories.
+pub(crate) struct Advisories {
+    account: Arc<Account>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    server_name: String,
+}
+
+impl Advisories {
+    pub(crate) fn new(
+        account: Arc<Account>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        server_name: &str,
+    ) -> Self {
+        Self {
+            account,
+            clock,
+            entropy,
+            server_name: server_name.to_owned(),
+        }
+    }
+
+    /// Name of the server.
+    pub(crate) fn server_name(&self) -> &str {
+        &self.server_name
+    }
+
+    /// A name that nothing else has.
+    pub(crate) fn draw_name(&self) -> String {
+        let letter = |_| {
+            let number = self.entropy.next_u64() % ALPHABET.len() as u64;
+            let letter = ALPHABET.get(usize::try_from(number).unwrap_or(0));
+            char::from(*letter.expect("the number is below the length"))
+        };
+        (0..NAME_LENGTH).map(letter).collect()
+    }
+
+    /// Whether answers to API requests are advised of.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.account.has_interest(API_AUDIT_SUBJECT.as_bytes())
+    }
+
+    /// The advisory about a request and its answer.
+    pub(crate) fn audit(&self, request: &Request, response: &[u8]) -> Vec<u8> {
+        self.render(&ApiAudit {
+            server: &self.server_name,
+            client: &self.client(request.origin),
+            subject: &String::from_utf8_lossy(&request.subject),
+            request: &String::from_utf8_lossy(&request.body),
+            response: &String::from_utf8_lossy(response),
+        })
+    }
+
+    /// Who asked, as far as it is known here.
+    pub(crate) fn client(&self, origin: Origin) -> AdvisedClient {
+        AdvisedClient {
+            id: origin.connection.map_or(0, |connection| connection.0),
+            acc: self.account.name().to_owned(),
+            server: self.server_name.clone(),
+            kind: "Client",
+            client_type: "nats",
+        }
+    }
+
+    /// The advisory of something that happened to a stream, and its subject; `None` when nobody listens.
+    pub(crate) fn stream_acted(
+        &self,
+        stream: &str,
+        action: StreamAction,
+    ) -> Option<(String, Vec<u8>)> {
+        let subject = action.subject(stream);
+        let body = || self.render(&StreamActed { stream, action });
+        self.account
+            .has_interest(subject.as_bytes())
+            .then(|| (subject, body()))
+    }
+
+    /// Tells subscribers of something that happened to a stream.
+    pub(crate) fn tell_stream_acted(&self, stream: &str, action: StreamAction, turn: &mut Turn) {
+        if let Some((subject, body)) = self.stream_acted(stream, action) {
+            self.publish(&subject, &body, turn);
+        }
+    }
+
+    /// Tells subscribers, if there are any.
+    pub(crate) fn tell<T: Advice>(&self, subject: &str, advice: &T, turn: &mut Turn) {
+        if self.account.has_interest(subject.as_bytes()) {
+            let body = self.render(advice);
+            self.publish(subject, &body, turn);
+        }
+    }
+
+    /// Publishes what was rendered.
+    pub(crate) fn publish(&self, subject: &str, body: &[u8], turn: &mut Turn) {
+        let message = Message {
+            subject: subject.as_bytes(),
+            reply: b"",
+            headers: b"",
+            payload: body,
+        };
+        turn.publish(&self.account, Origin::SERVER, &message);
+    }
+
+    fn render<T: Advice>(&self, advice: &T) -> Vec<u8> {
+        let frame = AdvisoryFrame {
+            id: &self.draw_name(),
+            time: self.clock.now(),
+            domain: None,
+        };
+        render_advisory(frame, advice)
+    }
+}
