@@ -1,9 +1,12 @@
 //! JetStream as raw JSON and raw messages: requests, acknowledgements, deliveries.
 
 mod acks;
+mod advisories;
 mod consumers;
 mod lists;
 mod messages;
+mod pause;
+mod priority;
 mod publish;
 mod pull;
 mod push;

@@ -9,6 +9,7 @@ mod account;
 mod ack;
 mod base64_bytes;
 mod consumer_config;
+mod consumer_event;
 mod consumer_info;
 mod decode;
 mod error_table;
@@ -35,6 +36,7 @@ mod wire_enum;
 pub use account::{AccountInfo, AccountLimits, AccountTier, ApiStats};
 pub use ack::{ACK_PREFIX, AckSubject, render_ack_subject};
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
+pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
 pub use decode::{Request, decode_lenient, decode_strict, is_empty_request};
 pub use error_table::ErrorCode;
@@ -52,14 +54,16 @@ pub use one_message::OneMessage;
 pub use pub_ack::{PubAck, PubAckLine, PubAcks, render_pub_ack, render_pub_ack_error};
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{
-    ConsumerAction, ConsumerCreateRequest, MsgDeleteRequest, MsgGetRequest, PageRequest,
-    PullRequest, PurgeRequest, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
+    ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerUnpinRequest,
+    MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest, StreamCreateRequest,
+    StreamInfoRequest, StreamNamesRequest,
 };
 pub use response_type::ResponseType;
 pub use responses::{
-    ConsumerListResponse, ConsumerNamesResponse, LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT,
-    Page, PurgeResponse, SUBJECTS_PAGE_LIMIT, StoredMessage, StreamCreateResponse,
-    StreamInfoResponse, StreamListResponse, StreamNamesResponse, SuccessResponse,
+    ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse, ConsumerUnpinResponse,
+    LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT, Page, PurgeResponse, SUBJECTS_PAGE_LIMIT,
+    StoredMessage, StreamCreateResponse, StreamInfoResponse, StreamListResponse,
+    StreamNamesResponse, SuccessResponse,
 };
 pub use source::{ExternalStream, SourceConsumer, StreamSource, SubjectTransform};
 pub use stream_config::{

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod acks;
+mod advisories;
 mod apply;
 mod checks;
 mod command;
@@ -19,6 +20,7 @@ mod leader;
 mod limits;
 mod machine;
 mod output;
+mod pause;
 mod purge;
 mod read;
 mod recovery;
@@ -26,13 +28,14 @@ mod requests;
 mod runs;
 mod settle;
 mod state;
+mod unpin;
 mod update;
 mod wanted;
 
 pub use command::{describe_record, takes_sequence};
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;
-pub use everjet_consumer::{Outgoing, Sends};
+pub use everjet_consumer::{Advisory, Outgoing, Sends};
 pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};
 pub use purge::{PurgeProgress, PurgeWay};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use everjet_api::{Retention, StreamConfig};
-use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
+use everjet_consumer::{
+    Advisories, Advisory, ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn,
+};
 use everjet_store::{JournalBatch, Lookup, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
@@ -84,6 +86,7 @@ pub struct Stream {
     pub(crate) removals: Vec<Removal>,
     /// How many messages the last purge in steps removed.
     pub(crate) purged: u64,
+    pub(crate) advisories: Advisories,
 }
 
 /// What one [`Stream::poll`] may still hand out.
@@ -125,6 +128,7 @@ impl Stream {
 
     /// Begins to serve the stream as it is now; everything in it counts as durable. A purge that was begun is finished.
     pub fn lead(&mut self, now: Timestamp) {
+        self.state.left_waiting.clear();
         let mut carried = std::mem::take(&mut self.carried);
         self.finish_purge(&mut carried);
         self.carried = carried;
@@ -320,6 +324,11 @@ impl Stream {
             .min()
     }
 
+    /// What subscribers to advisories are to be told since this was called last.
+    pub fn take_advisories(&mut self) -> Vec<Advisory> {
+        self.advisories.take()
+    }
+
     /// The messages.
     #[must_use]
     pub fn store(&self) -> &StreamStore {
@@ -388,6 +397,7 @@ impl Stream {
             carried: JournalBatch::default(),
             removals: Vec::new(),
             purged: 0,
+            advisories: Advisories::default(),
         }
     }
 
@@ -409,6 +419,7 @@ impl Stream {
         }
         let applied = self.state.apply(entry, command, &mut self.removals);
         self.leader.on_removals(&mut self.removals);
+        self.tell_left_waiting();
         applied.expect("commands are made from the state they are applied to")
     }
 
@@ -546,6 +557,7 @@ impl Stream {
             interest,
             sends: &mut out.sends,
             changes: &mut self.gathered.log,
+            advisories: &mut self.advisories,
             budget: 0,
             bytes_max: 0,
             cold: &mut cold,
