@@ -1,6 +1,7 @@
 //! JetStream as raw JSON and raw messages: requests, acknowledgements, deliveries.
 
 mod acks;
+mod advisories;
 mod api;
 mod consumers;
 mod counters;
@@ -9,6 +10,8 @@ mod lifetimes;
 mod lists;
 mod mapped;
 mod messages;
+mod pause;
+mod priority;
 mod publish;
 mod pull;
 mod push;

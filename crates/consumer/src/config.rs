@@ -11,12 +11,15 @@ use everjet_subject::{collides, has_wildcards, is_subset, is_valid_filter, is_va
 use everjet_values::format_duration;
 
 use crate::consumer::SEQUENCE_MAX;
+use crate::{priority, sampling};
 
 const ACK_WAIT: Nanos = Nanos::from_secs(30);
 const MAX_WAITING: i64 = 512;
 const MAX_ACK_PENDING: i64 = 1000;
 /// An ephemeral consumer nobody uses is removed after this.
 const INACTIVE_THRESHOLD: Nanos = Nanos::from_secs(5);
+/// A pinned client that is not heard of is let go after this.
+const PRIORITY_TIMEOUT: Nanos = Nanos::from_secs(120);
 const DESCRIPTION_MAX: usize = 4096;
 const METADATA_MAX: usize = 128 << 10;
 const HEARTBEAT_MIN: Nanos = Nanos::from_millis(100);
@@ -57,12 +60,26 @@ pub fn normalise_config(
     check_deliver_policy(&config)?;
     check_filters(&config)?;
     check_work_queue(&config, rules.stream)?;
+    sampling::check(&config.sample_freq)?;
+    priority::check(&config)?;
     check_supported(&config)?;
+    config.pause_until = config.pause_until.filter(|until| !until.is_unset());
     strip_level_metadata(&mut config.metadata);
+    set_required_level(&mut config);
+    Ok(config)
+}
+
+/// Notes in the metadata which level of the API has all that the configuration uses.
+pub fn set_required_level(config: &mut ConsumerConfig) {
+    let is_grouped = config.priority_policy != PriorityPolicy::None;
+    let level = if config.pause_until.is_some() || is_grouped {
+        "1"
+    } else {
+        "0"
+    };
     config
         .metadata
-        .insert(REQUIRED_LEVEL_KEY.to_owned(), "0".to_owned());
-    Ok(config)
+        .insert(REQUIRED_LEVEL_KEY.to_owned(), level.to_owned());
 }
 
 fn check_names(config: &mut ConsumerConfig) -> Result<(), ApiError> {
@@ -148,6 +165,9 @@ fn fill_defaults(config: &mut ConsumerConfig, stream: &StreamConfig) {
     }
     if config.inactive_threshold.is_zero() && !config.is_durable() {
         config.inactive_threshold = INACTIVE_THRESHOLD;
+    }
+    if config.priority_policy == PriorityPolicy::PinnedClient && config.priority_timeout.0 <= 0 {
+        config.priority_timeout = PRIORITY_TIMEOUT;
     }
 }
 
@@ -366,23 +386,9 @@ fn check_supported(config: &ConsumerConfig) -> Result<(), ApiError> {
             "ack_policy flow_control",
         ),
         (config.rate_limit_bps > 0, "rate_limit_bps"),
-        (!config.sample_freq.is_empty(), "sample_freq"),
-        (config.pause_until.is_some(), "pause_until"),
-        (
-            config.priority_policy != PriorityPolicy::None,
-            "priority_policy",
-        ),
         (config.direct, "direct"),
         (config.sourcing, "sourcing"),
     ];
-    if config.priority_policy == PriorityPolicy::None {
-        if !config.priority_groups.is_empty() {
-            return Err(ErrorCode::ConsumerPriorityGroupWithPolicyNone.error());
-        }
-        if !config.priority_timeout.is_zero() {
-            return Err(ErrorCode::ConsumerPinnedTtlWithPolicyNone.error());
-        }
-    }
     match missing.into_iter().find(|(used, _)| *used) {
         Some((_, field)) => {
             Err(ErrorCode::ConsumerCreate.because(format_args!("{field} {NOT_YET}")))
@@ -602,14 +608,14 @@ mod tests {
                 "replay_policy original is not supported by this version of Everjet yet",
             ),
             (
-                r#"{"sample_freq":"30%"}"#,
-                10012,
-                "sample_freq is not supported by this version of Everjet yet",
+                r#"{"sample_freq":"x%"}"#,
+                10095,
+                "failed to parse consumer sampling configuration: strconv.Atoi: parsing \"x\": invalid syntax",
             ),
             (
-                r#"{"pause_until":"2029-01-01T00:00:00Z"}"#,
-                10012,
-                "pause_until is not supported by this version of Everjet yet",
+                r#"{"sample_freq":"-5"}"#,
+                10095,
+                "failed to parse consumer sampling configuration: <nil>",
             ),
         ] {
             check_refused(json, code, text);

@@ -4,7 +4,8 @@ use everjet_api::{AckPolicy, ConsumerConfig, DeliverPolicy};
 use everjet_store::StreamStore;
 use everjet_values::{StreamSequence, Timestamp};
 
-use crate::state::ConsumerState;
+use crate::pending::Delivery;
+use crate::state::{ConsumerState, wait_after};
 
 /// Number of a consumer in its stream: the index of the entry that created it. Never reused, so that records of a
 /// deleted consumer cannot reach a later one of the same name.
@@ -62,6 +63,13 @@ impl Consumer {
     #[must_use]
     pub fn acks_all(&self) -> bool {
         self.config.ack_policy == AckPolicy::All
+    }
+
+    /// When a delivery that waits began to wait: when it was made, or when the client last asked for time.
+    #[must_use]
+    pub fn waits_since(&self, delivery: &Delivery) -> Timestamp {
+        let wait = wait_after(&self.config, delivery.count);
+        delivery.deadline.minus(wait)
     }
 
     /// The filters as the store takes them.

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use everjet_api::{AckPolicy, AckSubject};
+use everjet_api::{AckPolicy, AckSubject, ConsumerEvent, PriorityPolicy, UnpinReason};
 use everjet_store::{ColdRead, Lookup, ReadError, StoredMessage, StreamStore, SubjectSet};
 use everjet_subject::SubjectId;
 use everjet_values::{StreamSequence, Timestamp};
 
+use crate::advisory::Advisories;
 use crate::change::{Change, ChangeLog};
 use crate::consumer::Consumer;
-use crate::pull::{Available, PullQueue};
+use crate::pin::Pin;
+use crate::priority::Situation;
+use crate::pull::{Available, Offer, PullQueue};
 use crate::push::PushWindow;
 use crate::redelivery::Redelivery;
-use crate::sends::Sends;
+use crate::sends::{Content, Sends};
 use crate::status;
 
 /// How long a consumer waits after the disk failed to give a message.
@@ -40,6 +43,8 @@ pub struct Turn<'a> {
     pub sends: &'a mut Sends,
     /// Changes of the consumer, to be journaled.
     pub changes: &'a mut ChangeLog,
+    /// What subscribers to advisories are told.
+    pub advisories: &'a mut Advisories,
     /// Messages that may still be delivered in this turn.
     pub budget: usize,
     /// Nothing more is delivered when `sends` has reached this size; a turn stays short with large messages, too.
@@ -75,6 +80,8 @@ pub struct Dispatcher {
     read_last: Option<StreamSequence>,
     /// When somebody last wanted something of this consumer.
     active_at: Timestamp,
+    /// Nothing is delivered before this time.
+    paused_until: Option<Timestamp>,
     /// When to look for interest, for activity, or at the disk again.
     check_at: Option<Timestamp>,
     /// Buffers that are used again and again.
@@ -123,10 +130,12 @@ impl Dispatcher {
             receiver,
             read_last: None,
             active_at: now,
+            paused_until: None,
             check_at: None,
             ack_reply: Vec::new(),
             to: Vec::new(),
         };
+        dispatcher.on_pause(now, consumer);
         dispatcher.schedule_check(now, consumer);
         dispatcher
     }
@@ -136,10 +145,20 @@ impl Dispatcher {
         self.filter = store.select(&consumer.filters());
         self.cursor = consumer.state.next_sequence();
         self.count = None;
-        if let Receiver::Push(window) = &mut self.receiver {
-            *window = PushWindow::new(&consumer.config);
+        match &mut self.receiver {
+            Receiver::Push(window) => *window = PushWindow::new(&consumer.config),
+            Receiver::Pull(queue) => {
+                if consumer.config.priority_policy != PriorityPolicy::PinnedClient {
+                    queue.unpin();
+                }
+            }
         }
         self.schedule_check(now, consumer);
+    }
+
+    /// The consumer was paused, or is to go on.
+    pub fn on_pause(&mut self, now: Timestamp, consumer: &Consumer) {
+        self.paused_until = consumer.config.pause_until.filter(|until| *until > now);
     }
 
     /// A pull request came.
@@ -219,6 +238,10 @@ impl Dispatcher {
         if let Receiver::Pull(queue) = &mut self.receiver {
             queue.begin_poll(turn.interest);
         }
+        if self.paused_until.is_some_and(|until| until > turn.now) {
+            self.refuse_to_wait(turn.sends);
+            return Progress::Idle;
+        }
         turn.store.extend(&mut self.filter);
         self.collect_due(consumer, turn);
         let mut looked = false;
@@ -234,13 +257,8 @@ impl Dispatcher {
                 Candidate::AckPendingFull => return Progress::Idle,
                 Candidate::NotDurable => return Progress::WantsMessages,
                 Candidate::EndOfStream => {
-                    if let Receiver::Pull(queue) = &mut self.receiver {
-                        queue.end_of_stream(turn.sends);
-                        if queue.is_empty() {
-                            return Progress::Idle;
-                        }
-                    }
-                    return Progress::WantsMessages;
+                    self.refuse_to_wait(turn.sends);
+                    return self.without_messages();
                 }
             };
             if turn.budget == 0 || turn.sends.size() >= turn.bytes_max {
@@ -254,7 +272,8 @@ impl Dispatcher {
                 Ok(Lookup::Ready(message)) => {
                     self.read_last = Some(sequence);
                     if !self.deliver(consumer, turn, message, delivered) {
-                        return Progress::Idle;
+                        self.refuse_to_wait(turn.sends);
+                        return self.without_messages();
                     }
                     turn.budget -= 1;
                 }
@@ -276,20 +295,27 @@ impl Dispatcher {
             // No heartbeat to a subject that everybody left.
             self.is_bound(turn.now, consumer, turn.interest);
         }
+        let mut unpinned = None;
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 queue.on_timer(turn.now, delivered, turn.interest, turn.sends);
+                unpinned = queue.unpin_silent(turn.now);
             }
             Receiver::Push(window) => {
                 window.on_timer(turn.now, &consumer.config, delivered, turn.sends);
             }
+        }
+        let goes_on = self.end_pause(consumer, turn) || unpinned.is_some();
+        if let Some(unpinned) = unpinned {
+            let event = unpinned.event(UnpinReason::Timeout);
+            turn.advisories.push(&consumer.name, event);
         }
         self.collect_due(consumer, turn);
         let checks = self.check_at.is_some_and(|at| at <= turn.now);
         if checks {
             self.check_activity(consumer, turn);
         }
-        checks || self.redelivery.due_len() > 0
+        goes_on || checks || self.redelivery.due_len() > 0
     }
 
     /// Whether nobody used the consumer for as long as it may stay unused: it is to be deleted.
@@ -310,7 +336,8 @@ impl Dispatcher {
             Receiver::Pull(queue) => queue.next_timer(),
             Receiver::Push(window) => window.next_timer(),
         };
-        [receiver, self.redelivery.next_deadline(), self.check_at]
+        let redelivery = self.redelivery.next_deadline();
+        [receiver, redelivery, self.paused_until, self.check_at]
             .into_iter()
             .flatten()
             .min()
@@ -359,6 +386,22 @@ impl Dispatcher {
         }
     }
 
+    /// The client that is pinned: what it shows, and since when.
+    #[must_use]
+    pub fn pinned(&self) -> Option<(&str, Timestamp)> {
+        match &self.receiver {
+            Receiver::Pull(queue) => queue.pin().map(Pin::shown),
+            Receiver::Push(_) => None,
+        }
+    }
+
+    /// Lets go of the client that is pinned, if one is.
+    pub fn unpin(&mut self) {
+        if let Receiver::Pull(queue) = &mut self.receiver {
+            queue.unpin();
+        }
+    }
+
     /// How many pull requests wait.
     #[must_use]
     pub fn num_waiting(&self) -> usize {
@@ -383,6 +426,33 @@ impl Dispatcher {
         }
         self.count = Some(count);
         count.messages + consumer.state.backlog().len() as u64
+    }
+
+    /// Ends requests that do not wait for messages.
+    fn refuse_to_wait(&mut self, sends: &mut Sends) {
+        if let Receiver::Pull(queue) = &mut self.receiver {
+            queue.end_of_stream(sends);
+        }
+    }
+
+    /// There is nothing to deliver.
+    fn without_messages(&self) -> Progress {
+        match &self.receiver {
+            Receiver::Pull(queue) if queue.is_empty() => Progress::Idle,
+            _ => Progress::WantsMessages,
+        }
+    }
+
+    /// Ends the pause whose time is over. Returns whether there was one.
+    fn end_pause(&mut self, consumer: &Consumer, turn: &mut Turn<'_>) -> bool {
+        let Some(until) = self.paused_until.filter(|until| *until <= turn.now) else {
+            return false;
+        };
+        self.paused_until = None;
+        let paused = false;
+        let event = ConsumerEvent::Paused { paused, until };
+        turn.advisories.push(&consumer.name, event);
+        true
     }
 
     fn is_receiver_ready(
@@ -482,24 +552,43 @@ impl Dispatcher {
             pending: pending.saturating_sub(u64::from(is_new)),
         }
         .render(&mut self.ack_reply);
-        let headers_only = consumer
+        let bare = consumer
             .config
             .headers_only
             .then(|| status::without_payload(message.headers(), message.payload().len()));
-        let content = match &headers_only {
-            Some(headers) => headers.len(),
-            None => message.headers().len() + message.payload().len(),
+        let mut content = match &bare {
+            Some(headers) => Content::HeadersOnly(headers),
+            None => Content::Stored,
         };
-        let size = message.subject().len() + self.ack_reply.len() + content;
+        let size = message.subject().len() + self.ack_reply.len() + content.size(&message);
         let ack_reply = &self.ack_reply;
+        let with_pin;
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 let to = &mut self.to;
-                let Some(grant) = queue.take(turn.now, size, to, turn.interest, turn.sends) else {
+                let state = &consumer.state;
+                let mut offer = Offer {
+                    now: turn.now,
+                    size,
+                    situation: Situation {
+                        consumer: consumer.id,
+                        config: &consumer.config,
+                        name: &consumer.name,
+                        delivery: state.delivered().consumer.next(),
+                        pending: pending + u64::from(!is_new),
+                        ack_pending: state.pending().len() as u64,
+                    },
+                    interest: turn.interest,
+                };
+                let Some(grant) = queue.take(&mut offer, to, turn.sends, turn.advisories) else {
                     return false;
                 };
-                turn.sends
-                    .push_delivery(to, message, ack_reply, headers_only.as_deref());
+                if let Some(pin) = queue.pin().filter(|_| grant.is_pinned) {
+                    let headers = content.headers(&message);
+                    with_pin = status::with_pin(headers, pin.id());
+                    content = content.with_headers(&with_pin);
+                }
+                turn.sends.push_delivery(to, message, ack_reply, content);
                 if let Some(unserved) = grant.completed {
                     let headers = status::ended(409, "Batch Completed", unserved);
                     turn.sends.push_status(to, b"", &headers);
@@ -509,7 +598,7 @@ impl Dispatcher {
             Receiver::Push(window) => {
                 let subject = consumer.config.deliver_subject.as_bytes();
                 turn.sends
-                    .push_delivery(subject, message, ack_reply, headers_only.as_deref());
+                    .push_delivery(subject, message, ack_reply, content);
                 let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
                 window.sent(turn.now, size, &consumer.config, prefix, turn.sends);
             }
@@ -562,6 +651,12 @@ impl Dispatcher {
             .redelivery
             .collect(turn.now, consumer.state.pending(), deliver_max);
         for stream in exhausted {
+            let deliveries = consumer.state.pending().get(stream);
+            let event = ConsumerEvent::DeliveredOftenEnough {
+                stream_seq: stream,
+                deliveries: deliveries.map_or(0, |delivery| u64::from(delivery.count)),
+            };
+            turn.advisories.push(&consumer.name, event);
             let change = if turn.keeps_exhausted {
                 Change::Exhausted(stream)
             } else {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use everjet_api::{AckPolicy, AckSubject};
-use everjet_consumer::{Change, Consumer};
+use everjet_api::{AckPolicy, AckSubject, ConsumerEvent, EventDelivery};
+use everjet_consumer::{Change, Consumer, is_sampled};
 use everjet_values::{StreamSequence, Timestamp, parse_duration};
 use serde::Deserialize;
 
@@ -21,8 +21,8 @@ enum Acknowledgement<'a> {
     Again(Duration),
     /// Still working on it.
     Progress,
-    /// Never deliver it again.
-    Terminate,
+    /// Never deliver it again, and why.
+    Terminate(&'a [u8]),
     /// Something else.
     Unknown,
 }
@@ -38,8 +38,10 @@ impl<'a> Acknowledgement<'a> {
         match body {
             b"" | b"+ACK" | b"+OK" => Self::Ack,
             b"+WPI" => Self::Progress,
-            _ if body.starts_with(b"+TERM") => Self::Terminate,
-            _ => Self::Unknown,
+            _ => match body.strip_prefix(b"+TERM") {
+                Some(reason) => Self::Terminate(reason.trim_ascii()),
+                None => Self::Unknown,
+            },
         }
     }
 }
@@ -80,6 +82,9 @@ impl Stream {
         };
         let id = consumer.id;
         if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
+            if let Some(event) = event(now, consumer, acknowledgement, ack) {
+                self.advisories.push(ack.consumer, event);
+            }
             self.gather(now, id, out);
             self.note_settled(id, change);
             if let Some(consumer) = self.state.consumers.get_mut(&id) {
@@ -117,6 +122,41 @@ impl Stream {
     }
 }
 
+/// What subscribers to advisories and metrics are told about an acknowledgement that changes something.
+fn event(
+    now: Timestamp,
+    consumer: &Consumer,
+    acknowledgement: Acknowledgement<'_>,
+    ack: &AckSubject<'_>,
+) -> Option<ConsumerEvent> {
+    let delivery = EventDelivery {
+        consumer_seq: ack.consumer_seq,
+        stream_seq: ack.stream_seq,
+        deliveries: ack.delivered,
+    };
+    match acknowledgement {
+        Acknowledgement::Again(_) => Some(ConsumerEvent::Naked(delivery)),
+        Acknowledgement::Terminate(reason) => Some(ConsumerEvent::Terminated {
+            delivery,
+            reason: String::from_utf8_lossy(reason).into_owned(),
+        }),
+        Acknowledgement::Ack | Acknowledgement::Next(_) => {
+            let config = &consumer.config;
+            let samples = !config.sample_freq.is_empty()
+                && config.ack_policy == AckPolicy::Explicit
+                && is_sampled(&config.sample_freq, ack.consumer_seq);
+            let waiting = consumer.state.pending().get(ack.stream_seq);
+            let waiting = waiting.filter(|_| samples)?;
+            let ack_time = now.since(consumer.waits_since(waiting));
+            Some(ConsumerEvent::Acknowledged {
+                delivery,
+                ack_time: ack_time.into(),
+            })
+        }
+        Acknowledgement::Progress | Acknowledgement::Unknown => None,
+    }
+}
+
 /// The change that an acknowledgement makes; `None` when it makes none.
 fn change(
     consumer: &Consumer,
@@ -129,7 +169,7 @@ fn change(
     let is_exhausted = !is_pending && consumer.state.exhausted().contains(&sequence);
     match acknowledgement {
         Acknowledgement::Unknown => None,
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if consumer.config.ack_policy == AckPolicy::All =>
         {
             // Beyond the last delivery it cannot be an acknowledgement of one.
@@ -141,13 +181,13 @@ fn change(
             let late = exhausted.is_some_and(|first| *first <= sequence);
             (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
         }
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if is_exhausted =>
         {
             Some(Change::Acked(sequence))
         }
         _ if !is_pending => None,
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate => {
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_) => {
             Some(Change::Acked(sequence))
         }
         Acknowledgement::Again(delay) => Some(Change::Delayed(sequence, delay)),
@@ -169,8 +209,11 @@ mod tests {
             ("+ACKx", Acknowledgement::Unknown),
             ("foo", Acknowledgement::Unknown),
             ("+WPI", Acknowledgement::Progress),
-            ("+TERM", Acknowledgement::Terminate),
-            ("+TERM broken order", Acknowledgement::Terminate),
+            ("+TERM", Acknowledgement::Terminate(b"")),
+            (
+                "+TERM broken order",
+                Acknowledgement::Terminate(b"broken order"),
+            ),
             ("-NAK", Acknowledgement::Again(Duration::ZERO)),
             ("-NAK 1s", Acknowledgement::Again(second)),
             (

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse, ErrorCode,
-    LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name,
-    remove_level_metadata,
+    ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse,
+    ConsumerPauseRequest, ConsumerUnpinRequest, ConsumerUnpinResponse, ErrorCode, LIST_PAGE_LIMIT,
+    NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name, remove_level_metadata,
 };
 use everjet_store::Lookup;
 use everjet_stream::{CreateConsumer, Stream};
@@ -130,6 +130,40 @@ impl Call<'_> {
             .registry
             .keep_watches(actor.id, |name| name != consumer);
         Ok(answer)
+    }
+
+    /// `CONSUMER.PAUSE.<stream>.<consumer>`.
+    pub(super) fn pause_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        let request: ConsumerPauseRequest = self.body()?;
+        let actor = self.stream(stream)?;
+        self.change(&actor, |stream, now, output| {
+            stream.pause_consumer(now, consumer, request.pause_until, output)
+        })
+    }
+
+    /// `CONSUMER.UNPIN.<stream>.<consumer>`. The body is read leniently, and has to be there.
+    pub(super) fn unpin_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        let body = &self.request.body;
+        if body.trim_ascii().is_empty() {
+            return Err(ErrorCode::InvalidJson.because("unexpected end of JSON input"));
+        }
+        let request: ConsumerUnpinRequest = everjet_api::decode_lenient(body)?;
+        if request.group.is_empty() {
+            return Err(ErrorCode::InvalidJson.because("consumer group not specified"));
+        }
+        let actor = self.stream(stream)?;
+        self.change(&actor, |stream, _, _| {
+            stream.unpin_consumer(consumer, &request.group)?;
+            Ok(ConsumerUnpinResponse {})
+        })
     }
 
     fn consumer_request(&self, stream: &str) -> Result<ConsumerCreateRequest, ApiError> {

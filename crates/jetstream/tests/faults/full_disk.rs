@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::disk::is_journal;
+use crate::disk::{Op, is_journal};
 use crate::rig::{Rig, name_of, stream_config, wait_until};
 use crate::seams::{error_of, sequence_of};
 
@@ -21,8 +21,9 @@ fn full() -> (Rig, String) {
         if !op.needs_room() {
             return Ok(());
         }
-        // Spare files are made by others than the writer.
-        if is_journal(path) && name_of(path) != "spare.new" {
+        // Spare files are made by others than the writer, and used by it under that name.
+        let makes_spare = op == Op::Create && name_of(path) == "spare.new";
+        if is_journal(path) && !makes_spare {
             counted.fetch_add(1, Ordering::SeqCst);
         }
         Err(io::ErrorKind::StorageFull.into())
