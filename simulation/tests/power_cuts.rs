@@ -56,7 +56,8 @@ fn what_was_broken_stays_mended() {
     // A store got a key, and a crash came while a segment without messages was begun anew: what was written to it then was hidden.
     // A process was killed while it wrote a keyring, and the next start did not make sure of the names it found: 500,951.
     // A prepared file of the journal was forgotten when the disk was full, and with it what had to be overwritten: 103,385.
-    for seed in [38_717, 103_385, 500_951] {
+    // A consumer's state was removed that a deleted stream of the same name had left to be removed: 3,006,989.
+    for seed in [38_717, 103_385, 500_951, 3_006_989] {
         if let Err(why) = run::wide(seed) {
             panic!("seed {seed}: {why}");
         }

@@ -244,6 +244,8 @@ impl Checkpointer {
             captured.entry,
         );
         write_checked_file(&*self.disk, &path, CONSUMER_MAGIC, &snapshot.bytes)?;
+        // A stream of this name that was deleted may have left the name behind, to be removed with the next manifest.
+        self.stale.retain(|stale| *stale != path);
         for directory in folder.ancestors().skip(1).take(2) {
             self.disk
                 .sync_dir(directory)
@@ -313,5 +315,52 @@ impl Checkpointer {
             }
             None => self.manifest.streams.push(entry),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use everjet_store::SimDisk;
+
+    use super::*;
+
+    fn captured(id: u64, entry: u64, consumers: &[&str]) -> Captured {
+        let snapshot = |name: &&str| ConsumerSnapshot {
+            name: (*name).to_owned(),
+            bytes: b"state".to_vec(),
+        };
+        Captured {
+            id: StreamId(id),
+            account: "$G".to_owned(),
+            name: "ORDERS".to_owned(),
+            created: Timestamp::UNSET,
+            config: StreamConfig::default(),
+            entry: EntryIndex(entry),
+            last_sequence: StreamSequence(0),
+            last_time: Timestamp::UNSET,
+            files: Files::Written(SavedSegments::default()),
+            consumers: consumers.iter().map(snapshot).collect(),
+        }
+    }
+
+    /// What a checkpoint wants to remove is removed with the manifest, and that may be written much later.
+    #[test]
+    fn a_new_stream_keeps_the_state_that_one_of_its_name_has_left_behind() {
+        let disk = SimDisk::new();
+        let paths = Paths::new(Path::new("/data"));
+        let (store, _) = ManifestStore::open(disk.shared(), paths.root()).unwrap();
+        let mut checkpointer =
+            Checkpointer::new(disk.shared(), paths.clone(), store, Manifest::default());
+        let from = || JournalStart::from(everjet_store::Lsn::FIRST);
+        checkpointer.persist(&captured(1, 1, &["worker"])).unwrap();
+        checkpointer.publish(from(), StreamId(2)).unwrap();
+        checkpointer.persist(&captured(1, 2, &[])).unwrap();
+        checkpointer.forget(StreamId(1));
+        checkpointer.persist(&captured(2, 1, &["worker"])).unwrap();
+        checkpointer.publish(from(), StreamId(3)).unwrap();
+        let state = paths.consumer_state("$G", "ORDERS", "worker", EntryIndex(1));
+        assert!(disk.list_files().contains(&state));
     }
 }

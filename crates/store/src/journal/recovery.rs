@@ -149,10 +149,13 @@ impl Walk<'_, '_> {
         if let Some(first) = self.chapters.first().and_then(|chapter| chapter.file.first) {
             self.expected = first.min(self.from);
         }
-        let mut gap = None;
+        let mut gap: Option<Gap> = None;
         let chapters = self.chapters;
         for (index, chapter) in chapters.iter().enumerate() {
             if chapter.is_void() {
+                if let Some(gap) = &mut gap {
+                    gap.ruins.extend(self.missing_behind(index));
+                }
                 continue;
             }
             self.report.files += 1;

@@ -285,27 +285,29 @@ fn a_missing_file_is_damage_also_where_nothing_proves_what_it_held() {
 /// A crash leaves a file with a name and no record, behind a tail that is cut; the file that the next start begins is noted in it.
 #[test]
 fn a_file_that_is_gone_behind_an_empty_one_is_reported() {
-    let disk = SimDisk::new();
-    let (mut journal, ..) = open(&disk, 0).unwrap();
-    write(&mut journal, 3);
-    journal.write(&mut batch(&[&[4; 40], &[5; 4000]])).unwrap();
-    let [full, empty] = &record_files(&disk)[..] else {
-        panic!("two files");
-    };
-    // What was not synced is gone.
-    disk.zero(full, HEADER_BYTES + 3 * 92, 92);
-    disk.zero(empty, HEADER_BYTES, 4052);
-    let (mut journal, report, _) = open(&disk, 0).unwrap();
-    assert_eq!((report.damage, journal.next_lsn()), (vec![], Lsn(4)));
-    write(&mut journal, 2);
-    let gone = record_files(&disk)[2].clone();
-    // Not synced: nothing proves how far the one before went.
-    for number in 0..4 {
-        journal.write(&mut batch(&[&[number; 1500]])).unwrap();
+    // With one record in the missing file, the one behind it begins where the empty one does, and makes that void.
+    for records in 1..4 {
+        let disk = SimDisk::new();
+        let (mut journal, ..) = open(&disk, 0).unwrap();
+        write(&mut journal, 3);
+        let unsynced: &[&[u8]] = &[&[4; 40], &[5; 4000]];
+        journal.write(&mut batch(unsynced)).unwrap();
+        let [full, empty] = &record_files(&disk)[..] else {
+            panic!("two files");
+        };
+        disk.zero(full, HEADER_BYTES + 3 * 92, 92);
+        disk.zero(empty, HEADER_BYTES, 4052);
+        let (mut journal, report, _) = open(&disk, 0).unwrap();
+        assert_eq!((report.damage, journal.next_lsn()), (vec![], Lsn(4)));
+        for number in 0..records {
+            journal.write(&mut batch(&[&[number; 40]])).unwrap();
+        }
+        let gone = record_files(&disk)[2].clone();
+        journal.write(&mut batch(&[&[9; 4000]])).unwrap();
+        assert_eq!(record_files(&disk).len(), 4);
+        disk.remove_file(&gone).unwrap();
+        let (_, report, _) = open(&disk, 0).unwrap();
+        assert_eq!(report.damage, [ruined(&gone, 0, 4, None)], "{records}");
+        assert!(report.lost_at_most > 4, "{}", report.lost_at_most);
     }
-    assert_eq!(record_files(&disk).len(), 4);
-    disk.remove_file(&gone).unwrap();
-    let (_, report, _) = open(&disk, 0).unwrap();
-    assert_eq!(report.damage, [ruined(&gone, 0, 4, None)]);
-    assert!(report.lost_at_most > 4, "{}", report.lost_at_most);
 }
