@@ -25,6 +25,7 @@ mod limits;
 mod machine;
 mod marker;
 mod output;
+mod persist;
 mod purge;
 mod read;
 mod recovery;
