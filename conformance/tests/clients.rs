@@ -37,7 +37,8 @@ fn run_on(
         .is_some_and(|extension| extension == "mjs")
     {
         true => {
-            let copy = executable::clients().join("run.mjs");
+            let name = script.file_name().expect("a script has a name");
+            let copy = executable::clients().join(name);
             std::fs::copy(&script, &copy).expect("the folder of the clients is writable");
             copy
         }
@@ -98,6 +99,21 @@ fn python_nats_py_works_off_a_queue() {
         &executable::clients().join("venv/bin/python"),
         "python/retention.py",
     );
+}
+
+#[test]
+fn python_nats_py_uses_buckets() {
+    run(
+        &executable::clients().join("venv/bin/python"),
+        "python/buckets.py",
+    );
+}
+
+#[test]
+fn node_uses_buckets() {
+    let packages = executable::clients().join("node_modules/@nats-io/kv");
+    assert!(packages.is_dir(), "no {}: {INSTALL}", packages.display());
+    run(&node(), "node/buckets.mjs");
 }
 
 /// The same with a compressed stream in an encrypted store, through a stop and a `kill -9`.

@@ -270,3 +270,68 @@ fn a_stream_may_be_told_not_to_answer() {
         js.api("STREAM.INFO.S", "")["state"]["messages"] == 1
     });
 }
+
+#[test]
+fn who_published_is_not_stored() {
+    let (_server, mut js) = start();
+    js.create_stream("S", r#"{"name":"S","allow_direct":true}"#);
+    let info = ("Nats-Request-Info", "{}");
+    js.request_with("S", &[info, ("A", "b")], "x");
+    js.request_with("S", &[info], "x");
+    for (sequence, expected) in [(1, "NATS/1.0\r\nA: b\r\n"), (2, "NATS/1.0\r\n")] {
+        let wanted = json!({"seq": sequence}).to_string();
+        let stored = js.request("$JS.API.DIRECT.GET.S", &wanted).0;
+        let headers = String::from_utf8_lossy(&stored.headers).into_owned();
+        let (stored, _) = headers.split_once("Nats-Stream: S").expect("its place");
+        assert_eq!(stored, expected);
+    }
+}
+
+#[test]
+fn a_stream_may_persist_later() {
+    let (_server, mut js) = start();
+    let config = r#"{"name":"S","persist_mode":"async"}"#;
+    let created = js.create_stream("S", config);
+    check_contains(
+        &created["config"],
+        &json!({"persist_mode": "async", "metadata": {"_nats.req.level": "2"}}),
+    );
+    assert_eq!(js.store("S", "x"), 1);
+    check_error(
+        &js.api("STREAM.UPDATE.S", r#"{"name":"S"}"#),
+        500,
+        10052,
+        "stream configuration update can not change persist mode",
+    );
+    check_error(
+        &js.api(
+            "STREAM.CREATE.M",
+            r#"{"name":"M","persist_mode":"async","storage":"memory"}"#,
+        ),
+        500,
+        10052,
+        "async persist mode is only supported on file storage",
+    );
+}
+
+#[test]
+fn a_sealed_stream_stays_sealed() {
+    let (_server, mut js) = start();
+    js.create_stream("S", r#"{"name":"S","allow_rollup_hdrs":true}"#);
+    js.store("S", "x");
+    let update = r#"{"name":"S","sealed":true,"allow_rollup_hdrs":true}"#;
+    let sealed = js.api("STREAM.UPDATE.S", update);
+    check_contains(
+        &sealed["config"],
+        &json!({"sealed": true, "deny_delete": true, "deny_purge": true, "discard": "new",
+            "allow_rollup_hdrs": false}),
+    );
+    let answer = js.request("S", "x").json();
+    check_error(&answer, 400, 10109, "invalid operation on sealed stream");
+    check_error(
+        &js.api("STREAM.UPDATE.S", r#"{"name":"S"}"#),
+        500,
+        10052,
+        "stream configuration update can not unseal a sealed stream",
+    );
+}

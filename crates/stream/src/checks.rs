@@ -12,6 +12,9 @@ use crate::rollup;
 use crate::state::StreamState;
 use crate::ttl;
 
+/// Header that says who published, for those inside the server.
+pub(crate) const REQUEST_INFO: &str = "Nats-Request-Info";
+
 /// Header with the id that makes a message a duplicate of another one.
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 
@@ -28,7 +31,10 @@ pub(crate) const RECORD_MAX: usize = 32 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// A message to store.
-    Stored,
+    Stored {
+        /// Whether it has a header of the server's own, which is not stored.
+        has_request_info: bool,
+    },
     /// The same message as one that was stored.
     Duplicate(StreamSequence),
     /// A message that no consumer wants, so that it only takes a sequence.
@@ -50,6 +56,7 @@ struct PublishHeaders<'a> {
     batch_id: &'a [u8],
     schedule: &'a [u8],
     source: &'a [u8],
+    request_info: &'a [u8],
 }
 
 impl<'a> PublishHeaders<'a> {
@@ -76,6 +83,7 @@ impl<'a> PublishHeaders<'a> {
                 b"Nats-Batch-Id" => &mut headers.batch_id,
                 b"Nats-Schedule" => &mut headers.schedule,
                 b"Nats-Stream-Source" => &mut headers.source,
+                b"Nats-Request-Info" => &mut headers.request_info,
                 _ => continue,
             };
             // The first one counts.
@@ -109,7 +117,9 @@ pub(crate) fn all(
     }
     ttl::check_valid(headers.ttl)?;
     check_room(state, publish)?;
-    Ok(Admission::Stored)
+    Ok(Admission::Stored {
+        has_request_info: !headers.request_info.is_empty(),
+    })
 }
 
 /// Everything that headers ask for. The sequence is that of the message of which this one is a duplicate.

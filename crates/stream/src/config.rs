@@ -12,7 +12,7 @@ use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
-use crate::{counter, marker, republish, rollup, transform};
+use crate::{counter, marker, persist, republish, rollup, transform};
 
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST: Nanos = Nanos::from_millis(100);
@@ -66,6 +66,7 @@ pub fn normalise_update(
     counter::check_config(&config)?;
     check_discard(&config)?;
     marker::normalise(&mut config, pedantic)?;
+    persist::check_config(&config)?;
     check_supported(&config)?;
     check_subjects(&config)?;
     transform::check_config(&config)?;
@@ -83,7 +84,11 @@ pub fn normalise_update(
 
 /// The lowest API level that has all that a configuration asks for.
 fn required_level(config: &StreamConfig) -> u32 {
-    let features = [(config.allow_msg_ttl, 1), (config.allow_msg_counter, 2)];
+    let features = [
+        (config.allow_msg_ttl, 1),
+        (config.allow_msg_counter, 2),
+        (config.persist_mode == PersistMode::Async, 2),
+    ];
     let used = features.into_iter().filter(|(used, _)| *used);
     used.map(|(_, level)| level).max().unwrap_or(0)
 }
@@ -237,10 +242,6 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
         (config.allow_batched, "allow_batched"),
-        (
-            config.persist_mode == PersistMode::Async,
-            "persist_mode async",
-        ),
     ];
     match missing.into_iter().find(|(used, _)| *used) {
         Some((_, field)) => invalid(&format!("{field} {NOT_YET}")),

@@ -27,6 +27,7 @@ mod machine;
 mod marker;
 mod output;
 mod pause;
+mod persist;
 mod purge;
 mod read;
 mod recovery;

@@ -7,10 +7,10 @@ use everjet_consumer::{
 use everjet_store::{JournalBatch, StreamId, StreamStore};
 use everjet_subject::SubjectTransform;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
-use everjet_wire::Headers;
+use everjet_wire::{Headers, strip};
 
 use crate::apply::{Applied, Removal};
-use crate::checks::{self, Admission, MESSAGE_ID};
+use crate::checks::{self, Admission, MESSAGE_ID, REQUEST_INFO};
 use crate::command::Command;
 use crate::counter;
 use crate::expiry::Aging;
@@ -215,7 +215,19 @@ impl Stream {
                 out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
                 out.effects.stored(reply, sequence, true);
             }
-            Admission::Stored => {
+            Admission::Stored {
+                has_request_info: true,
+            } => {
+                let headers = strip(publish.headers, &[REQUEST_INFO]);
+                let publish = Publish {
+                    headers: &headers,
+                    ..*publish
+                };
+                return self.take_publish(now, &publish, reply, out);
+            }
+            Admission::Stored {
+                has_request_info: false,
+            } => {
                 let counted = counter::count(&self.state, publish)?;
                 out.sync_wanted |= !reply.is_empty();
                 match counted {

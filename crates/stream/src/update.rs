@@ -23,6 +23,10 @@ pub(crate) fn check_update(old: &StreamConfig, new: &StreamConfig) -> Result<(),
             "stream configuration update can not change retention policy to/from workqueue",
         ),
         (
+            old.sealed && !new.sealed,
+            "stream configuration update can not unseal a sealed stream",
+        ),
+        (
             old.deny_delete && !new.deny_delete,
             "stream configuration update can not cancel deny message deletes",
         ),
@@ -31,16 +35,16 @@ pub(crate) fn check_update(old: &StreamConfig, new: &StreamConfig) -> Result<(),
             "stream configuration update can not cancel deny purge",
         ),
         (
-            old.sealed && !new.sealed,
-            "stream configuration update can not unseal",
-        ),
-        (
             old.allow_msg_ttl && !new.allow_msg_ttl,
             "message TTL status can not be disabled",
         ),
         (
             old.allow_msg_counter != new.allow_msg_counter,
             "stream configuration update can not change message counter setting",
+        ),
+        (
+            old.persist_mode != new.persist_mode,
+            "stream configuration update can not change persist mode",
         ),
     ];
     match rules.into_iter().find(|(broken, _)| *broken) {
@@ -112,9 +116,9 @@ mod tests {
                 Some("stream configuration update can not cancel deny purge"),
             ),
             (
-                r#"{"sealed":true}"#,
+                r#"{"sealed":true,"deny_delete":true}"#,
                 "{}",
-                Some("stream configuration update can not unseal"),
+                Some("stream configuration update can not unseal a sealed stream"),
             ),
         ] {
             check(old, new, expected);
