@@ -2,6 +2,7 @@
 
 mod acks;
 mod api;
+mod backup;
 mod consumers;
 mod direct;
 mod lists;

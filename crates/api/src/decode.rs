@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::value_reader::ValueReader;
 use crate::{
     ApiError, ConsumerCreateRequest, ErrorCode, MsgDeleteRequest, MsgGetRequest, PageRequest,
-    PullRequest, PurgeRequest, StreamConfig, StreamCreateRequest, StreamInfoRequest,
-    StreamNamesRequest, syntax,
+    PullRequest, PurgeRequest, RestoreRequest, SnapshotRequest, StreamConfig, StreamCreateRequest,
+    StreamInfoRequest, StreamNamesRequest, syntax,
 };
 
 /// A body of an API request.
@@ -92,6 +92,8 @@ requests!(
     PageRequest,
     PullRequest,
     PurgeRequest,
+    RestoreRequest,
+    SnapshotRequest,
     StreamConfig,
     StreamInfoRequest,
     StreamNamesRequest,
