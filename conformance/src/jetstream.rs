@@ -60,6 +60,26 @@ impl JetStream {
         inbox
     }
 
+    /// As [`Self::request`], with a body that is no text.
+    ///
+    /// # Panics
+    /// As there.
+    #[track_caller]
+    pub fn request_bytes(&mut self, subject: &str, body: &[u8]) -> Reply {
+        self.next += 1;
+        let inbox = format!("_INBOX.js.{}", self.next);
+        let mut frame = format!("PUB {subject} {inbox} {}\r\n", body.len()).into_bytes();
+        frame.extend_from_slice(body);
+        frame.extend_from_slice(b"\r\n");
+        self.client.send(&frame);
+        let message = self.client.message();
+        assert_eq!(
+            message.subject, inbox,
+            "another message came first: {message:?}"
+        );
+        Reply(message)
+    }
+
     /// Publishes with the reply subject given.
     #[track_caller]
     pub fn publish_to(

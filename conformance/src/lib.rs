@@ -7,6 +7,7 @@
 //! Which executable is tested is decided by the environment, see [`executable`].
 #![forbid(unsafe_code)]
 
+mod backup;
 pub mod endurance;
 pub mod executable;
 mod jetstream;
@@ -16,6 +17,7 @@ mod server;
 mod transcript;
 pub mod websocket;
 
+pub use backup::{Backup, back_up, restore};
 pub use jetstream::{JetStream, Reply};
 pub use pki::{Certificate, Pki, TlsClient, TlsVersion};
 pub use raw::{Message, RawClient};

@@ -3,6 +3,7 @@
 //!
 //! Needs the nats-server that `cargo xtask clients` installs; without it, nothing is tested, and the test says so.
 
+mod backup;
 mod everything;
 mod store;
 

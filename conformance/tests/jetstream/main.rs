@@ -3,6 +3,7 @@
 mod acks;
 mod advisories;
 mod api;
+mod backup;
 mod consumers;
 mod counters;
 mod direct;

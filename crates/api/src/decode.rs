@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::value_reader::ValueReader;
 use crate::{
     ApiError, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerUnpinRequest, ErrorCode,
-    MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest, StreamConfig,
-    StreamCreateRequest, StreamInfoRequest, StreamNamesRequest, syntax,
+    MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest, RestoreRequest,
+    SnapshotRequest, StreamConfig, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
+    syntax,
 };
 
 /// A body of an API request.
@@ -94,6 +95,8 @@ requests!(
     PageRequest,
     PullRequest,
     PurgeRequest,
+    RestoreRequest,
+    SnapshotRequest,
     StreamConfig,
     StreamInfoRequest,
     StreamNamesRequest,

@@ -8,6 +8,7 @@
 mod account;
 mod ack;
 mod advisory;
+mod backup;
 mod base64_bytes;
 mod consumer_config;
 mod consumer_event;
@@ -39,6 +40,11 @@ pub use ack::{ACK_PREFIX, AckSubject, render_ack_subject};
 pub use advisory::{
     API_AUDIT_SUBJECT, API_LIMIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit,
     ApiLimitReached, StreamActed, StreamAction, render_advisory,
+};
+pub use backup::{
+    ArchivedConsumer, ArchivedConsumerState, ArchivedDelivery, ArchivedPosition, RestoreCompleted,
+    RestoreCreated, RestoreRequest, RestoreResponse, SnapshotCompleted, SnapshotCreated,
+    SnapshotRequest, SnapshotResponse,
 };
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};

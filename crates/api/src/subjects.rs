@@ -28,6 +28,10 @@ pub enum ApiCall<'a> {
     StreamDelete { stream: &'a str },
     /// `STREAM.PURGE.<stream>`
     StreamPurge { stream: &'a str },
+    /// `STREAM.SNAPSHOT.<stream>`; the backup follows as messages.
+    StreamSnapshot { stream: &'a str },
+    /// `STREAM.RESTORE.<stream>`
+    StreamRestore { stream: &'a str },
     /// `STREAM.MSG.GET.<stream>`
     MsgGet { stream: &'a str },
     /// `STREAM.MSG.DELETE.<stream>`
@@ -78,6 +82,8 @@ impl ApiCall<'_> {
             Self::StreamInfo { .. } => ResponseType::StreamInfo,
             Self::StreamDelete { .. } => ResponseType::StreamDelete,
             Self::StreamPurge { .. } => ResponseType::StreamPurge,
+            Self::StreamSnapshot { .. } => ResponseType::StreamSnapshot,
+            Self::StreamRestore { .. } => ResponseType::StreamRestore,
             Self::MsgGet { .. } => ResponseType::StreamMsgGet,
             Self::MsgDelete { .. } => ResponseType::StreamMsgDelete,
             Self::ConsumerCreate { .. }
@@ -133,8 +139,6 @@ pub fn not_supported(response_type: ResponseType) -> ApiError {
         | Type::ConsumerLeaderStepDown
         | Type::ConsumerRemovePeer
         | Type::ConsumerEvacuatePeer => return ErrorCode::ClusterRequired.error(),
-        Type::StreamSnapshot => "stream snapshot",
-        Type::StreamRestore => "stream restore",
         Type::ConsumerReset => "consumer reset",
         _ => "this request",
     };
@@ -169,8 +173,8 @@ fn of_stream(call: &str) -> Option<ApiCall<'_>> {
         "STREAM.MSG.DELETE" => ApiCall::MsgDelete { stream },
         "CONSUMER.NAMES" => ApiCall::ConsumerNames { stream },
         "CONSUMER.LIST" => ApiCall::ConsumerList { stream },
-        "STREAM.SNAPSHOT" => not_supported(ResponseType::StreamSnapshot),
-        "STREAM.RESTORE" => not_supported(ResponseType::StreamRestore),
+        "STREAM.SNAPSHOT" => ApiCall::StreamSnapshot { stream },
+        "STREAM.RESTORE" => ApiCall::StreamRestore { stream },
         "STREAM.LEADER.STEPDOWN" => not_supported(ResponseType::StreamLeaderStepDown),
         "STREAM.PEER.REMOVE" => not_supported(ResponseType::StreamRemovePeer),
         "STREAM.PEER.EVACUATE" => not_supported(ResponseType::StreamEvacuatePeer),

@@ -8,9 +8,8 @@
 //! ```
 //! `crc` is the CRC-32C of the bytes as they were, rotated right by 15 bits and moved by a constant.
 
-use crc_fast::crc32_iscsi;
-
 use crate::checksum::Checksum;
+use crate::frames::masked_checksum;
 use crate::input::Input;
 
 const S2: u8 = 1;
@@ -68,6 +67,14 @@ fn header(bytes: &[u8]) -> Option<(u8, usize)> {
     Some((algorithm, bytes.len() - input.0.len()))
 }
 
+/// Adds what a whole chunk holds to `out`.
+pub(crate) fn unpack_chunk(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+    let mut unpacked = Vec::new();
+    chunk(&mut Input(bytes), &mut unpacked)?;
+    out.extend_from_slice(&unpacked);
+    Ok(())
+}
+
 /// Reads one chunk. After an error the input stands behind the chunk, or at the end when its length makes no sense.
 fn chunk(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
     let Some((kind, body)) = chunk_body(input) else {
@@ -86,10 +93,7 @@ fn chunk(input: &mut Input<'_>, out: &mut Vec<u8>) -> Result<(), &'static str> {
             } else {
                 block(data, LENGTH_MAX.saturating_sub(out.len()).min(CHUNK_MAX))?
             };
-            let expected = crc32_iscsi(&unpacked)
-                .rotate_right(15)
-                .wrapping_add(0xA282_EAD8);
-            if u32::from_le_bytes(*checksum) != expected {
+            if u32::from_le_bytes(*checksum) != masked_checksum(&unpacked) {
                 return Err("the checksum of a compressed chunk does not match");
             }
             out.extend_from_slice(&unpacked);

@@ -1,4 +1,5 @@
-//! The store directory of nats-server 2.10 to 2.15 as bytes: what is needed to read one, and nothing to write one.
+//! The store directory of nats-server 2.10 to 2.15 as bytes: what is needed to read one, and nothing to write one. And backups of streams,
+//! which are read and written.
 //!
 //! ```text
 //! <store_dir>/jetstream/<account>/streams/<stream>/
@@ -11,11 +12,13 @@
 //! it wrote; the tests read such files.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod block;
 mod checksum;
 mod cipher;
 mod compress;
 mod consumer_state;
+mod frames;
 mod index;
 mod input;
 mod meta;
@@ -23,10 +26,12 @@ mod record;
 mod recovery;
 mod sequence_set;
 
+pub use archive::{ARCHIVE_MAGIC, ArchiveEntry, read_archive_entry};
 pub use block::{Block, BlockError};
 pub use checksum::Checksum;
 pub use cipher::{AssetKey, StoreKey, block_context, consumer_context, unseal};
 pub use consumer_state::{ForeignConsumerState, PendingDelivery};
+pub use frames::{Framer, Unframer};
 pub use index::{BlockState, Index, IndexError};
 pub use meta::{ConsumerMeta, MetaError, StreamMeta};
 pub use record::{BadRecord, Record, RecordKind, Scanned};

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use everjet_api::{Storage, StreamConfig};
-use everjet_routing::{Account, Sink, Subscription, Turn};
-use everjet_store::{Disk, Fault, JournalBatch, MemoryUse, StoreMemory, StreamId, StreamStore};
+use everjet_api::{ApiError, ErrorCode, Storage, StreamConfig};
+use everjet_routing::{Account, LocalReceiver, Sink, Subscription, Turn};
+use everjet_store::{
+    Disk, Fault, JournalBatch, Lsn, MemoryUse, StoreMemory, StreamId, StreamStore,
+};
 use everjet_stream::Stream;
 use everjet_values::{Clock, Entropy, Timestamp};
 use parking_lot::Mutex;
@@ -16,7 +18,8 @@ use parking_lot::Mutex;
 use crate::actor::{StreamActor, Surroundings};
 use crate::advisories::Advisories;
 use crate::api::{ApiInlet, ApiWorker};
-use crate::checkpoint::Checkpointer;
+use crate::backup::{BackupInlet, Backups, remove_remains};
+use crate::checkpoint::{Captured, Checkpointer};
 use crate::chores::Chores;
 use crate::commit::{Commit, SyncPolicy};
 use crate::compactor::Compactor;
@@ -90,6 +93,8 @@ pub(crate) struct Host {
     pub(crate) usage: Arc<Usage>,
     pub(crate) findings: Arc<Findings>,
     pub(crate) advisories: Advisories,
+    /// Backups that are sent and received.
+    pub(crate) backups: Arc<Backups>,
     /// What the stores of all streams share.
     pub(crate) memory: Arc<StoreMemory>,
     /// Gets of many messages that go on in turns.
@@ -244,6 +249,7 @@ impl JetStream {
             usage,
             findings,
             advisories,
+            backups: Arc::default(),
             gets_in_turns: AtomicUsize::new(0),
             surroundings,
             next_stream_id: AtomicU64::new(next_stream_id.0),
@@ -258,6 +264,7 @@ impl JetStream {
         for stream in storage.offline {
             host.registry.add_offline(stream);
         }
+        remove_remains(&host);
         turn.flush();
         let worker = ApiWorker::start(Arc::clone(&host), seed.wrapping_add(400))?;
         let housekeeper = Housekeeper::start(Arc::clone(&host), seed.wrapping_add(500))?;
@@ -312,6 +319,7 @@ impl JetStream {
             .store(true, Ordering::Release);
         self.scrubber.stop();
         self.worker.stop();
+        self.host.backups.stop();
         self.compactor.stop();
         let mut turn = Turn::new(0);
         for actor in registry.all() {
@@ -341,7 +349,9 @@ fn subscribe(
     worker: &Arc<ApiWorker>,
 ) -> Vec<Arc<Subscription>> {
     let registry = &host.registry;
-    let inlets: [(&str, Sink); 3] = [
+    let backups = BackupInlet::new(Arc::clone(registry), Arc::clone(&host.backups));
+    let backups: Arc<dyn LocalReceiver> = Arc::new(backups);
+    let inlets: [(&str, Sink); 5] = [
         (
             "$JS.API.>",
             Sink::Local(Arc::new(ApiInlet::new(
@@ -357,6 +367,8 @@ fn subscribe(
             "$JS.FC.>",
             Sink::Local(Arc::new(FlowControlInlet::new(Arc::clone(registry)))),
         ),
+        ("$JS.SNAPSHOT.ACK.>", Sink::Local(Arc::clone(&backups))),
+        ("$JS.SNAPSHOT.RESTORE.>", Sink::Local(backups)),
     ];
     inlets
         .into_iter()
@@ -380,13 +392,60 @@ impl Host {
     ) -> Result<Arc<StreamActor>, String> {
         // Held to the end: a checkpoint in between would let go of the journal record and not know the stream yet.
         let _checkpoints_wait = self.checkpointer.lock();
-        let id = StreamId(self.next_stream_id.fetch_add(1, Ordering::Relaxed));
+        let id = self.draw_stream_id();
         let created = self.seams.clock.now();
         let store = match config.storage {
             Storage::Memory => StreamStore::in_memory(self.config.storage.store),
             Storage::File => self.create_on_disk(id, created, &config)?,
         };
         Ok(self.serve(Stream::create(id, config, created, store), turn))
+    }
+
+    /// The number of a stream that is to come.
+    pub(crate) fn draw_stream_id(&self) -> StreamId {
+        StreamId(self.next_stream_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Serves a stream that came from elsewhere and whose messages are in its files already; it exists, durably, when this returns.
+    ///
+    /// # Errors
+    /// Why it cannot be; it does not exist then.
+    pub(crate) fn adopt(
+        &self,
+        mut stream: Stream,
+        turn: &mut Turn,
+    ) -> Result<Arc<StreamActor>, String> {
+        let mut checkpointer = self.checkpointer.lock();
+        let (id, config) = (stream.id(), stream.config().clone());
+        let registry = &self.registry;
+        if registry.find(&config.name).is_some() || registry.offline(&config.name).is_some() {
+            return Err(describe(&ErrorCode::StreamNameExists.error()));
+        }
+        if registry.overlaps(&config.subjects, &config.name) {
+            let error = describe(&ErrorCode::StreamSubjectOverlap.error());
+            return Err(format!("error adding stream: {error}"));
+        }
+        if config.storage == Storage::File {
+            if let Some(why) = self.commit.failure() {
+                return Err(why);
+            }
+            let captured = Captured::take(&mut stream, registry.account().name());
+            let written = checkpointer.persist(&captured).and_then(|written| {
+                // What was persisted of other streams must not be ahead of the journal.
+                self.commit.sync_now()?;
+                checkpointer.publish(Lsn::FIRST.into(), self.next_stream_id())?;
+                Ok(written)
+            });
+            match written {
+                Ok(Some(written)) => stream.store_mut().finish_writes(&written),
+                Ok(None) => {}
+                Err(fault) => {
+                    checkpointer.forget(id);
+                    return Err(fault.to_string());
+                }
+            }
+        }
+        Ok(self.serve(stream, turn))
     }
 
     /// Folder first: without the record it means nothing. Whatever follows the record must not fail.
@@ -544,4 +603,9 @@ impl Host {
         }
         actor
     }
+}
+
+/// An error inside another one, as nats-server writes it.
+pub(crate) fn describe(error: &ApiError) -> String {
+    format!("{} ({})", error.description, error.err_code)
 }

@@ -9,31 +9,19 @@ use std::sync::Arc;
 
 use everjet_api::StreamConfig;
 use everjet_consumer::{Consumer, ConsumerId};
-use everjet_store::{
-    DirEntry, Disk, Fault, Journal, Lsn, NewMessage, StoreState, StreamId, StreamStore,
-    write_file_atomically,
-};
+use everjet_store::{DirEntry, Disk, Fault, Journal, Lsn, StoreState, StreamId, StreamStore};
 use everjet_stream::Stream;
 use everjet_subject::collides;
-use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+use everjet_values::{StreamSequence, Timestamp};
 
 use crate::checkpoint::{Captured, Checkpointer};
-use crate::folders::{new_store, remove_folder};
+use crate::folders::new_store;
+use crate::intake::{
+    ENTRY, ImportedMessage, Intake, MARKER, make_marked_folder, remove_marked_folder,
+};
 use crate::open::{OpenError, OpenStore, StorageOptions};
 use crate::paths::Paths;
 use crate::report::Level;
-
-/// The file that marks the folder of a stream whose import has not ended.
-const MARKER: &str = "import.partial";
-/// Bytes in memory after which they are written and synced.
-const UNWRITTEN_MAX: usize = 16 << 20;
-/// Longest run of sequences without a message that is stored as removed messages: about 50 bytes each. A longer one begins a new
-/// segment, which is a file.
-const FILLED_MAX: u64 = 16_384;
-/// The subject of messages that are stored only to be removed at once.
-const FILLER: &[u8] = b"_";
-/// What a removed message costs in memory until it is written.
-const FILLER_BYTES: usize = 64;
 
 /// Why a stream cannot be taken in. Nothing of it is left.
 #[derive(Debug)]
@@ -79,15 +67,6 @@ impl From<Fault> for ImportError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
-}
-
-/// A message from elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub struct ImportedMessage<'a> {
-    /// Its sequence; above all that came before.
-    pub sequence: StreamSequence,
-    /// The message.
-    pub message: NewMessage<'a>,
 }
 
 /// What was taken in.
@@ -207,11 +186,7 @@ impl ImportStore {
     ) -> Result<StreamImport<'_>, ImportError> {
         self.check(account, &config)?;
         let folder = self.paths.stream(account, &config.name);
-        self.disk
-            .create_dir_all(&folder)
-            .map_err(Fault::create(&folder))?;
-        let marker = folder.join(MARKER);
-        write_file_atomically(&*self.disk, &marker, b"").map_err(Fault::write(&marker))?;
+        make_marked_folder(&*self.disk, &folder)?;
         let id = self.next_stream_id;
         let store = new_store(
             &self.disk,
@@ -221,15 +196,14 @@ impl ImportStore {
             account,
             &config.name,
         )?;
+        let intake = Intake::new(Arc::clone(&self.disk), store);
         Ok(StreamImport {
             target: self,
             account: account.to_owned(),
             config,
             created,
             id,
-            store,
-            unwritten: 0,
-            last_time: Timestamp::UNSET,
+            intake,
         })
     }
 }
@@ -256,28 +230,13 @@ fn remove_remains(
                 let marker = folder.join(MARKER);
                 disk.remove_file(&marker).map_err(Fault::remove(&marker))?;
             } else {
-                remove_stream(disk, paths, &account, &name)?;
+                remove_marked_folder(disk, paths, &account, &name)?;
                 let text = format!("removed the remains of an interrupted import of stream {name}");
                 notes.push((Level::Warn, text));
             }
         }
     }
     Ok(())
-}
-
-/// Removes the folder of a stream that does not exist, its mark last: a crash in between must not leave files without it.
-fn remove_stream(disk: &dyn Disk, paths: &Paths, account: &str, name: &str) -> Result<(), Fault> {
-    let folder = paths.stream(account, name);
-    for entry in disk.list(&folder).map_err(Fault::open(&folder))? {
-        let path = folder.join(&entry.name);
-        if entry.is_dir {
-            disk.remove_dir_all(&path).map_err(Fault::remove(&path))?;
-        } else if entry.name != MARKER {
-            disk.remove_file(&path).map_err(Fault::remove(&path))?;
-        }
-    }
-    disk.sync_dir(&folder).map_err(Fault::sync(&folder))?;
-    remove_folder(disk, paths, account, name)
 }
 
 fn folders(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, Fault> {
@@ -299,19 +258,10 @@ pub struct StreamImport<'a> {
     config: StreamConfig,
     created: Timestamp,
     id: StreamId,
-    store: StreamStore,
-    /// Bytes in memory since the last write.
-    unwritten: usize,
-    last_time: Timestamp,
+    intake: Intake,
 }
 
 impl StreamImport<'_> {
-    /// All changes are of one entry, the last before those of the server. Consumers have the numbers up to it.
-    fn entry(&self) -> EntryIndex {
-        // More consumers than this are in no stream.
-        EntryIndex(1 << 32)
-    }
-
     /// Takes in the next message. Sequences left out have no message.
     ///
     /// # Errors
@@ -320,16 +270,7 @@ impl StreamImport<'_> {
     /// # Panics
     /// When the sequence does not go up.
     pub fn push(&mut self, next: &ImportedMessage<'_>) -> Result<(), Fault> {
-        let last = self.store.last_sequence();
-        assert!(next.sequence > last, "sequences go up");
-        self.leave_out_until(next.sequence)?;
-        let message = &next.message;
-        let stored = self.store.append(self.entry(), message);
-        assert_eq!(stored, next.sequence, "the gap before it was filled");
-        self.last_time = message.time;
-        self.unwritten +=
-            FILLER_BYTES + message.subject.len() + message.headers.len() + message.payload.len();
-        self.write_if_much()
+        self.intake.push(next)
     }
 
     /// Ends the import: the stream exists, durably, when this returns. `last_sequence` and `last_time` are those of the last
@@ -343,8 +284,8 @@ impl StreamImport<'_> {
         last_time: Timestamp,
         consumers: Vec<Consumer>,
     ) -> Result<Imported, ImportError> {
-        let before = match self.fill_to_the_end(last_sequence, last_time) {
-            Ok(()) => self.store.messages(),
+        let before = match self.intake.finish(last_sequence, last_time) {
+            Ok(()) => self.intake.store().messages(),
             Err(fault) => return Err(self.give_up(fault)),
         };
         let numbered = consumers
@@ -354,25 +295,24 @@ impl StreamImport<'_> {
                 id: ConsumerId(number),
                 ..consumer
             });
-        let entry = self.entry();
         let Self {
             target,
             account,
             config,
             created,
             id,
-            store,
-            ..
+            intake,
         } = self;
+        let store = intake.into_store();
         let name = config.name.clone();
         let subjects = config.subjects.clone();
-        let mut stream = Stream::imported(id, config, created, store, numbered.collect(), entry);
+        let mut stream = Stream::imported(id, config, created, store, numbered.collect(), ENTRY);
         let state = stream.store_mut().state();
         let captured = Captured::take(&mut stream, &account);
         if let Err(fault) = target.checkpointer.persist(&captured) {
             target.checkpointer.forget(id);
             // What cannot be removed is left to the next import.
-            let _later = remove_stream(&*target.disk, &target.paths, &account, &name);
+            let _later = remove_marked_folder(&*target.disk, &target.paths, &account, &name);
             return Err(fault.into());
         }
         target.next_stream_id = StreamId(id.0 + 1);
@@ -392,7 +332,7 @@ impl StreamImport<'_> {
     /// The messages so far.
     #[must_use]
     pub fn store(&self) -> &StreamStore {
-        &self.store
+        self.intake.store()
     }
 
     /// Removes everything of the stream.
@@ -401,7 +341,7 @@ impl StreamImport<'_> {
     /// What the disk says; the next import tries again.
     pub fn abandon(self) -> Result<(), Fault> {
         let target = self.target;
-        remove_stream(
+        remove_marked_folder(
             &*target.disk,
             &target.paths,
             &self.account,
@@ -414,67 +354,5 @@ impl StreamImport<'_> {
         match self.abandon() {
             Ok(()) | Err(_) => fault.into(),
         }
-    }
-
-    fn fill_to_the_end(
-        &mut self,
-        last_sequence: StreamSequence,
-        last_time: Timestamp,
-    ) -> Result<(), Fault> {
-        if last_sequence > self.store.last_sequence() {
-            self.leave_out_until(last_sequence)?;
-            // The time of the last message stays when the message goes.
-            self.leave_out(last_time);
-        }
-        self.write()
-    }
-
-    /// Makes `next` the sequence that comes next.
-    fn leave_out_until(&mut self, next: StreamSequence) -> Result<(), Fault> {
-        let last = self.store.last_sequence();
-        if last == StreamSequence(0) || next.0 - last.0 > FILLED_MAX {
-            let entry = self.entry();
-            self.store.skip_to(entry, next);
-            return Ok(());
-        }
-        while self.store.last_sequence().next() < next {
-            self.leave_out(self.last_time);
-            self.write_if_much()?;
-        }
-        Ok(())
-    }
-
-    /// Gives the next sequence to no message.
-    fn leave_out(&mut self, time: Timestamp) {
-        let entry = self.entry();
-        let filler = NewMessage {
-            time,
-            subject: FILLER,
-            headers: b"",
-            payload: b"",
-        };
-        let sequence = self.store.append(entry, &filler);
-        // Not only removed: its record itself says that there is no message, and no lost removal brings the filler back.
-        self.store.erase(entry, sequence);
-        self.unwritten += FILLER_BYTES;
-    }
-
-    fn write_if_much(&mut self) -> Result<(), Fault> {
-        if self.unwritten < UNWRITTEN_MAX {
-            return Ok(());
-        }
-        self.write()
-    }
-
-    fn write(&mut self) -> Result<(), Fault> {
-        self.unwritten = 0;
-        let Some(writes) = self.store.take_writes() else {
-            return Ok(());
-        };
-        let disk = &*self.target.disk;
-        let written = writes.write(disk)?;
-        written.sync(disk)?;
-        self.store.finish_writes(&written);
-        Ok(())
     }
 }

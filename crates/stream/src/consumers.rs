@@ -106,6 +106,11 @@ impl Stream {
         self.state.names.keys().map(String::as_str).collect()
     }
 
+    /// All consumers.
+    pub fn consumers(&self) -> impl Iterator<Item = &Consumer> {
+        self.state.consumers.values()
+    }
+
     /// Deletes a consumer that is there.
     pub(crate) fn drop_consumer(&mut self, id: ConsumerId, out: &mut Output) {
         let consumer = self.state.consumers.get(&id);

@@ -79,8 +79,6 @@ fn every_subject_of_the_table_is_read() {
 #[test]
 fn calls_that_are_not_built_name_the_type_of_their_answer() {
     for (call, response_type) in [
-        ("STREAM.SNAPSHOT.S", ResponseType::StreamSnapshot),
-        ("STREAM.RESTORE.S", ResponseType::StreamRestore),
         (
             "STREAM.LEADER.STEPDOWN.S",
             ResponseType::StreamLeaderStepDown,

@@ -5,6 +5,7 @@
 //! Finding who answers, permission to ask, and errors of the envelope are decided once, here and in `worker.rs`; one file for what
 //! concerns streams, one for messages, one for consumers.
 
+mod backups;
 mod consumers;
 mod direct;
 mod gets;
@@ -85,6 +86,8 @@ struct Call<'a> {
     wait: Wait,
     /// Whether somebody listens to what is asked and answered.
     is_audited: bool,
+    /// What is to be done when the answer has left.
+    afterwards: Option<Box<dyn FnOnce()>>,
 }
 
 impl Call<'_> {

@@ -42,6 +42,9 @@ impl Call<'_> {
         if let Some(stream) = self.host.registry.offline(name) {
             return Err(ErrorCode::StreamOfflineReason.because(stream.why));
         }
+        if self.host.backups.is_restoring(name) {
+            return Err(ErrorCode::StreamNameExists.error());
+        }
         self.check_subjects(&config)?;
         self.check_resources(&config)?;
         let actor = self
@@ -278,7 +281,11 @@ fn purge_response(purged: u64) -> PurgeResponse {
 }
 
 /// What the stream says about itself, with the time of its first message, which may have to be read.
-fn exact_info(stream: &Stream, now: Timestamp, request: &StreamInfoRequest) -> Lookup<StreamInfo> {
+pub(super) fn exact_info(
+    stream: &Stream,
+    now: Timestamp,
+    request: &StreamInfoRequest,
+) -> Lookup<StreamInfo> {
     match stream.store().first_time_read() {
         Some(read) => Lookup::Cold(read),
         None => Lookup::Ready(stream.info(now, request)),

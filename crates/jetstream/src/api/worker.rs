@@ -253,6 +253,7 @@ impl ApiWorker {
             turn,
             wait,
             is_audited: self.host.advisories.is_audited(),
+            afterwards: None,
         };
         let answer = match check_level(request) {
             Ok(()) => self.dispatch(&mut call, &api_call),
@@ -281,6 +282,10 @@ impl ApiWorker {
                 .advisories
                 .publish(API_AUDIT_SUBJECT, &audit, call.turn);
         }
+        if let Some(afterwards) = call.afterwards.take() {
+            call.turn.flush();
+            afterwards();
+        }
         Answer::Silence
     }
 
@@ -298,6 +303,8 @@ impl ApiWorker {
             ApiCall::StreamInfo { stream } => call.stream_info(stream),
             ApiCall::StreamDelete { stream } => call.delete_stream(stream),
             ApiCall::StreamPurge { stream } => call.purge_stream(stream),
+            ApiCall::StreamSnapshot { stream } => call.snapshot_stream(stream),
+            ApiCall::StreamRestore { stream } => call.restore_stream(stream),
             ApiCall::MsgGet { stream } => call.get_message(stream),
             ApiCall::MsgDelete { stream } => call.delete_message(stream),
             ApiCall::ConsumerCreate {

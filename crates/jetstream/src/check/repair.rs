@@ -14,7 +14,8 @@ use serde::Serialize;
 
 use super::streams::for_each_message;
 use super::{CheckError, open};
-use crate::import::{ImportError, ImportStore, ImportedMessage};
+use crate::import::{ImportError, ImportStore};
+use crate::intake::ImportedMessage;
 use crate::open::{OpenError, OpenedStream, StorageOptions};
 use crate::paths::Paths;
 use crate::replay::Gaps;
