@@ -1,17 +1,23 @@
 //! JetStream as raw JSON and raw messages: requests, acknowledgements, deliveries.
 
 mod acks;
+mod advisories;
 mod api;
 mod consumers;
 mod counters;
 mod direct;
+mod flow_acks;
 mod lifetimes;
 mod lists;
 mod mapped;
 mod messages;
+mod pace;
+mod pause;
+mod priority;
 mod publish;
 mod pull;
 mod push;
+mod reset;
 mod restart;
 mod retention;
 mod rollup;

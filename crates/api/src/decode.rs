@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use crate::value_reader::ValueReader;
 use crate::{
-    ApiError, ConsumerCreateRequest, ErrorCode, MsgDeleteRequest, MsgGetRequest, PageRequest,
-    PullRequest, PurgeRequest, StreamConfig, StreamCreateRequest, StreamInfoRequest,
-    StreamNamesRequest, syntax,
+    ApiError, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
+    ConsumerUnpinRequest, ErrorCode, MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest,
+    PurgeRequest, StreamConfig, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest, syntax,
 };
 
 /// A body of an API request.
@@ -87,6 +87,9 @@ macro_rules! requests {
 
 requests!(
     ConsumerCreateRequest,
+    ConsumerPauseRequest,
+    ConsumerResetRequest,
+    ConsumerUnpinRequest,
     MsgDeleteRequest,
     MsgGetRequest,
     PageRequest,

@@ -10,6 +10,7 @@ mod ack;
 mod advisory;
 mod base64_bytes;
 mod consumer_config;
+mod consumer_event;
 mod consumer_info;
 mod decode;
 mod error_table;
@@ -40,6 +41,7 @@ pub use advisory::{
     ApiLimitReached, StreamActed, StreamAction, render_advisory,
 };
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
+pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
 pub use decode::{Request, decode_lenient, decode_strict, is_empty_request};
 pub use error_table::ErrorCode;
@@ -59,14 +61,16 @@ pub use pub_ack::{
 };
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{
-    ConsumerAction, ConsumerCreateRequest, MsgDeleteRequest, MsgGetRequest, PageRequest,
-    PullRequest, PurgeRequest, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
+    ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
+    ConsumerUnpinRequest, MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest,
+    StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
 };
 pub use response_type::ResponseType;
 pub use responses::{
-    ConsumerListResponse, ConsumerNamesResponse, LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT,
-    Page, PurgeResponse, SUBJECTS_PAGE_LIMIT, StoredMessage, StreamCreateResponse,
-    StreamInfoResponse, StreamListResponse, StreamNamesResponse, SuccessResponse,
+    ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse, ConsumerResetResponse,
+    ConsumerUnpinResponse, LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT, Page, PurgeResponse,
+    SUBJECTS_PAGE_LIMIT, StoredMessage, StreamCreateResponse, StreamInfoResponse,
+    StreamListResponse, StreamNamesResponse, SuccessResponse,
 };
 pub use source::{ExternalStream, SourceConsumer, StreamSource, SubjectTransform};
 pub use stream_config::{

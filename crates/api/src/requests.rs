@@ -142,6 +142,32 @@ pub struct ConsumerCreateRequest {
     pub pedantic: bool,
 }
 
+/// Body of `CONSUMER.PAUSE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsumerPauseRequest {
+    /// Nothing is delivered before this time; unset or in the past: the consumer goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_until: Option<Timestamp>,
+}
+
+/// Body of `CONSUMER.RESET`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsumerResetRequest {
+    /// The message to begin at; zero begins after the ack floor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub seq: u64,
+}
+
+/// Body of `CONSUMER.UNPIN`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsumerUnpinRequest {
+    /// The priority group whose client is let go.
+    pub group: String,
+}
+
 /// Body of `CONSUMER.MSG.NEXT`, see [`crate::PullRequest::parse`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

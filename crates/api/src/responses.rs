@@ -6,7 +6,7 @@ use everjet_values::{StreamSequence, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::omit::is_false;
-use crate::{ConsumerInfo, StreamInfo};
+use crate::{ConsumerInfo, Nanos, StreamInfo};
 
 /// Most names in one answer.
 pub const NAMES_PAGE_LIMIT: u64 = 1024;
@@ -121,6 +121,32 @@ pub struct StoredMessage {
     /// When it was stored.
     pub time: Timestamp,
 }
+
+/// Answer to `CONSUMER.PAUSE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerPauseResponse {
+    /// Whether nothing is delivered now.
+    pub paused: bool,
+    /// Until when; unset when no time was given.
+    pub pause_until: Timestamp,
+    /// For how long.
+    #[serde(skip_serializing_if = "Nanos::is_zero")]
+    pub pause_remaining: Nanos,
+}
+
+/// Answer to `CONSUMER.RESET`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsumerResetResponse {
+    /// The consumer as it is now.
+    #[serde(flatten)]
+    pub info: ConsumerInfo,
+    /// The message it begins at.
+    pub reset_seq: u64,
+}
+
+/// Answer to `CONSUMER.UNPIN`: nothing but that it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsumerUnpinResponse {}
 
 /// Answer to `CONSUMER.NAMES`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

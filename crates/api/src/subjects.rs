@@ -50,6 +50,12 @@ pub enum ApiCall<'a> {
     ConsumerInfo { stream: &'a str, consumer: &'a str },
     /// `CONSUMER.DELETE.<stream>.<consumer>`
     ConsumerDelete { stream: &'a str, consumer: &'a str },
+    /// `CONSUMER.PAUSE.<stream>.<consumer>`
+    ConsumerPause { stream: &'a str, consumer: &'a str },
+    /// `CONSUMER.RESET.<stream>.<consumer>`; a consumer that does not exist does not answer.
+    ConsumerReset { stream: &'a str, consumer: &'a str },
+    /// `CONSUMER.UNPIN.<stream>.<consumer>`
+    ConsumerUnpin { stream: &'a str, consumer: &'a str },
     /// `CONSUMER.MSG.NEXT.<stream>.<consumer>`; answered with messages and status lines.
     ConsumerNext { stream: &'a str, consumer: &'a str },
     /// `DIRECT.GET.<stream>[.<subject>]`; answered with a message or a status line.
@@ -83,6 +89,9 @@ impl ApiCall<'_> {
             Self::ConsumerList { .. } => ResponseType::ConsumerList,
             Self::ConsumerInfo { .. } => ResponseType::ConsumerInfo,
             Self::ConsumerDelete { .. } => ResponseType::ConsumerDelete,
+            Self::ConsumerPause { .. } => ResponseType::ConsumerPause,
+            Self::ConsumerReset { .. } => ResponseType::ConsumerReset,
+            Self::ConsumerUnpin { .. } => ResponseType::ConsumerUnpin,
             Self::NotSupported { response_type } => *response_type,
             Self::ConsumerNext { .. } | Self::DirectGet { .. } => return None,
         })
@@ -129,9 +138,6 @@ pub fn not_supported(response_type: ResponseType) -> ApiError {
         | Type::ConsumerEvacuatePeer => return ErrorCode::ClusterRequired.error(),
         Type::StreamSnapshot => "stream snapshot",
         Type::StreamRestore => "stream restore",
-        Type::ConsumerPause => "consumer pause",
-        Type::ConsumerUnpin => "consumer unpin",
-        Type::ConsumerReset => "consumer reset",
         _ => "this request",
     };
     ErrorCode::StreamGeneral.because(format_args!(
@@ -185,9 +191,9 @@ fn of_consumer(call: &str) -> Option<ApiCall<'_>> {
         "CONSUMER.INFO" => ApiCall::ConsumerInfo { stream, consumer },
         "CONSUMER.DELETE" => ApiCall::ConsumerDelete { stream, consumer },
         "CONSUMER.MSG.NEXT" => ApiCall::ConsumerNext { stream, consumer },
-        "CONSUMER.PAUSE" => not_supported(ResponseType::ConsumerPause),
-        "CONSUMER.UNPIN" => not_supported(ResponseType::ConsumerUnpin),
-        "CONSUMER.RESET" => not_supported(ResponseType::ConsumerReset),
+        "CONSUMER.PAUSE" => ApiCall::ConsumerPause { stream, consumer },
+        "CONSUMER.UNPIN" => ApiCall::ConsumerUnpin { stream, consumer },
+        "CONSUMER.RESET" => ApiCall::ConsumerReset { stream, consumer },
         "CONSUMER.LEADER.STEPDOWN" => not_supported(ResponseType::ConsumerLeaderStepDown),
         "CONSUMER.PEER.REMOVE" => not_supported(ResponseType::ConsumerRemovePeer),
         "CONSUMER.PEER.EVACUATE" => not_supported(ResponseType::ConsumerEvacuatePeer),

@@ -1,10 +1,12 @@
 //! A consumer: its identity, its configuration and its state.
 
-use everjet_api::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use everjet_api::{ConsumerConfig, DeliverPolicy};
 use everjet_store::StreamStore;
 use everjet_values::{StreamSequence, Timestamp};
 
-use crate::state::ConsumerState;
+use crate::codec::Malformed;
+use crate::pending::Delivery;
+use crate::state::{ConsumerState, wait_after};
 
 /// Number of a consumer in its stream: the index of the entry that created it. Never reused, so that records of a
 /// deleted consumer cannot reach a later one of the same name.
@@ -58,10 +60,24 @@ impl Consumer {
         self.config.mem_storage
     }
 
-    /// Whether an acknowledgement takes all earlier ones with it.
+    /// Begins anew at a message: what was delivered and what was acknowledged is forgotten.
+    ///
+    /// # Errors
+    /// [`Malformed`] when no message can have that sequence.
+    pub fn reset(&mut self, sequence: StreamSequence) -> Result<(), Malformed> {
+        if sequence == StreamSequence::ZERO || sequence > SEQUENCE_MAX {
+            return Err(Malformed);
+        }
+        let keeps_backlog = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
+        self.state.reset(sequence, keeps_backlog);
+        Ok(())
+    }
+
+    /// When a delivery that waits began to wait: when it was made, or when the client last asked for time.
     #[must_use]
-    pub fn acks_all(&self) -> bool {
-        self.config.ack_policy == AckPolicy::All
+    pub fn waits_since(&self, delivery: &Delivery) -> Timestamp {
+        let wait = wait_after(&self.config, delivery.count);
+        delivery.deadline.minus(wait)
     }
 
     /// The filters as the store takes them.

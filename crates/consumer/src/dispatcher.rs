@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use everjet_api::{AckPolicy, AckSubject};
+use everjet_api::{AckPolicy, AckSubject, ConsumerEvent, PriorityPolicy, UnpinReason};
 use everjet_store::{ColdRead, Lookup, ReadError, StoredMessage, StreamStore, SubjectSet};
 use everjet_subject::SubjectId;
 use everjet_values::{StreamSequence, Timestamp};
 
+use crate::advisory::Advisories;
 use crate::change::{Change, ChangeLog};
 use crate::consumer::Consumer;
-use crate::pull::{Available, PullQueue};
+use crate::pin::Pin;
+use crate::priority::Situation;
+use crate::pull::{Available, Offer, PullQueue};
 use crate::push::PushWindow;
 use crate::redelivery::Redelivery;
-use crate::sends::Sends;
+use crate::replay::Replay;
+use crate::sends::{Content, Sends};
 use crate::status;
 
 /// How long a consumer waits after the disk failed to give a message.
@@ -40,6 +44,8 @@ pub struct Turn<'a> {
     pub sends: &'a mut Sends,
     /// Changes of the consumer, to be journaled.
     pub changes: &'a mut ChangeLog,
+    /// What subscribers to advisories are told.
+    pub advisories: &'a mut Advisories,
     /// Messages that may still be delivered in this turn.
     pub budget: usize,
     /// Nothing more is delivered when `sends` has reached this size; a turn stays short with large messages, too.
@@ -75,6 +81,9 @@ pub struct Dispatcher {
     read_last: Option<StreamSequence>,
     /// When somebody last wanted something of this consumer.
     active_at: Timestamp,
+    replay: Replay,
+    /// Nothing is delivered before this time.
+    paused_until: Option<Timestamp>,
     /// When to look for interest, for activity, or at the disk again.
     check_at: Option<Timestamp>,
     /// Buffers that are used again and again.
@@ -123,10 +132,13 @@ impl Dispatcher {
             receiver,
             read_last: None,
             active_at: now,
+            replay: Replay::new(&consumer.config, store.last_sequence()),
+            paused_until: None,
             check_at: None,
             ack_reply: Vec::new(),
             to: Vec::new(),
         };
+        dispatcher.on_pause(now, consumer);
         dispatcher.schedule_check(now, consumer);
         dispatcher
     }
@@ -136,10 +148,30 @@ impl Dispatcher {
         self.filter = store.select(&consumer.filters());
         self.cursor = consumer.state.next_sequence();
         self.count = None;
-        if let Receiver::Push(window) = &mut self.receiver {
-            *window = PushWindow::new(&consumer.config);
+        match &mut self.receiver {
+            Receiver::Push(window) => *window = PushWindow::new(&consumer.config),
+            Receiver::Pull(queue) => {
+                if consumer.config.priority_policy != PriorityPolicy::PinnedClient {
+                    queue.unpin();
+                }
+            }
         }
         self.schedule_check(now, consumer);
+    }
+
+    /// The consumer begins anew. Requests keep waiting.
+    pub fn on_reset(&mut self, now: Timestamp, consumer: &Consumer) {
+        self.active_at = now;
+        self.cursor = consumer.state.next_sequence();
+        self.count = None;
+        self.redelivery = Redelivery::default();
+        self.read_last = None;
+        self.replay.forget();
+    }
+
+    /// The consumer was paused, or is to go on.
+    pub fn on_pause(&mut self, now: Timestamp, consumer: &Consumer) {
+        self.paused_until = consumer.config.pause_until.filter(|until| *until > now);
     }
 
     /// A pull request came.
@@ -219,6 +251,10 @@ impl Dispatcher {
         if let Receiver::Pull(queue) = &mut self.receiver {
             queue.begin_poll(turn.interest);
         }
+        if self.paused_until.is_some_and(|until| until > turn.now) {
+            self.refuse_to_wait(turn.sends);
+            return Progress::Idle;
+        }
         turn.store.extend(&mut self.filter);
         self.collect_due(consumer, turn);
         let mut looked = false;
@@ -234,13 +270,8 @@ impl Dispatcher {
                 Candidate::AckPendingFull => return Progress::Idle,
                 Candidate::NotDurable => return Progress::WantsMessages,
                 Candidate::EndOfStream => {
-                    if let Receiver::Pull(queue) = &mut self.receiver {
-                        queue.end_of_stream(turn.sends);
-                        if queue.is_empty() {
-                            return Progress::Idle;
-                        }
-                    }
-                    return Progress::WantsMessages;
+                    self.refuse_to_wait(turn.sends);
+                    return self.without_messages();
                 }
             };
             if turn.budget == 0 || turn.sends.size() >= turn.bytes_max {
@@ -251,10 +282,16 @@ impl Dispatcher {
                     turn.cold.push(read);
                     return Progress::NeedsDisk;
                 }
+                Ok(Lookup::Ready(message))
+                    if delivered == 0 && !self.replay.is_time(turn.now, &message) =>
+                {
+                    return Progress::Idle;
+                }
                 Ok(Lookup::Ready(message)) => {
                     self.read_last = Some(sequence);
                     if !self.deliver(consumer, turn, message, delivered) {
-                        return Progress::Idle;
+                        self.refuse_to_wait(turn.sends);
+                        return self.without_messages();
                     }
                     turn.budget -= 1;
                 }
@@ -276,20 +313,34 @@ impl Dispatcher {
             // No heartbeat to a subject that everybody left.
             self.is_bound(turn.now, consumer, turn.interest);
         }
+        let (mut unpinned, mut opens) = (None, false);
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 queue.on_timer(turn.now, delivered, turn.interest, turn.sends);
+                unpinned = queue.unpin_silent(turn.now);
             }
             Receiver::Push(window) => {
-                window.on_timer(turn.now, &consumer.config, delivered, turn.sends);
+                let sends = &mut *turn.sends;
+                let beat = window.on_timer(turn.now, &consumer.config, delivered, sends);
+                opens = window.take_opening(turn.now);
+                if beat && acks_by_flow(consumer) && !consumer.state.pending().is_empty() {
+                    let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
+                    window.ask(&consumer.config, prefix, sends);
+                }
             }
+        }
+        let goes_on = self.end_pause(consumer, turn) || unpinned.is_some();
+        if let Some(unpinned) = unpinned {
+            let event = unpinned.event(UnpinReason::Timeout);
+            turn.advisories.push(&consumer.name, event);
         }
         self.collect_due(consumer, turn);
         let checks = self.check_at.is_some_and(|at| at <= turn.now);
         if checks {
             self.check_activity(consumer, turn);
         }
-        checks || self.redelivery.due_len() > 0
+        let replays = self.replay.take_due(turn.now);
+        goes_on || opens || replays || checks || self.redelivery.due_len() > 0
     }
 
     /// Whether nobody used the consumer for as long as it may stay unused: it is to be deleted.
@@ -310,10 +361,18 @@ impl Dispatcher {
             Receiver::Pull(queue) => queue.next_timer(),
             Receiver::Push(window) => window.next_timer(),
         };
-        [receiver, self.redelivery.next_deadline(), self.check_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let redelivery = self.redelivery.next_deadline();
+        let replay = self.replay.next_timer();
+        [
+            receiver,
+            redelivery,
+            replay,
+            self.paused_until,
+            self.check_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether somebody may be waiting for messages.
@@ -359,6 +418,22 @@ impl Dispatcher {
         }
     }
 
+    /// The client that is pinned: what it shows, and since when.
+    #[must_use]
+    pub fn pinned(&self) -> Option<(&str, Timestamp)> {
+        match &self.receiver {
+            Receiver::Pull(queue) => queue.pin().map(Pin::shown),
+            Receiver::Push(_) => None,
+        }
+    }
+
+    /// Lets go of the client that is pinned, if one is.
+    pub fn unpin(&mut self) {
+        if let Receiver::Pull(queue) = &mut self.receiver {
+            queue.unpin();
+        }
+    }
+
     /// How many pull requests wait.
     #[must_use]
     pub fn num_waiting(&self) -> usize {
@@ -385,6 +460,33 @@ impl Dispatcher {
         count.messages + consumer.state.backlog().len() as u64
     }
 
+    /// Ends requests that do not wait for messages.
+    fn refuse_to_wait(&mut self, sends: &mut Sends) {
+        if let Receiver::Pull(queue) = &mut self.receiver {
+            queue.end_of_stream(sends);
+        }
+    }
+
+    /// There is nothing to deliver.
+    fn without_messages(&self) -> Progress {
+        match &self.receiver {
+            Receiver::Pull(queue) if queue.is_empty() => Progress::Idle,
+            _ => Progress::WantsMessages,
+        }
+    }
+
+    /// Ends the pause whose time is over. Returns whether there was one.
+    fn end_pause(&mut self, consumer: &Consumer, turn: &mut Turn<'_>) -> bool {
+        let Some(until) = self.paused_until.filter(|until| *until <= turn.now) else {
+            return false;
+        };
+        self.paused_until = None;
+        let paused = false;
+        let event = ConsumerEvent::Paused { paused, until };
+        turn.advisories.push(&consumer.name, event);
+        true
+    }
+
     fn is_receiver_ready(
         &mut self,
         consumer: &Consumer,
@@ -403,7 +505,7 @@ impl Dispatcher {
                         self.active_at = turn.now;
                     }
                 }
-                window.is_open()
+                window.is_open(turn.now)
             }
         }
     }
@@ -450,7 +552,7 @@ impl Dispatcher {
         if next > turn.durable {
             return Candidate::NotDurable;
         }
-        let ack_pending_max = u64::try_from(consumer.config.max_ack_pending).unwrap_or(0);
+        let ack_pending_max = ack_pending_max(consumer);
         if consumer.config.ack_policy != AckPolicy::None
             && ack_pending_max > 0
             && state.pending().len() as u64 >= ack_pending_max
@@ -469,7 +571,7 @@ impl Dispatcher {
         delivered: u32,
     ) -> bool {
         let sequence = message.sequence;
-        let is_new = delivered == 0;
+        let (is_new, time) = (delivered == 0, message.time);
         let pending = self.num_pending(consumer, turn.store);
         self.ack_reply.clear();
         AckSubject {
@@ -482,24 +584,43 @@ impl Dispatcher {
             pending: pending.saturating_sub(u64::from(is_new)),
         }
         .render(&mut self.ack_reply);
-        let headers_only = consumer
+        let bare = consumer
             .config
             .headers_only
             .then(|| status::without_payload(message.headers(), message.payload().len()));
-        let content = match &headers_only {
-            Some(headers) => headers.len(),
-            None => message.headers().len() + message.payload().len(),
+        let mut content = match &bare {
+            Some(headers) => Content::HeadersOnly(headers),
+            None => Content::Stored,
         };
-        let size = message.subject().len() + self.ack_reply.len() + content;
+        let size = message.subject().len() + self.ack_reply.len() + content.size(&message);
         let ack_reply = &self.ack_reply;
+        let with_pin;
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 let to = &mut self.to;
-                let Some(grant) = queue.take(turn.now, size, to, turn.interest, turn.sends) else {
+                let state = &consumer.state;
+                let mut offer = Offer {
+                    now: turn.now,
+                    size,
+                    situation: Situation {
+                        consumer: consumer.id,
+                        config: &consumer.config,
+                        name: &consumer.name,
+                        delivery: state.delivered().consumer.next(),
+                        pending: pending + u64::from(!is_new),
+                        ack_pending: state.pending().len() as u64,
+                    },
+                    interest: turn.interest,
+                };
+                let Some(grant) = queue.take(&mut offer, to, turn.sends, turn.advisories) else {
                     return false;
                 };
-                turn.sends
-                    .push_delivery(to, message, ack_reply, headers_only.as_deref());
+                if let Some(pin) = queue.pin().filter(|_| grant.is_pinned) {
+                    let headers = content.headers(&message);
+                    with_pin = status::with_pin(headers, pin.id());
+                    content = content.with_headers(&with_pin);
+                }
+                turn.sends.push_delivery(to, message, ack_reply, content);
                 if let Some(unserved) = grant.completed {
                     let headers = status::ended(409, "Batch Completed", unserved);
                     turn.sends.push_status(to, b"", &headers);
@@ -509,13 +630,28 @@ impl Dispatcher {
             Receiver::Push(window) => {
                 let subject = consumer.config.deliver_subject.as_bytes();
                 turn.sends
-                    .push_delivery(subject, message, ack_reply, headers_only.as_deref());
+                    .push_delivery(subject, message, ack_reply, content);
                 let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
                 window.sent(turn.now, size, &consumer.config, prefix, turn.sends);
             }
         }
+        if is_new {
+            self.replay.delivered(turn.now, sequence, time);
+        }
         self.delivered(consumer, turn, sequence, is_new);
+        self.ask_when_full(consumer, turn);
         true
+    }
+
+    /// A consumer that acknowledges by flow control asks for it when nothing more can be delivered before.
+    fn ask_when_full(&mut self, consumer: &Consumer, turn: &mut Turn<'_>) {
+        if let Receiver::Push(window) = &mut self.receiver
+            && acks_by_flow(consumer)
+            && consumer.state.pending().len() as u64 >= ack_pending_max(consumer)
+        {
+            let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
+            window.ask(&consumer.config, prefix, turn.sends);
+        }
     }
 
     fn delivered(
@@ -562,6 +698,12 @@ impl Dispatcher {
             .redelivery
             .collect(turn.now, consumer.state.pending(), deliver_max);
         for stream in exhausted {
+            let deliveries = consumer.state.pending().get(stream);
+            let event = ConsumerEvent::DeliveredOftenEnough {
+                stream_seq: stream,
+                deliveries: deliveries.map_or(0, |delivery| u64::from(delivery.count)),
+            };
+            turn.advisories.push(&consumer.name, event);
             let change = if turn.keeps_exhausted {
                 Change::Exhausted(stream)
             } else {
@@ -600,6 +742,16 @@ impl Dispatcher {
             self.check_at = earliest(self.check_at, check.max(now.plus(INTEREST_CHECK)));
         }
     }
+}
+
+/// Most deliveries that may wait for their acknowledgement; zero is unlimited.
+fn ack_pending_max(consumer: &Consumer) -> u64 {
+    u64::try_from(consumer.config.max_ack_pending).unwrap_or(0)
+}
+
+/// Whether answers to flow control acknowledge.
+fn acks_by_flow(consumer: &Consumer) -> bool {
+    consumer.config.ack_policy == AckPolicy::FlowControl
 }
 
 fn inactive_threshold(consumer: &Consumer) -> Option<Duration> {

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use everjet_api::{ConsumerConfig, Nanos, PullRequest};
+use everjet_api::{ConsumerConfig, Nanos, PriorityPolicy, PullRequest};
 use everjet_values::{Timestamp, format_duration};
 
+use crate::advisory::Advisories;
+use crate::pin::{Pin, Unpinned};
+use crate::priority::{self, Place, Situation};
 use crate::sends::Sends;
 use crate::state::Position;
 use crate::status::{self, Unserved};
@@ -24,6 +27,8 @@ struct Waiting {
     /// `no_wait` with `expires`: waits for the first message, then takes what is there.
     patient: bool,
     got_some: bool,
+    /// Where it stands in its priority group; what a consumer without groups does not look at.
+    place: Place,
     /// The poll in which interest in the reply subject was seen last.
     checked: u64,
 }
@@ -54,6 +59,20 @@ impl Waiting {
 pub(crate) struct Grant {
     /// The request is served and has bytes left: the status to send after the message.
     pub(crate) completed: Option<Unserved>,
+    /// The message goes to the pinned client and says so.
+    pub(crate) is_pinned: bool,
+}
+
+/// What a request is held against before it may take a message.
+pub(crate) struct Offer<'a, 'b> {
+    /// The time.
+    pub(crate) now: Timestamp,
+    /// Size of the message.
+    pub(crate) size: usize,
+    /// What there is besides.
+    pub(crate) situation: Situation<'a>,
+    /// Whether anybody subscribes to a subject.
+    pub(crate) interest: &'b mut dyn FnMut(&[u8]) -> bool,
 }
 
 /// Pull requests that wait for messages, served in turns: one message each. At most `max_waiting` of them.
@@ -68,6 +87,17 @@ pub(crate) struct PullQueue {
     has_no_wait: bool,
     /// A request was refused because too many wait: look which of them still have somebody behind them.
     is_crowded: bool,
+    pin: Option<Pin>,
+}
+
+/// What becomes of the first request.
+enum Choice {
+    /// It takes the message.
+    Front,
+    /// It went to the end, for it does not take this message.
+    NotYet,
+    /// It is gone.
+    Ended,
 }
 
 /// What there is for a request that does not want to wait.
@@ -88,7 +118,12 @@ impl PullQueue {
         available: Available,
         sends: &mut Sends,
     ) {
-        let request = match accept(config, body) {
+        let accepted = accept(config, body).and_then(|request| {
+            let pin = self.pin.as_mut();
+            priority::admit(now, config, &request, body, pin)?;
+            Ok(request)
+        });
+        let request = match accepted {
             Ok(request) => request,
             Err(refusal) => {
                 sends.push_status(reply, b"", &refusal);
@@ -113,7 +148,7 @@ impl PullQueue {
             }
             return;
         }
-        self.add(now, reply, &request);
+        self.add(now, config, reply, request);
     }
 
     fn refuse_no_wait(&self, request: &PullRequest, available: Available) -> Option<Vec<u8>> {
@@ -131,7 +166,7 @@ impl PullQueue {
             .then(|| status::plain(408, "Requests Pending"))
     }
 
-    fn add(&mut self, now: Timestamp, reply: &[u8], request: &PullRequest) {
+    fn add(&mut self, now: Timestamp, config: &ConsumerConfig, reply: &[u8], request: PullRequest) {
         let heartbeat = request
             .idle_heartbeat
             .as_duration()
@@ -148,11 +183,26 @@ impl PullQueue {
             no_wait: request.no_wait,
             patient: request.no_wait && !request.expires.is_zero(),
             got_some: false,
+            place: Place::of(config, request),
             checked: 0,
         };
         self.has_no_wait |= waiting.no_wait;
         self.note_timer(waiting.next_timer());
-        self.waiting.push_back(waiting);
+        self.line_up(waiting);
+    }
+
+    /// Puts a request behind all that come before it: those of its priority, or all.
+    fn line_up(&mut self, waiting: Waiting) {
+        let rank = waiting.place.rank();
+        let last = self.waiting.back();
+        if last.is_none_or(|last| last.place.rank() <= rank) {
+            self.waiting.push_back(waiting);
+            return;
+        }
+        let at = self
+            .waiting
+            .partition_point(|other| other.place.rank() <= rank);
+        self.waiting.insert(at, waiting);
     }
 
     /// Begins a poll: interest is asked for once a request and poll.
@@ -182,20 +232,34 @@ impl PullQueue {
         false
     }
 
-    /// Leave to deliver a message of `size` bytes to the next request, whose reply subject is put into `to`. Requests
-    /// whose bytes do not suffice are ended. `None` when no request is left that can take it.
+    /// Leave to deliver a message to the next request, whose reply subject is put into `to`. Requests whose bytes do not suffice are
+    /// ended. `None` when no request is left that can take it.
     pub(crate) fn take(
         &mut self,
-        now: Timestamp,
-        size: usize,
+        offer: &mut Offer<'_, '_>,
         to: &mut Vec<u8>,
-        interest: &mut dyn FnMut(&[u8]) -> bool,
         sends: &mut Sends,
+        advisories: &mut Advisories,
     ) -> Option<Grant> {
-        let size = i64::try_from(size).unwrap_or(i64::MAX);
+        let size = i64::try_from(offer.size).unwrap_or(i64::MAX);
+        let mut passed_over = 0;
         loop {
-            if !self.is_ready(now, interest, sends) {
+            if !self.is_ready(offer.now, offer.interest, sends) {
                 return None;
+            }
+            let mut is_pinned = false;
+            if offer.situation.config.priority_policy != PriorityPolicy::None {
+                match self.choose(offer, sends) {
+                    Choice::Front => is_pinned = self.pin.is_some() || offer.situation.pins(),
+                    Choice::NotYet => {
+                        passed_over += 1;
+                        if passed_over >= self.waiting.len() {
+                            return None;
+                        }
+                        continue;
+                    }
+                    Choice::Ended => continue,
+                }
             }
             let mut front = self.waiting.pop_front()?;
             if front.bytes > 0 && size > front.bytes {
@@ -203,6 +267,9 @@ impl PullQueue {
                 let headers = status::ended(409, text, front.unserved());
                 sends.push_status(&front.reply, b"", &headers);
                 continue;
+            }
+            if is_pinned && self.pin.is_none() {
+                self.pin = front.place.pin(offer, advisories);
             }
             let limited = front.bytes > 0;
             front.bytes -= if limited { size } else { 0 };
@@ -214,16 +281,54 @@ impl PullQueue {
             }
             to.clear();
             to.extend_from_slice(&front.reply);
+            let mut grant = Grant {
+                completed: None,
+                is_pinned: self.pin.is_some(),
+            };
             if front.messages <= 0 {
-                let completed = (front.bytes > 0).then(|| front.unserved());
-                return Some(Grant { completed });
+                grant.completed = (front.bytes > 0).then(|| front.unserved());
+                return Some(grant);
             }
             if let Some((interval, at)) = &mut front.heartbeat {
-                *at = now.plus(*interval);
+                *at = offer.now.plus(*interval);
             }
-            self.waiting.push_back(front);
-            return Some(Grant { completed: None });
+            self.line_up(front);
+            return Some(grant);
         }
+    }
+
+    /// Looks whether the first request may take a message, as its priority group has it.
+    fn choose(&mut self, offer: &Offer<'_, '_>, sends: &mut Sends) -> Choice {
+        let Some(front) = self.waiting.front() else {
+            return Choice::Ended;
+        };
+        if front.place.is_of_another_pin(self.pin.as_ref()) {
+            let headers = status::ended(423, "Nats-Wrong-Pin-Id", front.unserved());
+            sends.push_status(&front.reply, b"", &headers);
+            self.waiting.pop_front();
+            return Choice::Ended;
+        }
+        if front.place.may_take(&offer.situation, self.pin.as_ref()) {
+            return Choice::Front;
+        }
+        self.waiting.rotate_left(1);
+        Choice::NotYet
+    }
+
+    /// Who is pinned.
+    pub(crate) fn pin(&self) -> Option<&Pin> {
+        self.pin.as_ref()
+    }
+
+    /// Lets go of who is pinned; `None` when nobody was.
+    pub(crate) fn unpin(&mut self) -> Option<Unpinned> {
+        self.pin.take().map(Pin::end)
+    }
+
+    /// Lets go of who is pinned and was not heard of for too long.
+    pub(crate) fn unpin_silent(&mut self, now: Timestamp) -> Option<Unpinned> {
+        self.pin.as_ref().filter(|pin| pin.is_silent(now))?;
+        self.unpin()
     }
 
     /// Everything there was is delivered: ends the requests that do not want to wait for more.
@@ -300,7 +405,11 @@ impl PullQueue {
 
     /// When [`on_timer`](Self::on_timer) has something to do; may be too early, never too late.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
-        self.next_timer
+        match (self.next_timer, &self.pin) {
+            (Some(timer), Some(pin)) => Some(timer.min(pin.silent_at())),
+            (None, Some(pin)) => Some(pin.silent_at()),
+            (timer, None) => timer,
+        }
     }
 
     fn expire(&mut self, now: Timestamp, sends: &mut Sends) {
@@ -353,16 +462,6 @@ fn accept(config: &ConsumerConfig, body: &[u8]) -> Result<PullRequest, Vec<u8>> 
             "MaxRequestMaxBytes of {}",
             config.max_bytes
         )));
-    }
-    // Priority groups are not built: every consumer has the policy "none", for which nats-server says this.
-    if request.priority != 0 && !(0..=9).contains(&request.priority) {
-        return Err(bad("Priority must be between 0 and 9"));
-    }
-    if request.min_pending != 0 || request.min_ack_pending != 0 {
-        return Err(bad("Not a Overflow Priority consumer"));
-    }
-    if !request.id.is_empty() {
-        return Err(bad("Not a Pinned Client Priority consumer"));
     }
     Ok(request)
 }

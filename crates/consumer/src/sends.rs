@@ -31,14 +31,56 @@ pub enum Outgoing<'a> {
     },
 }
 
+/// What of a stored message is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// All, as it was stored.
+    Stored,
+    /// With these headers in place of the stored ones.
+    Headers(&'a [u8]),
+    /// These headers and no payload.
+    HeadersOnly(&'a [u8]),
+}
+
+impl<'a> Content<'a> {
+    /// The headers that are delivered.
+    pub(crate) fn headers<'b>(&self, message: &'b StoredMessage) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Stored => message.headers(),
+            Self::Headers(headers) | Self::HeadersOnly(headers) => headers,
+        }
+    }
+
+    /// The same with other headers.
+    pub(crate) fn with_headers<'b>(&self, headers: &'b [u8]) -> Content<'b> {
+        match self {
+            Self::Stored | Self::Headers(_) => Content::Headers(headers),
+            Self::HeadersOnly(_) => Content::HeadersOnly(headers),
+        }
+    }
+
+    /// Bytes of headers and payload that are delivered.
+    pub(crate) fn size(&self, message: &StoredMessage) -> usize {
+        match self {
+            Self::Stored => message.headers().len() + message.payload().len(),
+            Self::Headers(headers) => headers.len() + message.payload().len(),
+            Self::HeadersOnly(headers) => headers.len(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Item {
     Delivery {
         message: StoredMessage,
         to: Range<u32>,
         ack_reply: Range<u32>,
-        /// Replaces the stored headers and drops the payload (`headers_only`).
+        /// In place of the stored ones.
         headers: Option<Range<u32>>,
+        has_payload: bool,
     },
     Status {
         to: Range<u32>,
@@ -71,25 +113,28 @@ impl Sends {
         self.payload_bytes = 0;
     }
 
-    /// Adds a delivery. With `headers_only` these headers replace the stored ones and the payload is left out.
+    /// Adds a delivery.
     pub fn push_delivery(
         &mut self,
         to: &[u8],
         message: StoredMessage,
         ack_reply: &[u8],
-        headers_only: Option<&[u8]>,
+        content: Content<'_>,
     ) {
         let to = self.put(to);
         let ack_reply = self.put(ack_reply);
-        let headers = headers_only.map(|headers| self.put(headers));
-        if headers.is_none() {
-            self.payload_bytes += message.headers().len() + message.payload().len();
-        }
+        self.payload_bytes += content.size(&message);
+        let (headers, has_payload) = match content {
+            Content::Stored => (None, true),
+            Content::Headers(headers) => (Some(self.put(headers)), true),
+            Content::HeadersOnly(headers) => (Some(self.put(headers)), false),
+        };
         self.items.push(Item::Delivery {
             message,
             to,
             ack_reply,
             headers,
+            has_payload,
         });
     }
 
@@ -109,6 +154,7 @@ impl Sends {
                 to,
                 ack_reply,
                 headers,
+                has_payload,
             } => Outgoing::Delivery {
                 to: self.at(to),
                 subject: message.subject(),
@@ -116,11 +162,7 @@ impl Sends {
                 headers: headers
                     .as_ref()
                     .map_or_else(|| message.headers(), |headers| self.at(headers)),
-                payload: if headers.is_some() {
-                    b""
-                } else {
-                    message.payload()
-                },
+                payload: if *has_payload { message.payload() } else { b"" },
             },
             Item::Status { to, reply, headers } => Outgoing::Status {
                 to: self.at(to),

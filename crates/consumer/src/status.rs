@@ -41,10 +41,19 @@ pub(crate) fn heartbeat(delivered: Position, stalled: &[u8]) -> Vec<u8> {
 
 /// Headers of a message whose payload is left out: the stored ones and the payload's size.
 pub(crate) fn without_payload(stored: &[u8], payload_length: usize) -> Vec<u8> {
-    let size = format!("Nats-Msg-Size: {payload_length}\r\n\r\n");
-    match stored.strip_suffix(b"\r\n") {
-        Some(lines) => [lines, size.as_bytes()].concat(),
-        None => [b"NATS/1.0\r\n", size.as_bytes()].concat(),
+    with_line(stored, &format!("Nats-Msg-Size: {payload_length}\r\n\r\n"))
+}
+
+/// Headers of a message for the pinned client.
+pub(crate) fn with_pin(headers: &[u8], pin: &str) -> Vec<u8> {
+    with_line(headers, &format!("Nats-Pin-Id: {pin}\r\n\r\n"))
+}
+
+/// The headers, which may be none, with one line more and the empty one.
+fn with_line(headers: &[u8], line: &str) -> Vec<u8> {
+    match headers.strip_suffix(b"\r\n") {
+        Some(lines) => [lines, line.as_bytes()].concat(),
+        None => [b"NATS/1.0\r\n", line.as_bytes()].concat(),
     }
 }
 
@@ -96,6 +105,10 @@ mod tests {
         check(
             &without_payload(b"NATS/1.0\r\nA: b\r\n\r\n", 12),
             "NATS/1.0\r\nA: b\r\nNats-Msg-Size: 12\r\n\r\n",
+        );
+        check(
+            &with_pin(b"NATS/1.0\r\nA: b\r\n\r\n", "p"),
+            "NATS/1.0\r\nA: b\r\nNats-Pin-Id: p\r\n\r\n",
         );
     }
 }

@@ -12,9 +12,10 @@ use everjet_api::{AckSubject, ApiCall, parse_api_subject};
 use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
 use everjet_store::{ColdRead, Fetched, Lookup, StreamId};
 use everjet_stream::{Effects, Output, Polled, Publish, Reads, Stream};
-use everjet_values::{Clock, EntryIndex, StreamSequence, Timestamp};
+use everjet_values::{Clock, Entropy, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::advisor::Advisor;
 use crate::commit::{Admission, Commit, Release};
 use crate::finding::Finding;
 use crate::findings::Findings;
@@ -43,6 +44,7 @@ const DELIVERIES_PER_POLL: usize = 512;
 /// What an actor needs from its surroundings.
 pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) commit: Option<Arc<Commit>>,
     pub(crate) helpers: Arc<Helpers>,
     /// For reading what is on disk only: helpers do not wait behind a slow disk.
@@ -563,7 +565,8 @@ impl StreamActor {
             Post::FlowControl(batch) => {
                 for (message, _) in batch.iter() {
                     if let Some((_, consumer)) = flow_control_target(message.subject) {
-                        stream.on_flow_control(now, consumer, message.subject);
+                        let (subject, headers) = (message.subject, message.headers);
+                        stream.on_flow_control(now, consumer, subject, headers, output);
                     }
                 }
             }
@@ -667,6 +670,7 @@ impl StreamActor {
         let output = &mut state.output;
         render::send(&self.account, &output.sends, turn);
         output.sends.clear();
+        self.advise(&mut state.stream, turn);
         let idle = output.journal.is_empty() && output.effects.is_empty();
         if !output.journal.is_empty() {
             self.changed_at
@@ -707,6 +711,21 @@ impl StreamActor {
             .usage
             .change(self.on_disk, state.bytes, bytes);
         state.bytes = bytes;
+    }
+
+    /// Tells subscribers what happened to consumers.
+    fn advise(&self, stream: &mut Stream, turn: &mut Turn) {
+        let advisories = stream.take_advisories();
+        if !advisories.is_empty() {
+            let Surroundings { clock, entropy, .. } = &*self.surroundings;
+            let publisher = Advisor {
+                account: &self.account,
+                stream: &self.name,
+                now: clock.now(),
+                entropy: &**entropy,
+            };
+            publisher.publish(&advisories, turn);
+        }
     }
 
     /// Reads found messages that fail their check.

@@ -207,6 +207,7 @@ impl JetStream {
         findings.know(storage.findings);
         let surroundings = Arc::new(Surroundings {
             clock: Arc::clone(&seams.clock),
+            entropy: Arc::clone(&seams.entropy),
             commit: Some(Arc::clone(&commit)),
             helpers: Arc::clone(&helpers),
             readers: Arc::clone(&readers),

@@ -4,6 +4,7 @@
 //! account's streams from one store directory.
 
 mod actor;
+mod advisor;
 mod advisories;
 mod api;
 mod cadence;

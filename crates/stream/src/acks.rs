@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use everjet_api::{AckPolicy, AckSubject};
-use everjet_consumer::{Change, Consumer};
+use everjet_api::{AckPolicy, AckSubject, ConsumerEvent, EventDelivery};
+use everjet_consumer::{Change, Consumer, Dispatcher, is_sampled};
 use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_wire::Headers;
 use serde::Deserialize;
 
 use crate::Output;
@@ -21,8 +22,8 @@ enum Acknowledgement<'a> {
     Again(Duration),
     /// Still working on it.
     Progress,
-    /// Never deliver it again.
-    Terminate,
+    /// Never deliver it again, and why.
+    Terminate(&'a [u8]),
     /// Something else.
     Unknown,
 }
@@ -38,8 +39,10 @@ impl<'a> Acknowledgement<'a> {
         match body {
             b"" | b"+ACK" | b"+OK" => Self::Ack,
             b"+WPI" => Self::Progress,
-            _ if body.starts_with(b"+TERM") => Self::Terminate,
-            _ => Self::Unknown,
+            _ => match body.strip_prefix(b"+TERM") {
+                Some(reason) => Self::Terminate(reason.trim_ascii()),
+                None => Self::Unknown,
+            },
         }
     }
 }
@@ -65,7 +68,7 @@ fn read_delay(text: &[u8]) -> Duration {
 
 impl Stream {
     /// A delivery was acknowledged, in one way or another. Acknowledgements of deliveries that nobody waits for change
-    /// nothing; whoever waits for an answer gets one all the same.
+    /// nothing; whoever waits for an answer gets one all the same, unless nothing of the kind was delivered.
     pub fn on_ack(
         &mut self,
         now: Timestamp,
@@ -78,8 +81,23 @@ impl Stream {
         let Some(consumer) = self.state.consumer(ack.consumer) else {
             return;
         };
+        if consumer.config.ack_policy == AckPolicy::FlowControl {
+            // Answers to flow control acknowledge, nothing else does.
+            return;
+        }
+        let ends = matches!(
+            acknowledgement,
+            Acknowledgement::Ack | Acknowledgement::Terminate(_)
+        );
+        if ends && ack.stream_seq > consumer.state.delivered().stream {
+            // Nothing of the kind was delivered, or not since the consumer began anew: nothing is confirmed.
+            return;
+        }
         let id = consumer.id;
         if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
+            if let Some(event) = event(now, consumer, acknowledgement, ack) {
+                self.advisories.push(ack.consumer, event);
+            }
             self.gather(now, id, out);
             self.note_settled(id, change);
             if let Some(consumer) = self.state.consumers.get_mut(&id) {
@@ -103,17 +121,94 @@ impl Stream {
         }
     }
 
-    /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`).
-    pub fn on_flow_control(&mut self, now: Timestamp, consumer: &str, subject: &[u8]) {
-        let Self { state, leader, .. } = self;
-        let Some(id) = state.consumer(consumer).map(|consumer| consumer.id) else {
+    /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`). Its headers say how far it is, which
+    /// acknowledges when that is the policy.
+    pub fn on_flow_control(
+        &mut self,
+        now: Timestamp,
+        consumer: &str,
+        subject: &[u8],
+        headers: &[u8],
+        out: &mut Output,
+    ) {
+        let Some(consumer) = self.state.consumer(consumer) else {
             return;
         };
-        if let Some(dispatcher) = leader.dispatcher(id)
-            && dispatcher.on_flow_control(now, subject)
-        {
-            leader.mark_ready(id);
+        let id = consumer.id;
+        let through = last_received(headers);
+        let through = through.filter(|_| consumer.config.ack_policy == AckPolicy::FlowControl);
+        let change = through.and_then(|through| change_through(consumer, through));
+        let answered = |dispatcher: &mut Dispatcher| dispatcher.on_flow_control(now, subject);
+        if !self.leader.dispatcher(id).is_some_and(answered) {
+            return;
         }
+        if let Some(change) = change {
+            self.gather(now, id, out);
+            self.note_settled(id, change);
+            if let Some(consumer) = self.state.consumers.get_mut(&id) {
+                consumer.state.apply(now, &consumer.config, change);
+                self.gathered.log.push(change);
+            }
+        }
+        self.leader.mark_ready(id);
+    }
+}
+
+/// The last message that a subscriber says it has received.
+fn last_received(headers: &[u8]) -> Option<StreamSequence> {
+    let last = Headers(headers).get("Nats-Last-Stream")?;
+    let last = std::str::from_utf8(last).ok()?.parse().ok()?;
+    Some(StreamSequence(last))
+}
+
+/// Acknowledges everything up to a message that was delivered.
+fn change_through(consumer: &Consumer, sequence: StreamSequence) -> Option<Change> {
+    let state = &consumer.state;
+    // Beyond the last delivery it cannot be an acknowledgement of one.
+    let delivered = sequence <= state.delivered().stream;
+    let front = state
+        .pending()
+        .front()
+        .is_some_and(|front| front.stream <= sequence);
+    let late = state
+        .exhausted()
+        .first()
+        .is_some_and(|first| *first <= sequence);
+    (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
+}
+
+/// What subscribers to advisories and metrics are told about an acknowledgement that changes something.
+fn event(
+    now: Timestamp,
+    consumer: &Consumer,
+    acknowledgement: Acknowledgement<'_>,
+    ack: &AckSubject<'_>,
+) -> Option<ConsumerEvent> {
+    let delivery = EventDelivery {
+        consumer_seq: ack.consumer_seq,
+        stream_seq: ack.stream_seq,
+        deliveries: ack.delivered,
+    };
+    match acknowledgement {
+        Acknowledgement::Again(_) => Some(ConsumerEvent::Naked(delivery)),
+        Acknowledgement::Terminate(reason) => Some(ConsumerEvent::Terminated {
+            delivery,
+            reason: String::from_utf8_lossy(reason).into_owned(),
+        }),
+        Acknowledgement::Ack | Acknowledgement::Next(_) => {
+            let config = &consumer.config;
+            let samples = !config.sample_freq.is_empty()
+                && config.ack_policy == AckPolicy::Explicit
+                && is_sampled(&config.sample_freq, ack.consumer_seq);
+            let waiting = consumer.state.pending().get(ack.stream_seq);
+            let waiting = waiting.filter(|_| samples)?;
+            let ack_time = now.since(consumer.waits_since(waiting));
+            Some(ConsumerEvent::Acknowledged {
+                delivery,
+                ack_time: ack_time.into(),
+            })
+        }
+        Acknowledgement::Progress | Acknowledgement::Unknown => None,
     }
 }
 
@@ -129,25 +224,18 @@ fn change(
     let is_exhausted = !is_pending && consumer.state.exhausted().contains(&sequence);
     match acknowledgement {
         Acknowledgement::Unknown => None,
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if consumer.config.ack_policy == AckPolicy::All =>
         {
-            // Beyond the last delivery it cannot be an acknowledgement of one.
-            let delivered = sequence <= consumer.state.delivered().stream;
-            let front = pending
-                .front()
-                .is_some_and(|front| front.stream <= sequence);
-            let exhausted = consumer.state.exhausted().first();
-            let late = exhausted.is_some_and(|first| *first <= sequence);
-            (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
+            change_through(consumer, sequence)
         }
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if is_exhausted =>
         {
             Some(Change::Acked(sequence))
         }
         _ if !is_pending => None,
-        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate => {
+        Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_) => {
             Some(Change::Acked(sequence))
         }
         Acknowledgement::Again(delay) => Some(Change::Delayed(sequence, delay)),
@@ -169,8 +257,11 @@ mod tests {
             ("+ACKx", Acknowledgement::Unknown),
             ("foo", Acknowledgement::Unknown),
             ("+WPI", Acknowledgement::Progress),
-            ("+TERM", Acknowledgement::Terminate),
-            ("+TERM broken order", Acknowledgement::Terminate),
+            ("+TERM", Acknowledgement::Terminate(b"")),
+            (
+                "+TERM broken order",
+                Acknowledgement::Terminate(b"broken order"),
+            ),
             ("-NAK", Acknowledgement::Again(Duration::ZERO)),
             ("-NAK 1s", Acknowledgement::Again(second)),
             (

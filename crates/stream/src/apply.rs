@@ -91,6 +91,10 @@ impl StreamState {
             Command::ConsumerDeleted { consumer } => {
                 self.remove_consumer(consumer).ok_or(Malformed)?;
             }
+            Command::ConsumerReset { consumer, sequence } => {
+                let consumer = self.consumers.get_mut(&consumer).ok_or(Malformed)?;
+                consumer.reset(sequence)?;
+            }
             Command::Purged {
                 sequence,
                 keep,
@@ -116,6 +120,7 @@ impl StreamState {
                 limits::enforce_all(self, entry, removals);
             }
             Command::Expired { through } => {
+                self.note_left_waiting(StreamSequence::ZERO, through);
                 applied.removed = self.remove_through(entry, through, removals);
             }
             Command::MessagesExpired { removed } => {
@@ -202,6 +207,7 @@ impl StreamState {
     }
 
     fn tell_consumers(&mut self, sequence: StreamSequence) {
+        self.note_left_waiting(sequence, sequence);
         for consumer in self.consumers.values_mut() {
             consumer.state.on_removed(sequence);
         }
@@ -226,6 +232,7 @@ impl StreamState {
     pub(crate) fn remove_first(&mut self, entry: EntryIndex, removals: &mut Vec<Removal>) {
         let first = self.store.first_sequence();
         let subject = self.store.subject_id(first);
+        self.note_left_waiting(first, first);
         self.store.remove_through(entry, first);
         for consumer in self.consumers.values_mut() {
             consumer.state.on_removed_through(first);

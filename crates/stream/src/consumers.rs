@@ -1,6 +1,8 @@
 //! Creating, changing and deleting consumers.
 
-use everjet_api::{ApiError, ConsumerAction, ConsumerConfig, ConsumerInfo, ErrorCode, Retention};
+use everjet_api::{
+    ApiError, ConsumerAction, ConsumerConfig, ConsumerEvent, ConsumerInfo, ErrorCode, Retention,
+};
 use everjet_consumer::{
     Consumer, ConsumerId, ConsumerRules, Dispatcher, check_update, normalise_config,
 };
@@ -108,6 +110,9 @@ impl Stream {
     pub(crate) fn drop_consumer(&mut self, id: ConsumerId, out: &mut Output) {
         let consumer = self.state.consumers.get(&id);
         let filters = consumer.map(owned_filters).unwrap_or_default();
+        if let Some(consumer) = consumer {
+            self.advisories.push(&consumer.name, ConsumerEvent::Deleted);
+        }
         if let Some(mut dispatcher) = self.leader.remove(id) {
             dispatcher.end_deleted(&mut out.sends);
         }
@@ -125,7 +130,7 @@ impl Stream {
     }
 
     /// Consumers do not want any more what some wanted before: `filters` say what that may be, none of them everything.
-    fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
+    pub(crate) fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
         self.interest.forget();
         let filters: Vec<&[u8]> = filters.iter().map(Vec::as_slice).collect();
         self.remove_unwanted(&filters, out);
@@ -185,6 +190,8 @@ impl Stream {
         };
         self.interest.forget();
         self.serve_consumer(now, id);
+        self.advisories.push(name, ConsumerEvent::Created);
+        self.tell_pause(now, id);
         Ok(())
     }
 
@@ -197,6 +204,7 @@ impl Stream {
         interest: &mut dyn FnMut(&[u8]) -> bool,
         out: &mut Output,
     ) -> Result<(), ApiError> {
+        let config = self.keep_pause(now, id, config);
         let Some(consumer) = self.state.consumers.get(&id) else {
             return Err(ErrorCode::ConsumerNotFound.error());
         };
@@ -217,19 +225,7 @@ impl Stream {
         if *deliver_subject != config.deliver_subject && interest(deliver_subject.as_bytes()) {
             return Err(ErrorCode::ConsumerNameExists.error());
         }
-        if consumer.is_volatile() {
-            self.flush(out);
-            if let Some(consumer) = self.state.consumers.get_mut(&id) {
-                consumer.config = config;
-            }
-        } else {
-            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
-            let command = Command::ConsumerUpdated {
-                consumer: id,
-                config: &json,
-            };
-            self.commit(&command, out);
-        }
+        self.set_consumer_config(id, config, out);
         let Self { state, leader, .. } = self;
         if let Some(consumer) = state.consumers.get(&id)
             && let Some(dispatcher) = leader.dispatcher(id)
@@ -242,6 +238,29 @@ impl Stream {
             self.after_filters_changed(&filters_before, out);
         }
         Ok(())
+    }
+
+    /// Gives a consumer another configuration.
+    pub(crate) fn set_consumer_config(
+        &mut self,
+        id: ConsumerId,
+        config: ConsumerConfig,
+        out: &mut Output,
+    ) {
+        let is_volatile = self.state.consumers.get(&id).map(Consumer::is_volatile);
+        if is_volatile != Some(true) {
+            let json = serde_json::to_vec(&config).expect("a configuration has string keys");
+            let command = Command::ConsumerUpdated {
+                consumer: id,
+                config: &json,
+            };
+            self.commit(&command, out);
+            return;
+        }
+        self.flush(out);
+        if let Some(consumer) = self.state.consumers.get_mut(&id) {
+            consumer.config = config;
+        }
     }
 
     fn serve_consumer(&mut self, now: Timestamp, id: ConsumerId) {
@@ -267,7 +286,7 @@ impl Stream {
     }
 }
 
-fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
+pub(crate) fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
     let filters = consumer.filters();
     filters.into_iter().map(<[u8]>::to_vec).collect()
 }

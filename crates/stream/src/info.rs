@@ -1,7 +1,7 @@
 //! What a stream and its consumers say about themselves.
 
 use everjet_api::{
-    ConsumerInfo, LostMessages, SequenceInfo, StreamInfo, StreamInfoRequest,
+    ConsumerInfo, LostMessages, PriorityGroupState, SequenceInfo, StreamInfo, StreamInfoRequest,
     StreamState as Counters, add_level_metadata,
 };
 use everjet_consumer::{Consumer, Dispatcher, Position};
@@ -102,12 +102,29 @@ pub(crate) fn consumer(
         ts: now,
         ..ConsumerInfo::default()
     };
+    if let Some(until) = consumer.config.pause_until.filter(|until| *until > now) {
+        info.paused = true;
+        info.pause_remaining = until.since(now).into();
+    }
+    info.priority_groups = groups(consumer, dispatcher.as_deref());
     if let Some(dispatcher) = dispatcher {
         info.num_waiting = dispatcher.num_waiting() as u64;
         info.num_pending = dispatcher.num_pending(consumer, &state.store);
         info.push_bound = consumer.config.is_push() && dispatcher.has_receiver();
     }
     info
+}
+
+/// The priority group; nats-server tells of the first only.
+fn groups(consumer: &Consumer, dispatcher: Option<&Dispatcher>) -> Vec<PriorityGroupState> {
+    let (pinned_client_id, pinned_ts) = dispatcher.and_then(Dispatcher::pinned).unzip();
+    let first = consumer.config.priority_groups.first();
+    let state = first.map(|group| PriorityGroupState {
+        group: group.clone(),
+        pinned_client_id: pinned_client_id.unwrap_or_default().to_owned(),
+        pinned_ts: pinned_ts.unwrap_or(Timestamp::UNSET),
+    });
+    state.into_iter().collect()
 }
 
 /// How many messages were delivered again and are not acknowledged, those that are not delivered once more included.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod acks;
+mod advisories;
 mod apply;
 mod checks;
 mod command;
@@ -25,24 +26,27 @@ mod limits;
 mod machine;
 mod marker;
 mod output;
+mod pause;
 mod purge;
 mod read;
 mod recovery;
 mod republish;
 mod requests;
+mod reset;
 mod rollup;
 mod runs;
 mod settle;
 mod state;
 mod transform;
 mod ttl;
+mod unpin;
 mod update;
 mod wanted;
 
 pub use command::{describe_record, takes_sequence};
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;
-pub use everjet_consumer::{Outgoing, Sends};
+pub use everjet_consumer::{Advisory, Outgoing, Sends};
 pub use get_many::{AfterPart, GetMany, OneOfMany, PartOfMany};
 pub use machine::{Polled, Publish, Reads, Stream};
 pub use output::{Effect, Effects, Output};

@@ -36,6 +36,7 @@ pub(crate) fn enforce_all(state: &mut StreamState, entry: EntryIndex, removals: 
         }
     }
     if let Some(through) = last_over(&state.config, &state.store) {
+        state.note_left_waiting(StreamSequence::ZERO, through);
         state.remove_through(entry, through, removals);
     }
 }

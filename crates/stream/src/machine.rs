@@ -1,7 +1,9 @@
 //! The host: events in, output out. What happens is decided in the files beside it.
 
 use everjet_api::{ApiError, Retention, StreamConfig};
-use everjet_consumer::{ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn};
+use everjet_consumer::{
+    Advisories, Advisory, ChangeLog, Consumer, ConsumerId, Dispatcher, Progress, Turn,
+};
 use everjet_store::{JournalBatch, StreamId, StreamStore};
 use everjet_subject::SubjectTransform;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
@@ -89,6 +91,7 @@ pub struct Stream {
     pub(crate) removals: Vec<Removal>,
     /// How many messages the last purge in steps removed.
     pub(crate) purged: u64,
+    pub(crate) advisories: Advisories,
 }
 
 /// What one [`Stream::poll`] may still hand out.
@@ -130,6 +133,7 @@ impl Stream {
 
     /// Begins to serve the stream as it is now; everything in it counts as durable. A purge that was begun is finished.
     pub fn lead(&mut self, now: Timestamp) {
+        self.state.left_waiting.clear();
         let mut carried = std::mem::take(&mut self.carried);
         self.finish_purge(&mut carried);
         self.carried = carried;
@@ -353,6 +357,11 @@ impl Stream {
             .min()
     }
 
+    /// What subscribers to advisories are to be told since this was called last.
+    pub fn take_advisories(&mut self) -> Vec<Advisory> {
+        self.advisories.take()
+    }
+
     /// The messages.
     #[must_use]
     pub fn store(&self) -> &StreamStore {
@@ -424,6 +433,7 @@ impl Stream {
             carried: JournalBatch::default(),
             removals: Vec::new(),
             purged: 0,
+            advisories: Advisories::default(),
         }
     }
 
@@ -530,6 +540,7 @@ impl Stream {
         }
         let applied = self.state.apply(entry, command, &mut self.removals);
         self.leader.on_removals(&mut self.removals);
+        self.tell_left_waiting();
         applied.expect("commands are made from the state they are applied to")
     }
 
@@ -667,6 +678,7 @@ impl Stream {
             interest,
             sends: &mut out.sends,
             changes: &mut self.gathered.log,
+            advisories: &mut self.advisories,
             budget: 0,
             bytes_max: 0,
             cold: &mut cold,

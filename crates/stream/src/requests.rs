@@ -1,7 +1,8 @@
 //! Requests of the JetStream API that concern one stream. Requests that concern a consumer are in `consumers.rs`.
 
 use everjet_api::{
-    ApiError, ErrorCode, MsgGetRequest, OneMessage, StreamConfig, StreamInfo, StreamInfoRequest,
+    ApiError, ConsumerEvent, ErrorCode, MsgGetRequest, OneMessage, StreamConfig, StreamInfo,
+    StreamInfoRequest,
 };
 use everjet_store::{Lookup, StoredMessage};
 use everjet_values::{StreamSequence, Timestamp};
@@ -118,6 +119,9 @@ impl Stream {
         self.flush(out);
         for dispatcher in self.leader.dispatchers() {
             dispatcher.end_deleted(&mut out.sends);
+        }
+        for name in self.state.names.keys() {
+            self.advisories.push(name, ConsumerEvent::Deleted);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use everjet_api::{Compression, Storage, StreamConfig};
-use everjet_consumer::{Consumer, ConsumerId};
+use everjet_consumer::{Consumer, ConsumerId, Delivery};
 use everjet_store::{StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
@@ -36,6 +36,8 @@ pub(crate) struct StreamState {
     pub(crate) names: BTreeMap<String, ConsumerId>,
     /// The purge that was begun and is not over.
     pub(crate) purging: Option<Purging>,
+    /// Deliveries that waited when their messages left the stream, since somebody last asked; nothing that survives.
+    pub(crate) left_waiting: Vec<(ConsumerId, Delivery)>,
 }
 
 impl StreamState {
@@ -61,6 +63,7 @@ impl StreamState {
             consumers: BTreeMap::new(),
             names: BTreeMap::new(),
             purging: None,
+            left_waiting: Vec::new(),
         };
         state.read_message_ids();
         state.read_lifetimes();

@@ -88,9 +88,6 @@ fn calls_that_are_not_built_name_the_type_of_their_answer() {
         ("STREAM.PEER.REMOVE.S", ResponseType::StreamRemovePeer),
         ("STREAM.PEER.EVACUATE.S", ResponseType::StreamEvacuatePeer),
         ("STREAM.CANCEL_MOVE.S", ResponseType::StreamCancelMove),
-        ("CONSUMER.PAUSE.S.C", ResponseType::ConsumerPause),
-        ("CONSUMER.UNPIN.S.C", ResponseType::ConsumerUnpin),
-        ("CONSUMER.RESET.S.C", ResponseType::ConsumerReset),
         (
             "CONSUMER.LEADER.STEPDOWN.S.C",
             ResponseType::ConsumerLeaderStepDown,
@@ -111,6 +108,27 @@ fn calls_that_are_not_built_name_the_type_of_their_answer() {
             "{call}: {error}"
         );
         assert!(!error.description.contains("this request"), "{call}");
+    }
+}
+
+#[test]
+fn calls_about_one_consumer_name_it() {
+    let (stream, consumer) = ("S", "C");
+    for (call, expected) in [
+        (
+            "CONSUMER.PAUSE.S.C",
+            ApiCall::ConsumerPause { stream, consumer },
+        ),
+        (
+            "CONSUMER.RESET.S.C",
+            ApiCall::ConsumerReset { stream, consumer },
+        ),
+        (
+            "CONSUMER.UNPIN.S.C",
+            ApiCall::ConsumerUnpin { stream, consumer },
+        ),
+    ] {
+        check(call, Some(expected));
     }
 }
 
