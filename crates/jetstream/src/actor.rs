@@ -565,7 +565,8 @@ impl StreamActor {
             Post::FlowControl(batch) => {
                 for (message, _) in batch.iter() {
                     if let Some((_, consumer)) = flow_control_target(message.subject) {
-                        stream.on_flow_control(now, consumer, message.subject);
+                        let (subject, headers) = (message.subject, message.headers);
+                        stream.on_flow_control(now, consumer, subject, headers, output);
                     }
                 }
             }

@@ -135,7 +135,7 @@ impl Stream {
     }
 
     /// Consumers do not want any more what some wanted before: `filters` say what that may be, none of them everything.
-    fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
+    pub(crate) fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
         self.interest.forget();
         let filters: Vec<&[u8]> = filters.iter().map(Vec::as_slice).collect();
         self.remove_unwanted(&filters, out);
@@ -291,7 +291,7 @@ impl Stream {
     }
 }
 
-fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
+pub(crate) fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
     let filters = consumer.filters();
     filters.into_iter().map(<[u8]>::to_vec).collect()
 }
