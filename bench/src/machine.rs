@@ -16,6 +16,10 @@ const SETTLED_SHARE: f64 = 0.005;
 /// How long that may take.
 const SETTLING_MAX: Duration = Duration::from_secs(30);
 
+/// A process is quiet that has used no more than this part of one processor for that long.
+const QUIET: Duration = Duration::from_secs(1);
+const QUIET_SHARE: u32 = 20;
+
 /// What [`warm_memory`] takes at a time.
 const WARM_PIECE: usize = 64 << 20;
 
@@ -78,6 +82,21 @@ pub(crate) fn settled_memory(pid: u32) -> u64 {
         if since.elapsed() >= SETTLED || start.elapsed() >= SETTLING_MAX {
             return now;
         }
+    }
+}
+
+/// Waits until a process has for a second used hardly any processor time, or has been given the time to: what it put off until
+/// later is done.
+pub(crate) fn wait_until_quiet(pid: u32) {
+    let start = Instant::now();
+    let mut before = cpu_time(pid);
+    while start.elapsed() < SETTLING_MAX {
+        thread::sleep(QUIET);
+        let now = cpu_time(pid);
+        if now.saturating_sub(before) <= QUIET / QUIET_SHARE {
+            return;
+        }
+        before = now;
     }
 }
 

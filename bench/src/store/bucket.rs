@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::data::Data;
 use super::pipe::Pipe;
 use super::site::Site;
-use crate::machine::cpu_time;
+use crate::machine::{cpu_time, wait_until_quiet};
 use crate::outcome::{Load, Outcome};
 use crate::rows::WINDOW;
 
@@ -30,6 +30,8 @@ pub(crate) fn overwrite(site: &mut Site<'_>) -> Outcome {
         cpu: cpu_time(pid).saturating_sub(cpu),
     };
     pipe.drain();
+    // The rows after this one read, purge and restart this bucket. They are not to measure what is left to be rewritten of it.
+    wait_until_quiet(pid);
     site.keep(Data::Bucket, server);
     load.into()
 }
