@@ -206,13 +206,6 @@ pub(crate) static ALL: [Row; 30] = [
     },
     with(
         Data::Bucket,
-        "store-overwrite",
-        "overwrite of 1 M keys, random, window 1,024, lazy sync",
-        &[(Figure::Rate, Goal::Ratio(8.0)), (Figure::Cpu, NOT_WORSE)],
-        bucket::overwrite,
-    ),
-    with(
-        Data::Bucket,
         "store-read-direct-cold",
         "last of a key of 1 M, direct get, cold",
         READ,
@@ -238,6 +231,13 @@ pub(crate) static ALL: [Row; 30] = [
         "last of a key of 1 M, API, warm",
         READ,
         |site| reads::warm(site, Way::Api),
+    ),
+    with(
+        Data::Bucket,
+        "store-overwrite",
+        "overwrite of 1 M keys, random, window 1,024, lazy sync",
+        &[(Figure::Rate, Goal::Ratio(8.0)), (Figure::Cpu, NOT_WORSE)],
+        bucket::overwrite,
     ),
     with(
         Data::Bucket,
