@@ -212,7 +212,7 @@ fn protected_and_sealed_streams_say_no() {
         > purge {}
         error 10109 invalid operation on sealed stream
         > update {"deny_purge":true,"deny_delete":true}
-        error 10052 stream configuration update can not unseal
+        error 10052 stream configuration update can not unseal a sealed stream
         > restart
         > pub s.a 2
         refused 10109 invalid operation on sealed stream
