@@ -52,6 +52,8 @@ pub struct Wide {
     pub turns_back: bool,
     /// How many times the store was opened: what a server draws at its start is never the same.
     pub starts: u64,
+    /// Whether streams may have lifetimes, markers and rollups, and publishers ask for them.
+    pub has_wishes: bool,
 }
 
 /// The key that a server is configured with.
@@ -112,6 +114,7 @@ impl WorldOptions {
                 key: is_sealed.then_some(key),
                 turns_back: dice.next_u64().is_multiple_of(4),
                 starts: 0,
+                has_wishes: dice.next_u64().is_multiple_of(4),
             }),
             // A wide world's streams have several consumers, and the model of retention knows of one.
             retention: Retention::Limits,
@@ -249,8 +252,11 @@ impl Wide {
         if pick(4) == 0 {
             config.max_age = Nanos::from(Duration::from_secs(40));
         }
-        config.allow_rollup_hdrs = pick(3) == 0;
-        config.allow_msg_ttl = pick(3) == 0;
+        if !self.has_wishes {
+            return config;
+        }
+        config.allow_rollup_hdrs = pick(2) == 0;
+        config.allow_msg_ttl = pick(2) == 0;
         if config.allow_msg_ttl && pick(2) == 0 {
             config.subject_delete_marker_ttl = Nanos::from(MARKER_LIFETIME);
             config.allow_rollup_hdrs = true;

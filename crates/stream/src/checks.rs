@@ -62,9 +62,6 @@ struct PublishHeaders<'a> {
 impl<'a> PublishHeaders<'a> {
     fn read(block: &'a [u8]) -> Self {
         let mut headers = Self::default();
-        if block.is_empty() {
-            return headers;
-        }
         for (name, value) in Headers(block).iter() {
             let field = match name {
                 b"Nats-Msg-Id" => &mut headers.message_id,
@@ -107,12 +104,32 @@ pub(crate) fn all(
 ) -> Result<Admission, ApiError> {
     check_size(&state.config, publish)?;
     check_sealed(&state.config)?;
+    if !publish.headers.is_empty() {
+        return with_headers(state, now, publish, wanted);
+    }
+    counter::check_present(&state.config, b"")?;
+    if !wanted {
+        // It needs no room.
+        return Ok(Admission::Skipped);
+    }
+    check_room(state, publish)?;
+    Ok(Admission::Stored {
+        has_request_info: false,
+    })
+}
+
+/// As [`all`] from the headers on, when there are any.
+fn with_headers(
+    state: &StreamState,
+    now: Timestamp,
+    publish: &Publish<'_>,
+    wanted: bool,
+) -> Result<Admission, ApiError> {
     let headers = PublishHeaders::read(publish.headers);
     if let Some(sequence) = check_headers(state, now, publish, &headers)? {
         return Ok(Admission::Duplicate(sequence));
     }
     if !wanted {
-        // It needs no room.
         return Ok(Admission::Skipped);
     }
     ttl::check_valid(headers.ttl)?;
@@ -153,6 +170,7 @@ fn check_headers(
 ///
 /// # Errors
 /// [`ErrorCode::StreamNotMatch`].
+#[inline]
 pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let belongs = config
         .subjects
@@ -166,6 +184,7 @@ pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Res
 ///
 /// # Errors
 /// The limit that it breaks.
+#[inline]
 pub(crate) fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
     let size = publish.headers.len() + publish.payload.len();
     let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
@@ -311,11 +330,16 @@ fn check_schedule(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
 }
 
 /// With discard new: the message must fit. A message that replaces one of its subject needs no room for itself.
+#[inline]
 fn check_room(state: &StreamState, publish: &Publish<'_>) -> Result<(), ApiError> {
-    let config = &state.config;
-    if config.discard != Discard::New {
-        return Ok(());
+    match state.config.discard {
+        Discard::Old => Ok(()),
+        Discard::New => check_space(state, publish),
     }
+}
+
+fn check_space(state: &StreamState, publish: &Publish<'_>) -> Result<(), ApiError> {
+    let config = &state.config;
     let full = |text: &str| Err(ErrorCode::StreamStoreFailed.because(text));
     let size = stored_size(config.storage, publish);
     let has_messages = limit(config.max_msgs).is_some_and(|limit| state.store.messages() >= limit);

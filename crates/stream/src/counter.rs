@@ -108,6 +108,7 @@ pub(crate) fn check(
 ///
 /// # Errors
 /// [`ErrorCode::MessageIncrMissing`].
+#[inline]
 pub(crate) fn check_present(config: &StreamConfig, increment: &[u8]) -> Result<(), ApiError> {
     if config.allow_msg_counter && increment.is_empty() {
         return Err(ErrorCode::MessageIncrMissing.error());
@@ -115,17 +116,11 @@ pub(crate) fn check_present(config: &StreamConfig, increment: &[u8]) -> Result<(
     Ok(())
 }
 
-/// What a message that passed all checks adds up to; `None` in a stream without counters.
+/// What a message of a stream of counters, which passed all checks, adds up to.
 ///
 /// # Errors
 /// [`ErrorCode::MessageCounterBroken`] when the last message of its subject is no counter, or cannot be read.
-pub(crate) fn count(
-    state: &StreamState,
-    publish: &Publish<'_>,
-) -> Result<Option<Counted>, ApiError> {
-    if !state.config.allow_msg_counter {
-        return Ok(None);
-    }
+pub(crate) fn count(state: &StreamState, publish: &Publish<'_>) -> Result<Counted, ApiError> {
     let increment = Headers(publish.headers).get("Nats-Incr");
     let increment = increment.and_then(Decimal::parse);
     let increment = increment.ok_or_else(|| ErrorCode::MessageIncrInvalid.error())?;
@@ -134,12 +129,12 @@ pub(crate) fn count(
         None => (Decimal::default(), None),
     };
     let value = before.plus(&increment).to_string();
-    Ok(Some(Counted {
+    Ok(Counted {
         headers: sources.map(|sources| with_sources(publish.headers, &sources)),
         // Digits and a sign: nothing to escape.
         payload: format!("{{\"val\":\"{value}\"}}").into_bytes(),
         value,
-    }))
+    })
 }
 
 fn last(state: &StreamState, subject: &[u8]) -> Result<Option<StoredMessage>, ApiError> {

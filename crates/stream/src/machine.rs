@@ -18,7 +18,7 @@ use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
 use crate::output::Output;
-use crate::republish::{Republisher, Stored};
+use crate::republish::Republisher;
 use crate::rollup;
 use crate::settle::Unwanted;
 use crate::state::StreamState;
@@ -180,28 +180,45 @@ impl Stream {
             // What was acknowledged makes room.
             self.flush(out);
         }
-        let taken = checks::check_subject(&self.state.config, publish).and_then(|()| {
-            let Some(renaming) = &self.renaming else {
-                return self.take_publish(now, publish, reply, out);
-            };
-            let mut renamed = std::mem::take(&mut self.renamed);
-            renamed.clear();
-            let last = self.state.store.last_sequence();
-            transform::rename(renaming, publish.subject, now, last, &mut renamed);
-            let publish = Publish {
-                subject: &renamed,
-                ..*publish
-            };
-            let taken = self.take_publish(now, &publish, reply, out);
-            self.renamed = renamed;
-            taken
-        });
+        let taken = match checks::check_subject(&self.state.config, publish) {
+            Ok(()) if self.renaming.is_some() => self.take_renamed(now, publish, reply, out),
+            Ok(()) => self.take_publish(now, publish, reply, out),
+            Err(error) => Err(error),
+        };
         if let Err(error) = taken {
             out.effects.refused(reply, error);
         }
     }
 
+    /// Takes a message under what the transform makes of its subject.
+    #[inline(never)]
+    fn take_renamed(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        reply: &[u8],
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let mut renamed = std::mem::take(&mut self.renamed);
+        renamed.clear();
+        let last = self.state.store.last_sequence();
+        match &self.renaming {
+            Some(renaming) => {
+                transform::rename(renaming, publish.subject, now, last, &mut renamed);
+            }
+            None => renamed.extend_from_slice(publish.subject),
+        }
+        let publish = Publish {
+            subject: &renamed,
+            ..*publish
+        };
+        let taken = self.take_publish(now, &publish, reply, out);
+        self.renamed = renamed;
+        taken
+    }
+
     /// Takes a message under the subject that it has in the stream.
+    #[inline(always)]
     fn take_publish(
         &mut self,
         now: Timestamp,
@@ -214,41 +231,50 @@ impl Stream {
             Admission::Duplicate(sequence) => {
                 out.sync_wanted |= !reply.is_empty() && sequence > self.leader.durable();
                 out.effects.stored(reply, sequence, true);
+                return Ok(());
             }
-            Admission::Stored {
-                has_request_info: true,
-            } => {
-                let headers = strip(publish.headers, &[REQUEST_INFO]);
-                let publish = Publish {
-                    headers: &headers,
-                    ..*publish
-                };
-                return self.take_publish(now, &publish, reply, out);
+            Admission::Stored { has_request_info }
+                if has_request_info || self.state.config.allow_msg_counter =>
+            {
+                self.store_changed(now, publish, reply, out)?;
             }
-            Admission::Stored {
-                has_request_info: false,
-            } => {
-                let counted = counter::count(&self.state, publish)?;
-                out.sync_wanted |= !reply.is_empty();
-                match counted {
-                    None => {
-                        let sequence = self.store_message(now, publish, out);
-                        out.effects.stored(reply, sequence, false);
-                    }
-                    Some(counted) => {
-                        let publish = counted.publish(publish);
-                        checks::check_size(&self.state.config, &publish)?;
-                        let sequence = self.store_message(now, &publish, out);
-                        out.effects.counted(reply, sequence, counted.value);
-                    }
-                }
+            Admission::Stored { .. } => {
+                let sequence = self.store_message(now, publish, out);
+                out.effects.stored(reply, sequence, false);
             }
             Admission::Skipped => {
                 let sequence = self.skip_message(now, publish, out);
-                out.sync_wanted |= !reply.is_empty();
                 out.effects.stored(reply, sequence, false);
             }
         }
+        out.sync_wanted |= !reply.is_empty();
+        Ok(())
+    }
+
+    /// Stores a message that passed all checks, without what is not stored, and as the sum that it makes.
+    #[inline(never)]
+    fn store_changed(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        reply: &[u8],
+        out: &mut Output,
+    ) -> Result<(), ApiError> {
+        let headers = strip(publish.headers, &[REQUEST_INFO]);
+        let publish = Publish {
+            headers: &headers,
+            ..*publish
+        };
+        if !self.state.config.allow_msg_counter {
+            let sequence = self.store_message(now, &publish, out);
+            out.effects.stored(reply, sequence, false);
+            return Ok(());
+        }
+        let counted = counter::count(&self.state, &publish)?;
+        let publish = counted.publish(&publish);
+        checks::check_size(&self.state.config, &publish)?;
+        let sequence = self.store_message(now, &publish, out);
+        out.effects.counted(reply, sequence, counted.value);
         Ok(())
     }
 
@@ -471,6 +497,7 @@ impl Stream {
     }
 
     /// Stores a message that passed all checks.
+    #[inline(always)]
     fn store_message(
         &mut self,
         now: Timestamp,
@@ -480,13 +507,10 @@ impl Stream {
         let raised = ttl::raised(&self.state.config, publish.headers);
         let headers = raised.as_deref().unwrap_or(publish.headers);
         let next = self.state.store.last_sequence().next();
-        let again = self.republisher.as_ref().and_then(|republisher| {
-            let to = republisher.destination(publish.subject, next, now)?;
-            let store = &self.state.store;
-            let subject = store.subjects().lookup(publish.subject);
-            let before = subject.and_then(|subject| store.last_of(subject));
-            Some((to, before.unwrap_or_default()))
-        });
+        let again = match &self.republisher {
+            None => None,
+            Some(republisher) => republisher.plan(&self.state, publish.subject, next, now),
+        };
         let command = Command::Publish {
             time: now.max(self.state.last_time),
             sequence: next,
@@ -496,17 +520,8 @@ impl Stream {
         };
         let stored = self.commit(&command, out).stored;
         let sequence = stored.expect("a publish stores its message");
-        if let (Some((to, before)), Some(republisher)) = (again, &self.republisher) {
-            let (headers, payload) = republisher.content(&Stored {
-                stream: &self.state.config.name,
-                subject: publish.subject,
-                headers,
-                payload: publish.payload,
-                sequence,
-                time: self.state.last_time,
-                before,
-            });
-            out.effects.republish(to, headers, payload);
+        if let Some(again) = again {
+            again.send(&self.state, headers, publish, sequence, &mut out.effects);
         }
         if !self.state.is_journaled() {
             self.leader.on_durable(sequence);
@@ -535,12 +550,14 @@ impl Stream {
     }
 
     /// Makes a command the next entry: journals and applies it.
+    #[inline]
     pub(crate) fn commit(&mut self, command: &Command<'_>, out: &mut Output) -> Applied {
         self.flush(out);
         self.commit_to(command, &mut out.journal)
     }
 
     /// Makes a command the next entry when nothing is gathered.
+    #[inline]
     pub(crate) fn commit_to(
         &mut self,
         command: &Command<'_>,
@@ -557,6 +574,7 @@ impl Stream {
     }
 
     /// Journals the changes that were gathered.
+    #[inline]
     pub(crate) fn flush(&mut self, out: &mut Output) {
         if !self.carried.is_empty() {
             out.journal.append(&mut self.carried);
@@ -564,10 +582,14 @@ impl Stream {
         self.flush_to(&mut out.journal);
     }
 
+    #[inline]
     pub(crate) fn flush_to(&mut self, journal: &mut JournalBatch) {
-        let Some(id) = self.gathered.consumer.take() else {
-            return;
-        };
+        if let Some(id) = self.gathered.consumer.take() {
+            self.flush_gathered(id, journal);
+        }
+    }
+
+    fn flush_gathered(&mut self, id: ConsumerId, journal: &mut JournalBatch) {
         let runs = self.take_settled();
         let mut removed = Vec::new();
         runs.encode(&mut removed);

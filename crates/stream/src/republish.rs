@@ -5,6 +5,10 @@ use everjet_subject::{SubjectTransform, collides, is_valid_literal};
 use everjet_values::{Entropy, SeededEntropy, StreamSequence, Timestamp};
 use everjet_wire::HeaderBuilder;
 
+use crate::Publish;
+use crate::output::Effects;
+use crate::state::StreamState;
+
 /// What a stream publishes again, and where.
 #[derive(Debug)]
 pub(crate) struct Republisher {
@@ -12,17 +16,13 @@ pub(crate) struct Republisher {
     headers_only: bool,
 }
 
-/// A message that was stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stored<'a> {
-    pub(crate) stream: &'a str,
-    pub(crate) subject: &'a [u8],
-    pub(crate) headers: &'a [u8],
-    pub(crate) payload: &'a [u8],
-    pub(crate) sequence: StreamSequence,
-    pub(crate) time: Timestamp,
+/// A message that is published again once it is stored.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    to: Vec<u8>,
+    headers_only: bool,
     /// The message of its subject before it; zero when there was none.
-    pub(crate) before: StreamSequence,
+    before: StreamSequence,
 }
 
 /// The rules for a configuration, and what is filled in.
@@ -87,35 +87,55 @@ impl Republisher {
         })
     }
 
-    /// Where a message goes that was stored as `sequence`; `None` when it is not published again, or its new subject could not be.
-    pub(crate) fn destination(
+    /// Where a message goes that will be stored as `sequence`; `None` when it is not published again, or its new subject could not
+    /// be.
+    pub(crate) fn plan(
         &self,
+        state: &StreamState,
         subject: &[u8],
         sequence: StreamSequence,
         now: Timestamp,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Planned> {
         let lots = SeededEntropy::new(now.as_nanos().unsigned_abs() ^ (sequence.0 << 32));
         let draw = || u32::try_from(lots.next_u64() >> 32).unwrap_or_default();
         let mut to = Vec::new();
-        let applies = self.transform.apply(subject, draw, &mut to);
-        (applies && is_valid_literal(&to)).then_some(to)
+        if !self.transform.apply(subject, draw, &mut to) || !is_valid_literal(&to) {
+            return None;
+        }
+        let id = state.store.subjects().lookup(subject);
+        let before = id.and_then(|id| state.store.last_of(id));
+        Some(Planned {
+            to,
+            headers_only: self.headers_only,
+            before: before.unwrap_or_default(),
+        })
     }
+}
 
-    /// Headers and payload of what goes there: the stored headers, and where the message is.
-    pub(crate) fn content<'a>(&self, stored: &Stored<'a>) -> (Vec<u8>, &'a [u8]) {
-        let mut block = match stored.headers {
+impl Planned {
+    /// The message was stored, with these headers: it leaves with them, and with where it is.
+    pub(crate) fn send(
+        self,
+        state: &StreamState,
+        headers: &[u8],
+        publish: &Publish<'_>,
+        sequence: StreamSequence,
+        effects: &mut Effects,
+    ) {
+        let mut block = match headers {
             [head @ .., b'\r', b'\n'] => HeaderBuilder::going_on(head.to_vec()),
             _ => HeaderBuilder::new(),
         };
-        block.push("Nats-Stream", stored.stream);
-        block.push("Nats-Subject", stored.subject);
-        block.push("Nats-Sequence", stored.sequence.to_string());
-        block.push("Nats-Time-Stamp", stored.time.text().as_str());
-        block.push("Nats-Last-Sequence", stored.before.to_string());
-        if !self.headers_only {
-            return (block.finish(), stored.payload);
+        block.push("Nats-Stream", &state.config.name);
+        block.push("Nats-Subject", publish.subject);
+        block.push("Nats-Sequence", sequence.to_string());
+        block.push("Nats-Time-Stamp", state.last_time.text().as_str());
+        block.push("Nats-Last-Sequence", self.before.to_string());
+        let mut payload = publish.payload;
+        if self.headers_only {
+            block.push("Nats-Msg-Size", payload.len().to_string());
+            payload = b"";
         }
-        block.push("Nats-Msg-Size", stored.payload.len().to_string());
-        (block.finish(), b"")
+        effects.republish(self.to, block.finish(), payload);
     }
 }

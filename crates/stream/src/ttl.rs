@@ -91,11 +91,19 @@ pub(crate) fn check_valid(value: &[u8]) -> Result<(), ApiError> {
 
 /// The headers to store instead, where the message would go before the marker of an earlier one of its subject: it lives as long
 /// as that, then. Where a subject has one message at most that cannot be.
+#[inline]
 pub(crate) fn raised(config: &StreamConfig, headers: &[u8]) -> Option<Vec<u8>> {
-    let least = config.subject_delete_marker_ttl.as_duration()?.as_secs();
-    if headers.is_empty() || least == 0 || config.max_msgs_per_subject == 1 {
+    if headers.is_empty()
+        || config.subject_delete_marker_ttl.is_zero()
+        || config.max_msgs_per_subject == 1
+    {
         return None;
     }
+    let least = config.subject_delete_marker_ttl.as_duration()?.as_secs();
+    raise(headers, least)
+}
+
+fn raise(headers: &[u8], least: u64) -> Option<Vec<u8>> {
     match Ttl::of(headers) {
         Ttl::Seconds(seconds) if seconds < least => {
             let mut block = strip(headers, &[HEADER]);
