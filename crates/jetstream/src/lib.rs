@@ -19,6 +19,7 @@ mod helpers;
 mod host;
 mod housekeeper;
 mod import;
+mod in_turn;
 mod inlets;
 mod open;
 mod os_disk;
