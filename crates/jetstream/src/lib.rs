@@ -22,6 +22,7 @@ mod helpers;
 mod host;
 mod housekeeper;
 mod import;
+mod in_turn;
 mod inlets;
 mod intake;
 mod open;

@@ -367,7 +367,7 @@ fn open_journal(
     )?;
     let load = |replay: &mut Replay<'_>| replay.load_all(&manifest.streams);
     let mut failure = None;
-    let mut apply = |replay: &mut Replay<'_>, records: &[JournalRecord<'_>]| {
+    let mut apply = |replay: &mut Replay<'_>, records: &mut [JournalRecord<'_>]| {
         if failure.is_none() {
             failure = replay.records(records).err();
         }

@@ -11,8 +11,10 @@ use crate::open::OpenError;
 
 /// Bodies of the records that are handed on together.
 const BATCH_BYTES: usize = 256 << 10;
-/// How many batches the reader may be ahead: 16 MiB, unless single records are larger.
-const BATCHES: usize = 64;
+/// How many batches the reader may be ahead: 8 MiB, unless single records are larger.
+const BATCHES: usize = 32;
+/// As many at most are applied together: those of a stream one after the other, wherever they lie among those of others.
+const TOGETHER: usize = 32;
 
 /// Records of the journal, copied.
 #[derive(Default)]
@@ -43,13 +45,20 @@ impl Batch {
         self.bodies.len() >= BATCH_BYTES || self.records.len() >= BATCH_BYTES / 32
     }
 
-    fn records(&self) -> Vec<JournalRecord<'_>> {
+    fn records(&self) -> impl Iterator<Item = JournalRecord<'_>> {
         let record = |(head, body): &(JournalRecord<'static>, Range<usize>)| JournalRecord {
             body: self.bodies.get(body.clone()).unwrap_or_default(),
             ..*head
         };
-        self.records.iter().map(record).collect()
+        self.records.iter().map(record)
     }
+}
+
+fn records_of(batches: &[Batch]) -> Vec<JournalRecord<'_>> {
+    let count = batches.iter().map(|batch| batch.records.len()).sum();
+    let mut records = Vec::with_capacity(count);
+    records.extend(batches.iter().flat_map(Batch::records));
+    records
 }
 
 /// The reading side: fills batches, taking those that were emptied.
@@ -81,18 +90,18 @@ impl Filling {
 /// What the journal's disk says; some records were applied then.
 pub(crate) fn read_in_turn(
     opening: &mut JournalOpening,
-    mut apply: impl FnMut(&[JournalRecord<'_>]),
+    mut apply: impl FnMut(&mut [JournalRecord<'_>]),
 ) -> Result<(), Fault> {
     let mut batch = Batch::default();
     opening.read(&mut |record| {
         batch.push(&record);
         if batch.is_full() {
-            apply(&batch.records());
+            apply(&mut records_of(std::slice::from_ref(&batch)));
             batch.clear();
         }
         Ok(())
     })?;
-    apply(&batch.records());
+    apply(&mut records_of(std::slice::from_ref(&batch)));
     Ok(())
 }
 
@@ -104,7 +113,7 @@ pub(crate) fn read_ahead<T>(
     opening: &mut JournalOpening,
     target: &mut T,
     prepare: impl FnOnce(&mut T),
-    mut apply: impl FnMut(&mut T, &[JournalRecord<'_>]),
+    mut apply: impl FnMut(&mut T, &mut [JournalRecord<'_>]),
 ) -> Result<(), OpenError> {
     let (filled, batches) = sync_channel(BATCHES);
     let (empties, emptied) = channel();
@@ -133,16 +142,21 @@ pub(crate) fn read_ahead<T>(
     })
 }
 
-/// Applies what comes, until nothing comes any more.
+/// Applies what comes, until nothing comes any more. Does not wait for more than one batch at a time.
 fn take(
     batches: &Receiver<Batch>,
     empties: &Sender<Batch>,
-    mut apply: impl FnMut(&[JournalRecord<'_>]),
+    mut apply: impl FnMut(&mut [JournalRecord<'_>]),
 ) {
-    for mut batch in batches {
-        apply(&batch.records());
-        batch.clear();
-        // The reader may be done.
-        let _taken = empties.send(batch);
+    let mut together = Vec::with_capacity(TOGETHER);
+    while let Ok(first) = batches.recv() {
+        together.push(first);
+        together.extend(batches.try_iter().take(TOGETHER - 1));
+        apply(&mut records_of(&together));
+        for mut batch in together.drain(..) {
+            batch.clear();
+            // The reader may be done.
+            let _taken = empties.send(batch);
+        }
     }
 }

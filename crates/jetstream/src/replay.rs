@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use everjet_api::{Retention, StreamConfig};
 use everjet_store::{
-    Disk, Fault, Job, JournalBatch, JournalDamage, JournalRecord, JournalReport, Lsn,
-    ManifestStream, SavedSegments, StreamId, StreamStore, quarantine_file, read_checked_file,
+    Disk, Fault, JournalBatch, JournalDamage, JournalRecord, JournalReport, Lsn, ManifestStream,
+    SavedSegments, StreamId, StreamStore, quarantine_file, read_checked_file,
 };
 use everjet_stream::{ConsumerSnapshot, Stream, describe_record, takes_sequence};
 use parking_lot::Mutex;
 
 use crate::finding::Finding;
 use crate::folders::{StreamMeta, make_folder, new_store, remove_folder};
+use crate::in_turn::{do_each, gather, is_of_server};
 use crate::open::{CONSUMER_MAGIC, OfflineStream, OpenError, OpenedStream, StorageOptions};
 use crate::paths::{META, Paths};
 use crate::records::{STREAM_CREATED, STREAM_DELETED, StreamCreated, StreamDeleted};
 
-/// Streams that are loaded at the same time.
-const LOADERS: usize = 8;
+/// With fewer records it takes no longer to apply them on one thread than to start others.
+const BESIDE_MIN: usize = 1024;
 
 /// A stream while the journal is read.
 struct Opening {
@@ -35,6 +36,20 @@ struct Opening {
     unread: Vec<String>,
     /// What is damaged. What a later record deletes needs no mention.
     findings: Vec<Finding>,
+}
+
+impl Opening {
+    /// Applies records of this stream.
+    fn apply(&mut self, records: &[JournalRecord<'_>]) {
+        self.last_lsn = records.last().map_or(self.last_lsn, |last| last.lsn);
+        // A stream that cannot be brought up to date may be deleted by a later record: what comes of it is seen at the end.
+        if let Ok(stream) = &mut self.stream
+            && let Err((at, error)) = stream.replay_all(records)
+        {
+            let lsn = records.get(at).map_or(Lsn::ZERO, |record| record.lsn);
+            self.stream = Err(format!("journal record {lsn}: {error}"));
+        }
+    }
 }
 
 /// What becomes of a stream of which a record is missing.
@@ -124,24 +139,12 @@ impl<'a> Replay<'a> {
 
     /// Loads all streams as of their checkpoints, several at a time where the disk's driver can.
     pub(crate) fn load_all(&mut self, saved: &[ManifestStream]) {
-        let queue = Mutex::new(saved.iter());
         let loaded = Mutex::new(Vec::with_capacity(saved.len()));
-        {
-            let this = &*self;
-            let work = || {
-                loop {
-                    // Held for the look only.
-                    let next = queue.lock().next();
-                    let Some(saved) = next else { return };
-                    let opening = this.load(saved);
-                    loaded.lock().push((saved.id, opening));
-                }
-            };
-            let mut workers = vec![work; saved.len().min(LOADERS)];
-            let mut jobs: Vec<Job<'_>> = Vec::with_capacity(workers.len());
-            jobs.extend(workers.iter_mut().map(|worker| worker as Job<'_>));
-            self.disk.do_all(&mut jobs);
-        }
+        let this = &*self;
+        do_each(&**self.disk, saved.len(), saved.iter(), |saved| {
+            let opening = this.load(saved);
+            loaded.lock().push((saved.id, opening));
+        });
         for (id, opening) in loaded.into_inner() {
             self.add(id, opening);
         }
@@ -272,45 +275,70 @@ impl<'a> Replay<'a> {
         Ok(consumers)
     }
 
-    /// Applies records in order.
-    pub(crate) fn records(&mut self, records: &[JournalRecord<'_>]) -> Result<(), OpenError> {
-        for run in records.chunk_by(|one, next| one.stream == next.stream) {
-            self.run(run)?;
+    /// Applies records, those of a stream in order. Brings them into the order in which they are applied: a stream's messages come
+    /// one after the other then, and several streams at a time.
+    pub(crate) fn records(&mut self, records: &mut [JournalRecord<'_>]) -> Result<(), OpenError> {
+        // To bring back what is readable, streams are looked for while their records come.
+        if self.gaps == Gaps::Offline {
+            gather(records);
+        }
+        for part in records.chunk_by(|one, next| is_of_server(one) == is_of_server(next)) {
+            let is_of_server = part.first().is_some_and(is_of_server);
+            let runs = part.chunk_by(|one, next| one.stream == next.stream);
+            if is_of_server {
+                self.server_records(part)?;
+            } else if self.gaps == Gaps::Salvage {
+                part.iter().for_each(|record| self.salvage(record));
+            } else if part.len() < BESIDE_MIN {
+                runs.for_each(|run| self.run(run));
+            } else {
+                self.runs(runs);
+            }
+        }
+        Ok(())
+    }
+
+    fn server_records(&mut self, records: &[JournalRecord<'_>]) -> Result<(), OpenError> {
+        for record in records {
+            self.last_server_record = record.lsn;
+            self.server_record(record.lsn, record.kind, record.body)?;
         }
         Ok(())
     }
 
     /// Applies records of one stream.
-    fn run(&mut self, records: &[JournalRecord<'_>]) -> Result<(), OpenError> {
+    fn run(&mut self, records: &[JournalRecord<'_>]) {
         let Some(id) = records.first().map(|record| record.stream) else {
-            return Ok(());
+            return;
         };
-        if id == StreamId::SERVER {
-            for record in records {
-                self.last_server_record = record.lsn;
-                self.server_record(record.lsn, record.kind, record.body)?;
-            }
-            return Ok(());
-        }
         // Where the record of a creation is lost, these tell that its number was given: it must not be given again.
         self.highest_id = self.highest_id.max(id);
-        if self.gaps == Gaps::Salvage {
-            records.iter().for_each(|record| self.salvage(record));
-            return Ok(());
-        }
         // Records of a stream that was deleted before the checkpoint concern nobody.
-        let Some(opening) = self.streams.get_mut(&id) else {
-            return Ok(());
-        };
-        opening.last_lsn = records.last().map_or(opening.last_lsn, |last| last.lsn);
-        // A stream that cannot be brought up to date may be deleted by a later record: what comes of it is seen at the end.
-        if let Ok(stream) = &mut opening.stream
-            && let Err((at, error)) = stream.replay_all(records)
-        {
-            let lsn = records.get(at).map_or(Lsn::ZERO, |record| record.lsn);
-            opening.stream = Err(format!("journal record {lsn}: {error}"));
+        if let Some(opening) = self.streams.get_mut(&id) {
+            opening.apply(records);
         }
-        Ok(())
+    }
+
+    /// As [`Self::run`] for streams that ascend, several at a time.
+    fn runs<'r, 'b: 'r>(&mut self, runs: impl Iterator<Item = &'r [JournalRecord<'b>]>) {
+        let of = |run: &'r [JournalRecord<'b>]| Some((run.first()?.stream, run));
+        let runs: BTreeMap<StreamId, _> = runs.filter_map(of).collect();
+        let (Some((&first, _)), Some((&last, _))) = (runs.first_key_value(), runs.last_key_value())
+        else {
+            return;
+        };
+        self.highest_id = self.highest_id.max(last);
+        let openings = self.streams.range_mut(first..=last);
+        let of = |(id, opening)| Some((opening, *runs.get(id)?));
+        let tasks = openings.filter_map(of);
+        do_each(
+            &**self.disk,
+            runs.len(),
+            tasks,
+            |(opening, run): (&mut Opening, _)| {
+                opening.apply(run);
+            },
+        );
     }
 
     /// The last record that creates or deletes a stream.
@@ -320,6 +348,7 @@ impl<'a> Replay<'a> {
 
     /// Takes of a record what can be had.
     fn salvage(&mut self, record: &JournalRecord<'_>) {
+        self.highest_id = self.highest_id.max(record.stream);
         if !self.streams.contains_key(&record.stream) {
             let (disk, paths) = (&**self.disk, self.paths);
             let folders = self

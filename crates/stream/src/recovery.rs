@@ -6,7 +6,7 @@ use everjet_consumer::{Consumer, SEQUENCE_MAX};
 use everjet_store::{JournalBatch, JournalRecord, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
-use crate::command::Command;
+use crate::command::{Command, takes_sequence};
 use crate::limits;
 use crate::machine::Stream;
 use crate::runs::Runs;
@@ -163,6 +163,7 @@ impl Stream {
         &mut self,
         records: &[JournalRecord<'_>],
     ) -> Result<(), (usize, ReplayError)> {
+        self.expect_messages(records);
         if records.len() < WORTHWHILE {
             for (at, record) in records.iter().enumerate() {
                 self.replay(record.entry, record.kind, record.body)
@@ -189,6 +190,19 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Lets the store make room for the messages among `records`.
+    fn expect_messages(&mut self, records: &[JournalRecord<'_>]) {
+        let is_new = |record: &&JournalRecord<'_>| record.entry > self.state.entry;
+        let messages = records
+            .iter()
+            .filter(|record| takes_sequence(record.kind))
+            .filter(is_new);
+        let (count, bytes) = messages.fold((0, 0), |(count, bytes), record| {
+            (count + 1, bytes + record.body.len())
+        });
+        self.state.store.expect(count, bytes);
     }
 
     fn replay_decoded(

@@ -238,3 +238,42 @@ fn an_unreadable_segment_costs_its_messages_until_it_can_be_read() {
     rig.stop();
     expect_served(&mut rig.started_again());
 }
+
+#[test]
+fn after_a_crash_streams_whose_records_lie_among_each_other_have_each_theirs_in_order() {
+    const STREAMS: [&str; 4] = ["s0", "s1", "s2", "s3"];
+    const EACH: usize = 400;
+    let mut rig = Rig::new();
+    let create = |rig: &mut Rig, name: &str| {
+        let config = stream_config(name, &format!("{name}.>"), "file");
+        let created = rig.ask(&format!("$JS.API.STREAM.CREATE.{name}"), config);
+        assert_eq!(error_of(&created), None, "{created}");
+    };
+    STREAMS.iter().for_each(|name| create(&mut rig, name));
+    for number in 1..EACH {
+        for name in STREAMS {
+            let payload = vec![b'x'; number % 90];
+            rig.publish(&format!("{name}.{number}"), &payload);
+        }
+        if number == EACH / 2 {
+            // What the records before say is of another stream.
+            let deleted = rig.ask("$JS.API.STREAM.DELETE.s1", "");
+            assert_eq!(error_of(&deleted), None, "{deleted}");
+            create(&mut rig, "s1");
+        }
+    }
+    let counts = STREAMS.map(|name| rig.store(&format!("{name}.x"), "the last one"));
+    let before = EACH as u64;
+    assert_eq!(counts, [before, before - (EACH / 2) as u64, before, before]);
+    let mut again = rig.killed();
+    for (name, count) in STREAMS.iter().zip(counts) {
+        let skipped = before - count;
+        for sequence in 1..count {
+            let request = format!(r#"{{"seq":{sequence}}}"#);
+            let got = again.ask(&format!("$JS.API.STREAM.MSG.GET.{name}"), request);
+            let expected = format!("{name}.{}", sequence + skipped);
+            assert_eq!(got["message"]["subject"], expected, "{got}");
+        }
+        assert_eq!(again.store(&format!("{name}.x"), "m"), count + 1);
+    }
+}

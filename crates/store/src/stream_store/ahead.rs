@@ -8,6 +8,8 @@ use std::hint::black_box;
 
 use everjet_subject::SubjectId;
 
+use crate::segment::RECORD_HEADER;
+
 use super::StreamStore;
 
 /// With fewer subjects, what is known of them is near anyway.
@@ -48,6 +50,17 @@ impl StreamStore {
         self.touch(&mut ahead, replaced_from);
         ahead.coming.reverse();
         self.ahead = ahead;
+    }
+
+    /// So many messages come next; in the journal they take `bytes`. Makes room for them in memory.
+    ///
+    /// Changes nothing that anybody could ask for: storing them only costs less.
+    pub fn expect(&mut self, messages: usize, bytes: usize) {
+        let chunk_bytes = self.options.chunk_bytes;
+        if let Some(active) = self.segments.back_mut() {
+            let bytes = bytes + messages * RECORD_HEADER;
+            active.chunks.expect(bytes, chunk_bytes);
+        }
     }
 
     /// The next one of the messages that were looked ahead to comes, or was refused.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::memory::StoreMemory;
 
+/// Less is not worth a piece of its own.
+const EXPECTED_MIN: usize = 4 << 10;
+
 /// Consecutive pieces of a segment: some frozen and shared, the last one open for appending. A record never spans two.
 #[derive(Default)]
 pub(super) struct Chunks {
@@ -66,6 +69,22 @@ impl Chunks {
         } else {
             supply.memory.buffer(supply.chunk_bytes)
         };
+    }
+
+    /// Makes room for `bytes` that are appended next: they are not moved while they come, and take no more memory than they need.
+    /// No piece gets larger than `chunk_bytes` for it.
+    pub(super) fn expect(&mut self, bytes: usize, chunk_bytes: usize) {
+        let room = self.open.capacity() - self.open.len();
+        let is_whole = self.open.capacity() >= chunk_bytes;
+        if bytes <= room || bytes < EXPECTED_MIN || is_whole {
+            return;
+        }
+        // What is there already would be moved, so it stays a piece of its own, unless it is next to nothing.
+        if self.open.len() >= EXPECTED_MIN {
+            self.freeze();
+        }
+        let room_max = chunk_bytes.saturating_sub(self.open.len());
+        self.open.reserve_exact(bytes.min(room_max));
     }
 
     /// The place to append something small that is no message at segment offset `at`.
@@ -181,5 +200,72 @@ impl Chunks {
 fn overwrite(piece: &mut [u8], from: usize, bytes: &[u8]) {
     if let Some(place) = piece.get_mut(from..from + bytes.len()) {
         place.copy_from_slice(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: usize = 64 << 10;
+
+    /// Appends `count` records of `length` bytes and returns where each lies in memory.
+    fn append(chunks: &mut Chunks, at: &mut u32, count: usize, length: usize) {
+        let memory = StoreMemory::new(crate::MemoryOptions::ALONE);
+        let supply = Supply {
+            chunk_bytes: CHUNK,
+            memory: &memory,
+        };
+        for _ in 0..count {
+            let byte = *at as u8;
+            let space = chunks.space(*at, length, supply);
+            space.resize(space.len() + length, byte);
+            *at += length as u32;
+        }
+    }
+
+    fn capacity(chunks: &Chunks) -> usize {
+        let frozen = chunks.frozen.iter().map(|chunk| chunk.bytes.capacity());
+        chunks.open.capacity() + frozen.sum::<usize>()
+    }
+
+    #[test]
+    fn what_is_expected_is_not_moved_and_takes_no_more_than_it_needs() {
+        let (mut chunks, mut at) = (Chunks::default(), 0);
+        for round in 1..=5 {
+            chunks.expect(100 * 90, CHUNK);
+            let place = chunks.open.as_ptr();
+            append(&mut chunks, &mut at, 100, 90);
+            assert_eq!(chunks.open.as_ptr(), place);
+            assert_eq!(capacity(&chunks), round * 100 * 90);
+        }
+        for start in (0..at).step_by(90) {
+            let bytes = match chunks.find(start, start + 90) {
+                Some(Found::Open(bytes)) => bytes,
+                Some(Found::Frozen(bytes, from)) => &bytes[from..from + 90],
+                None => panic!("the record at {start} is not there"),
+            };
+            assert_eq!(bytes, [start as u8; 90]);
+        }
+    }
+
+    #[test]
+    fn small_expectations_make_no_small_pieces() {
+        let (mut chunks, mut at) = (Chunks::default(), 0);
+        for _ in 0..100 {
+            chunks.expect(90, CHUNK);
+            append(&mut chunks, &mut at, 1, 90);
+        }
+        assert!(chunks.frozen.is_empty());
+    }
+
+    #[test]
+    fn no_piece_outgrows_its_size_for_what_is_expected() {
+        let (mut chunks, mut at) = (Chunks::default(), 0);
+        append(&mut chunks, &mut at, 1, 90);
+        chunks.expect(1 << 30, CHUNK);
+        assert_eq!(capacity(&chunks), CHUNK);
+        append(&mut chunks, &mut at, 2_000, 90);
+        assert!(chunks.frozen.iter().all(|chunk| chunk.bytes.len() <= CHUNK));
     }
 }
