@@ -7,6 +7,7 @@ mod backup;
 mod consumers;
 mod counters;
 mod direct;
+mod domain;
 mod flow_acks;
 mod lifetimes;
 mod lists;

@@ -94,6 +94,8 @@ pub struct EventFrame<'a> {
     pub stream: &'a str,
     /// The consumer.
     pub consumer: &'a str,
+    /// The JetStream domain of the server, if it has one.
+    pub domain: Option<&'a str>,
 }
 
 /// The fields of all kinds, in the order of nats-server.
@@ -126,6 +128,8 @@ struct Document<'a> {
     pinned_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<&'a str>,
 }
 
 impl<'a> Document<'a> {
@@ -168,6 +172,7 @@ impl ConsumerEvent {
             timestamp: frame.time,
             stream: frame.stream,
             consumer: frame.consumer,
+            domain: frame.domain,
             ..Document::default()
         };
         match self {
@@ -301,6 +306,7 @@ mod tests {
                 account: "$G",
                 stream: "S",
                 consumer: "C",
+                domain: None,
             };
             let (kind, fields) = fields.split_once('@').expect("a type and fields");
             assert_eq!(event.subject("S", "C"), format!("$JS.EVENT.{subject}.S.C"));

@@ -31,6 +31,10 @@ pub struct JetStreamOptions {
     pub sync: SyncPolicy,
     /// Encryption at rest. Default none.
     pub encryption: Option<EncryptionOptions>,
+    /// The domain, a name that clients may put into the subjects of the API. Default none.
+    pub domain: Option<String>,
+    /// API requests with fields that are not known are served all the same. Default: refused.
+    pub is_lenient: bool,
 }
 
 /// The block as it is read, with what else is known about it.
@@ -102,7 +106,33 @@ impl JetStreamBlock {
                 encryption.take_previous(entry, reader);
             }
             "cipher" => encryption.take_cipher(entry, reader),
+            "domain" => self.take_domain(entry, reader),
+            "strict" => {
+                if let Some(is_strict) = reader.boolean(entry) {
+                    self.options.is_lenient = !is_strict;
+                }
+            }
             key => unsupported::refuse(Block::JetStream, key, entry, reader),
+        }
+    }
+
+    fn take_domain(&mut self, entry: &Entry, reader: &mut Reader) {
+        let Some(domain) = reader.optional_text(entry) else {
+            return;
+        };
+        // Empty is none, as an empty variable gives it.
+        if domain.is_empty() {
+            return;
+        }
+        let is_token =
+            |byte: u8| !byte.is_ascii_whitespace() && !matches!(byte, b'.' | b'*' | b'>');
+        if domain.bytes().all(is_token) {
+            self.options.domain = Some(domain);
+        } else {
+            reader.refuse(
+                entry,
+                "invalid domain name: may not contain blanks, ., * or >",
+            );
         }
     }
 

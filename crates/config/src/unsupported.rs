@@ -100,7 +100,6 @@ const AUTHORIZATION: &[&str] = &[
 
 const JETSTREAM: &[&str] = &[
     "compress_ok",
-    "domain",
     "extension_hint",
     "info_queue_limit",
     "limits",
@@ -112,7 +111,6 @@ const JETSTREAM: &[&str] = &[
     "meta_compact_size",
     "meta_compact_sync",
     "request_queue_limit",
-    "strict",
     "tpm",
     "unique_tag",
 ];

@@ -53,6 +53,8 @@ pub(crate) struct Surroundings {
     pub(crate) usage: Arc<Usage>,
     /// What is damaged.
     pub(crate) findings: Arc<Findings>,
+    /// The JetStream domain, which acknowledgements tell.
+    pub(crate) domain: Option<Box<str>>,
     /// The server stops: what still arrives for streams is dropped.
     pub(crate) stopping: AtomicBool,
 }
@@ -395,7 +397,8 @@ impl StreamActor {
 
     /// Lets effects leave; with `failure` nothing is acknowledged and publishers are told why.
     pub(crate) fn release(&self, effects: &Effects, failure: Option<&str>, turn: &mut Turn) {
-        render::release(&self.account, &self.name, effects, failure, turn);
+        let names = (&*self.name, self.surroundings.domain.as_deref());
+        render::release(&self.account, names, effects, failure, turn);
     }
 
     fn post(self: &Arc<Self>, post: Post, turn: &mut Turn) {
@@ -720,6 +723,7 @@ impl StreamActor {
             let Surroundings { clock, entropy, .. } = &*self.surroundings;
             let publisher = Advisor {
                 account: &self.account,
+                domain: self.surroundings.domain.as_deref(),
                 stream: &self.name,
                 now: clock.now(),
                 entropy: &**entropy,

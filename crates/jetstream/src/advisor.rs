@@ -14,6 +14,7 @@ const ID_LEN: usize = 22;
 pub(crate) struct Advisor<'a> {
     pub(crate) account: &'a Arc<Account>,
     pub(crate) stream: &'a str,
+    pub(crate) domain: Option<&'a str>,
     pub(crate) now: Timestamp,
     pub(crate) entropy: &'a dyn Entropy,
 }
@@ -32,6 +33,7 @@ impl Advisor<'_> {
                 account: self.account.name(),
                 stream: self.stream,
                 consumer,
+                domain: self.domain,
             };
             let message = Message {
                 subject: subject.as_bytes(),

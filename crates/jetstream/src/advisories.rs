@@ -7,13 +7,12 @@ use everjet_api::{
     render_advisory,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
-use everjet_values::{Clock, Entropy};
+use everjet_values::{Clock, Entropy, token};
 
 use crate::api::Request;
 
-/// The characters of names that are drawn, and how many a name has.
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const NAME_LENGTH: usize = 22;
+/// Length of names that are drawn, as nats-server gives them.
+const NAME_LEN: usize = 22;
 
 /// Makes advisories.
 pub(crate) struct Advisories {
@@ -21,6 +20,7 @@ pub(crate) struct Advisories {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     server_name: String,
+    domain: Option<String>,
 }
 
 impl Advisories {
@@ -28,13 +28,14 @@ impl Advisories {
         account: Arc<Account>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        server_name: &str,
+        (server_name, domain): (&str, Option<&str>),
     ) -> Self {
         Self {
             account,
             clock,
             entropy,
             server_name: server_name.to_owned(),
+            domain: domain.map(str::to_owned),
         }
     }
 
@@ -45,12 +46,7 @@ impl Advisories {
 
     /// A name that nothing else has.
     pub(crate) fn draw_name(&self) -> String {
-        let letter = |_| {
-            let number = self.entropy.next_u64() % ALPHABET.len() as u64;
-            let letter = ALPHABET.get(usize::try_from(number).unwrap_or(0));
-            char::from(*letter.expect("the number is below the length"))
-        };
-        (0..NAME_LENGTH).map(letter).collect()
+        token(&*self.entropy, NAME_LEN)
     }
 
     /// Whether answers to API requests are advised of.
@@ -123,7 +119,7 @@ impl Advisories {
         let frame = AdvisoryFrame {
             id: &self.draw_name(),
             time: self.clock.now(),
-            domain: None,
+            domain: self.domain.as_deref(),
         };
         render_advisory(frame, advice)
     }

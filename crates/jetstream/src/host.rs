@@ -55,6 +55,8 @@ pub struct JetStreamConfig {
     pub server_name: String,
     /// Whether unknown fields in API requests are errors. Default true.
     pub strict: bool,
+    /// The domain, if the server has one: told in acknowledgements, account information and advisories.
+    pub domain: Option<String>,
     /// Bytes that all streams together may hold.
     pub limits: UsageLimits,
     /// Sizes of the store.
@@ -211,6 +213,7 @@ impl JetStream {
         ));
         findings.know(storage.findings);
         let surroundings = Arc::new(Surroundings {
+            domain: config.domain.as_deref().map(Box::from),
             clock: Arc::clone(&seams.clock),
             entropy: Arc::clone(&seams.entropy),
             commit: Some(Arc::clone(&commit)),
@@ -232,7 +235,7 @@ impl JetStream {
             Arc::clone(account),
             Arc::clone(&seams.clock),
             Arc::clone(&seams.entropy),
-            &config.server_name,
+            (&config.server_name, config.domain.as_deref()),
         );
         let host = Arc::new(Host {
             memory: StoreMemory::new(options.memory),

@@ -82,12 +82,12 @@ fn failed_response(body: &[u8], why: &str) -> Option<Vec<u8>> {
 /// Publishes the answers; with `failure` nothing is acknowledged and whoever waits is told why.
 pub(crate) fn release(
     account: &Arc<Account>,
-    stream: &str,
+    (stream, domain): (&str, Option<&str>),
     effects: &Effects,
     failure: Option<&str>,
     turn: &mut Turn,
 ) {
-    let mut acks = PubAcks::new(stream, None);
+    let mut acks = PubAcks::new(stream, domain);
     let mut payload = Vec::new();
     for effect in effects.iter() {
         payload.clear();
@@ -135,7 +135,7 @@ pub(crate) fn release(
                 },
                 None,
             ) => {
-                render_pub_ack(&mut payload, stream, None, sequence.0, true);
+                render_pub_ack(&mut payload, stream, domain, sequence.0, true);
                 reply
             }
             (
@@ -146,7 +146,7 @@ pub(crate) fn release(
                 },
                 None,
             ) => {
-                render_counter_ack(&mut payload, stream, None, sequence.0, value);
+                render_counter_ack(&mut payload, stream, domain, sequence.0, value);
                 reply
             }
             (Effect::Stored { reply, .. } | Effect::Counted { reply, .. }, Some(why)) => {

@@ -30,6 +30,7 @@ pub(crate) struct JetStreamChoice {
     pub(crate) store_dir: PathBuf,
     pub(crate) sync: SyncPolicy,
     pub(crate) strict: bool,
+    pub(crate) domain: Option<String>,
     pub(crate) limits: UsageLimits,
     pub(crate) storage: StorageOptions,
     pub(crate) scrub: ScrubOptions,
@@ -143,10 +144,21 @@ impl ServerBuilder {
             store_dir: store_dir.as_ref().to_owned(),
             sync: SyncPolicy::Always,
             strict: true,
+            domain: None,
             limits: UsageLimits::default(),
             storage: StorageOptions::default(),
             scrub: ScrubOptions::default(),
         });
+        self
+    }
+
+    /// The JetStream domain: its API is also there under `$JS.<domain>.API.`. One token of a subject. Default none. Without JetStream
+    /// it changes nothing.
+    #[must_use]
+    pub fn domain(mut self, domain: &str) -> Self {
+        if let Some(jetstream) = &mut self.jetstream {
+            jetstream.domain = Some(domain.to_owned());
+        }
         self
     }
 

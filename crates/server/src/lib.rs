@@ -16,6 +16,7 @@
 mod builder;
 mod check;
 mod connections;
+mod domain;
 mod error;
 mod import;
 mod key_file;

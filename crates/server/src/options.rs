@@ -136,7 +136,8 @@ fn jetstream_choice(options: &JetStreamOptions) -> Result<JetStreamChoice, Serve
             ConfiguredSync::Always => SyncPolicy::Always,
             ConfiguredSync::Every(interval) => SyncPolicy::Every(interval),
         },
-        strict: true,
+        strict: !options.is_lenient,
+        domain: options.domain.clone(),
         limits,
         storage: StorageOptions {
             encryption: options.encryption.as_ref().map(encryption),

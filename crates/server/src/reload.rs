@@ -261,6 +261,16 @@ fn fields(options: &Options) -> Vec<(&'static str, String)> {
             size(jetstream.and_then(|jetstream| jetstream.max_file_store)),
         ),
         (
+            "JetStreamDomain",
+            text(&jetstream.and_then(|jetstream| jetstream.domain.clone())),
+        ),
+        (
+            "JetStreamStrict",
+            jetstream
+                .is_none_or(|jetstream| !jetstream.is_lenient)
+                .to_string(),
+        ),
+        (
             "SyncInterval",
             match jetstream.map(|jetstream| jetstream.sync) {
                 Some(SyncPolicy::Every(interval)) => format_duration(interval),

@@ -23,6 +23,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::builder::{JetStreamChoice, ServerBuilder, resolve};
 use crate::connections::ConnectionLog;
+use crate::domain;
 use crate::lame_duck::{LameDuckTimes, Pace, Pacing};
 use crate::reload::Parts;
 use crate::seams::{OsClock, OsEntropy, server_id};
@@ -146,7 +147,15 @@ impl Server {
         say(&format!("  Name:     {name}"));
         say(&format!("  ID:       {id}"));
         // A server that is not part of a cluster.
-        let mappings = Mappings::new(builder.mappings.clone(), None);
+        let domain = builder
+            .jetstream
+            .as_ref()
+            .and_then(|jetstream| jetstream.domain.clone());
+        let mut mappings = builder.mappings.clone();
+        if let Some(domain) = &domain {
+            domain::add_mappings(domain, &mut mappings)?;
+        }
+        let mappings = Mappings::new(mappings, None);
         let account = Account::with_mappings(GLOBAL_ACCOUNT, mappings);
         let mut listeners = Vec::new();
         if builder.listens {
@@ -199,6 +208,7 @@ impl Server {
             max_payload: builder.limits.payload_max,
             jetstream: jetstream.is_some(),
             api_lvl: API_LEVEL,
+            domain: domain.unwrap_or_default(),
             ..ServerInfo::default()
         };
         let facts = ServerFacts {
@@ -532,6 +542,7 @@ fn start_jetstream(
         sync: choice.sync,
         server_name: server_name.to_owned(),
         strict: choice.strict,
+        domain: choice.domain.clone(),
         limits: choice.limits,
         storage: choice.storage.clone(),
         scrub: choice.scrub,

@@ -438,6 +438,25 @@ fn who_may_connect() {
 }
 
 #[test]
+fn jetstream_may_have_a_domain_and_be_lenient() {
+    check(
+        "jetstream {domain: hub}",
+        jetstream(|jetstream| jetstream.domain = Some("hub".to_owned())),
+    );
+    check("jetstream {domain: \"\", strict: true}", jetstream(|_| {}));
+    check(
+        "jetstream {strict: false}",
+        jetstream(|jetstream| jetstream.is_lenient = true),
+    );
+    for domain in ["a.b", "a*", ">", "a b"] {
+        refused(
+            &format!("jetstream {{domain: \"{domain}\"}}"),
+            "nats.conf:1:12: invalid domain name: may not contain blanks, ., * or >",
+        );
+    }
+}
+
+#[test]
 fn jetstream_is_turned_on_and_off() {
     for text in [
         "jetstream: true",

@@ -334,6 +334,7 @@ impl ApiWorker {
             memory: self.host.usage.memory_bytes(),
             storage: self.host.usage.file_bytes(),
             limits: AccountLimits::default(),
+            domain: self.host.config.domain.clone().unwrap_or_default(),
             api: ApiStats {
                 level: API_LEVEL,
                 total: self.total.load(Ordering::Relaxed),

@@ -193,6 +193,7 @@ impl Rig {
             sync,
             server_name: "rig".to_owned(),
             strict: true,
+            domain: None,
             limits: UsageLimits::default(),
             storage: small(),
             scrub: ScrubOptions::default(),
