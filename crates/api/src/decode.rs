@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::value_reader::ValueReader;
 use crate::{
-    ApiError, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerUnpinRequest, ErrorCode,
-    MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest, RestoreRequest,
-    SnapshotRequest, StreamConfig, StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
-    syntax,
+    ApiError, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
+    ConsumerUnpinRequest, ErrorCode, MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest,
+    PurgeRequest, RestoreRequest, SnapshotRequest, StreamConfig, StreamCreateRequest,
+    StreamInfoRequest, StreamNamesRequest, syntax,
 };
 
 /// A body of an API request.
@@ -89,6 +89,7 @@ macro_rules! requests {
 requests!(
     ConsumerCreateRequest,
     ConsumerPauseRequest,
+    ConsumerResetRequest,
     ConsumerUnpinRequest,
     MsgDeleteRequest,
     MsgGetRequest,

@@ -67,16 +67,16 @@ pub use pub_ack::{
 };
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{
-    ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerUnpinRequest,
-    MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest, StreamCreateRequest,
-    StreamInfoRequest, StreamNamesRequest,
+    ConsumerAction, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest,
+    ConsumerUnpinRequest, MsgDeleteRequest, MsgGetRequest, PageRequest, PullRequest, PurgeRequest,
+    StreamCreateRequest, StreamInfoRequest, StreamNamesRequest,
 };
 pub use response_type::ResponseType;
 pub use responses::{
-    ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse, ConsumerUnpinResponse,
-    LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT, Page, PurgeResponse, SUBJECTS_PAGE_LIMIT,
-    StoredMessage, StreamCreateResponse, StreamInfoResponse, StreamListResponse,
-    StreamNamesResponse, SuccessResponse,
+    ConsumerListResponse, ConsumerNamesResponse, ConsumerPauseResponse, ConsumerResetResponse,
+    ConsumerUnpinResponse, LIST_PAGE_LIMIT, MsgGetResponse, NAMES_PAGE_LIMIT, Page, PurgeResponse,
+    SUBJECTS_PAGE_LIMIT, StoredMessage, StreamCreateResponse, StreamInfoResponse,
+    StreamListResponse, StreamNamesResponse, SuccessResponse,
 };
 pub use source::{ExternalStream, SourceConsumer, StreamSource, SubjectTransform};
 pub use stream_config::{

@@ -151,6 +151,15 @@ pub struct ConsumerPauseRequest {
     pub pause_until: Option<Timestamp>,
 }
 
+/// Body of `CONSUMER.RESET`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConsumerResetRequest {
+    /// The message to begin at; zero begins after the ack floor.
+    #[serde(skip_serializing_if = "is_default")]
+    pub seq: u64,
+}
+
 /// Body of `CONSUMER.UNPIN`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

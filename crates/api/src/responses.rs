@@ -134,6 +134,16 @@ pub struct ConsumerPauseResponse {
     pub pause_remaining: Nanos,
 }
 
+/// Answer to `CONSUMER.RESET`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsumerResetResponse {
+    /// The consumer as it is now.
+    #[serde(flatten)]
+    pub info: ConsumerInfo,
+    /// The message it begins at.
+    pub reset_seq: u64,
+}
+
 /// Answer to `CONSUMER.UNPIN`: nothing but that it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ConsumerUnpinResponse {}

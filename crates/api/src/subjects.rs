@@ -56,6 +56,8 @@ pub enum ApiCall<'a> {
     ConsumerDelete { stream: &'a str, consumer: &'a str },
     /// `CONSUMER.PAUSE.<stream>.<consumer>`
     ConsumerPause { stream: &'a str, consumer: &'a str },
+    /// `CONSUMER.RESET.<stream>.<consumer>`; a consumer that does not exist does not answer.
+    ConsumerReset { stream: &'a str, consumer: &'a str },
     /// `CONSUMER.UNPIN.<stream>.<consumer>`
     ConsumerUnpin { stream: &'a str, consumer: &'a str },
     /// `CONSUMER.MSG.NEXT.<stream>.<consumer>`; answered with messages and status lines.
@@ -94,6 +96,7 @@ impl ApiCall<'_> {
             Self::ConsumerInfo { .. } => ResponseType::ConsumerInfo,
             Self::ConsumerDelete { .. } => ResponseType::ConsumerDelete,
             Self::ConsumerPause { .. } => ResponseType::ConsumerPause,
+            Self::ConsumerReset { .. } => ResponseType::ConsumerReset,
             Self::ConsumerUnpin { .. } => ResponseType::ConsumerUnpin,
             Self::NotSupported { response_type } => *response_type,
             Self::ConsumerNext { .. } | Self::DirectGet { .. } => return None,
@@ -139,7 +142,6 @@ pub fn not_supported(response_type: ResponseType) -> ApiError {
         | Type::ConsumerLeaderStepDown
         | Type::ConsumerRemovePeer
         | Type::ConsumerEvacuatePeer => return ErrorCode::ClusterRequired.error(),
-        Type::ConsumerReset => "consumer reset",
         _ => "this request",
     };
     ErrorCode::StreamGeneral.because(format_args!(
@@ -195,7 +197,7 @@ fn of_consumer(call: &str) -> Option<ApiCall<'_>> {
         "CONSUMER.MSG.NEXT" => ApiCall::ConsumerNext { stream, consumer },
         "CONSUMER.PAUSE" => ApiCall::ConsumerPause { stream, consumer },
         "CONSUMER.UNPIN" => ApiCall::ConsumerUnpin { stream, consumer },
-        "CONSUMER.RESET" => not_supported(ResponseType::ConsumerReset),
+        "CONSUMER.RESET" => ApiCall::ConsumerReset { stream, consumer },
         "CONSUMER.LEADER.STEPDOWN" => not_supported(ResponseType::ConsumerLeaderStepDown),
         "CONSUMER.PEER.REMOVE" => not_supported(ResponseType::ConsumerRemovePeer),
         "CONSUMER.PEER.EVACUATE" => not_supported(ResponseType::ConsumerEvacuatePeer),

@@ -4,10 +4,9 @@
 
 use everjet_api::{
     AckPolicy, ApiError, ConsumerConfig, DeliverPolicy, ErrorCode, Nanos, PriorityPolicy,
-    REQUIRED_LEVEL_KEY, ReplayPolicy, Retention, StreamConfig, check_consumer_name,
-    strip_level_metadata,
+    REQUIRED_LEVEL_KEY, Retention, StreamConfig, check_consumer_name, strip_level_metadata,
 };
-use everjet_subject::{collides, has_wildcards, is_subset, is_valid_filter, is_valid_literal};
+use everjet_subject::{has_wildcards, is_subset, is_valid_filter, is_valid_literal};
 use everjet_values::format_duration;
 
 use crate::consumer::SEQUENCE_MAX;
@@ -22,6 +21,8 @@ const INACTIVE_THRESHOLD: Nanos = Nanos::from_secs(5);
 const PRIORITY_TIMEOUT: Nanos = Nanos::from_secs(120);
 const DESCRIPTION_MAX: usize = 4096;
 const METADATA_MAX: usize = 128 << 10;
+/// The heartbeat of consumers that acknowledge by flow control.
+const FLOW_ACK_HEARTBEAT: Nanos = Nanos::from_secs(1);
 const HEARTBEAT_MIN: Nanos = Nanos::from_millis(100);
 const REQUEST_EXPIRES_MIN: Nanos = Nanos::from_millis(1);
 const NOT_YET: &str = "is not supported by this version of Everjet yet";
@@ -44,24 +45,35 @@ pub fn normalise_config(
     rules: &ConsumerRules<'_>,
 ) -> Result<ConsumerConfig, ApiError> {
     check_names(&mut config)?;
+    if config.num_replicas > 1 {
+        return Err(ErrorCode::StreamReplicasNotSupported.error());
+    }
     if rules.pedantic {
-        check_pedantic(&config)?;
+        check_pedantic(&config, rules.stream)?;
     }
     fill_defaults(&mut config, rules.stream);
+    if config.ack_policy == AckPolicy::FlowControl && !rules.pedantic {
+        config.flow_control = true;
+        config.idle_heartbeat = FLOW_ACK_HEARTBEAT;
+    }
     check_replicas(&config, rules.stream)?;
     check_redelivery(&config)?;
-    check_texts(&config)?;
+    check_description(&config)?;
     if config.is_push() {
         check_push(&config, rules.stream)?;
     } else {
         check_pull(&config, rules.stream)?;
     }
     check_limits(&config, rules.stream)?;
-    check_deliver_policy(&config)?;
     check_filters(&config)?;
-    check_work_queue(&config, rules.stream)?;
+    check_deliver_policy(&config)?;
     sampling::check(&config.sample_freq)?;
+    if config.flow_control && config.idle_heartbeat.is_zero() {
+        return Err(ErrorCode::ConsumerWithFlowControlNeedsHeartbeats.error());
+    }
+    check_metadata(&config)?;
     priority::check(&config)?;
+    check_work_queue(&config, rules.stream)?;
     check_supported(&config)?;
     config.pause_until = config.pause_until.filter(|until| !until.is_unset());
     strip_level_metadata(&mut config.metadata);
@@ -72,10 +84,10 @@ pub fn normalise_config(
 /// Notes in the metadata which level of the API has all that the configuration uses.
 pub fn set_required_level(config: &mut ConsumerConfig) {
     let is_grouped = config.priority_policy != PriorityPolicy::None;
-    let level = if config.pause_until.is_some() || is_grouped {
-        "1"
-    } else {
-        "0"
+    let level = match config.ack_policy {
+        AckPolicy::FlowControl => "4",
+        _ if is_grouped || config.pause_until.is_some() => "1",
+        _ => "0",
     };
     config
         .metadata
@@ -93,7 +105,8 @@ fn check_names(config: &mut ConsumerConfig) -> Result<(), ApiError> {
     check_consumer_name(&config.name)
 }
 
-fn check_pedantic(config: &ConsumerConfig) -> Result<(), ApiError> {
+fn check_pedantic(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiError> {
+    let limits = &stream.consumer_limits;
     let first_backoff = config.backoff.first().copied();
     let rules = [
         (config.max_deliver < -1, "max_deliver must be set to -1"),
@@ -114,8 +127,20 @@ fn check_pedantic(config: &ConsumerConfig) -> Result<(), ApiError> {
             "idle_heartbeat must not be negative",
         ),
         (
+            config.priority_timeout.0 < 0,
+            "priority_timeout must not be negative",
+        ),
+        (
             first_backoff.is_some_and(|first| first != config.ack_wait),
             "first backoff value has to equal batch AckWait",
+        ),
+        (
+            config.max_ack_pending == 0 && limits.max_ack_pending > 0,
+            "max_ack_pending must be set if it's configured in stream limits",
+        ),
+        (
+            config.inactive_threshold.is_zero() && limits.inactive_threshold > Nanos::ZERO,
+            "inactive_threshold must be set if it's configured in stream limits",
         ),
     ];
     match rules.into_iter().find(|(broken, _)| *broken) {
@@ -138,13 +163,14 @@ fn fill_defaults(config: &mut ConsumerConfig, stream: &StreamConfig) {
         &mut config.max_expires,
         &mut config.inactive_threshold,
         &mut config.idle_heartbeat,
+        &mut config.priority_timeout,
     ] {
         *value = (*value).max(Nanos::ZERO);
     }
     if !config.is_push() && config.max_waiting == 0 {
         config.max_waiting = MAX_WAITING;
     }
-    if acks && config.ack_wait.is_zero() {
+    if acks && config.ack_wait.is_zero() && config.ack_policy != AckPolicy::FlowControl {
         config.ack_wait = ACK_WAIT;
     }
     if config.max_deliver == 0 || config.max_deliver < -1 {
@@ -166,7 +192,7 @@ fn fill_defaults(config: &mut ConsumerConfig, stream: &StreamConfig) {
     if config.inactive_threshold.is_zero() && !config.is_durable() {
         config.inactive_threshold = INACTIVE_THRESHOLD;
     }
-    if config.priority_policy == PriorityPolicy::PinnedClient && config.priority_timeout.0 <= 0 {
+    if config.priority_policy == PriorityPolicy::PinnedClient && config.priority_timeout.is_zero() {
         config.priority_timeout = PRIORITY_TIMEOUT;
     }
 }
@@ -175,9 +201,6 @@ fn check_replicas(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), 
     if config.num_replicas < 0 {
         return Err(ErrorCode::ReplicasCountCannotBeNegative.error());
     }
-    if config.num_replicas > 1 {
-        return Err(ErrorCode::StreamReplicasNotSupported.error());
-    }
     if config.num_replicas > stream.num_replicas.max(1) {
         return Err(ErrorCode::ConsumerReplicasExceedsStream.error());
     }
@@ -185,11 +208,14 @@ fn check_replicas(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), 
 }
 
 fn check_redelivery(config: &ConsumerConfig) -> Result<(), ApiError> {
+    if config.backoff.iter().any(|wait| wait.0 < 0) {
+        return Err(ErrorCode::ConsumerBackoffNegative.error());
+    }
     if config.ack_wait.0 < 0 {
         return Err(ErrorCode::ConsumerAckWaitNegative.error());
     }
-    if config.backoff.iter().any(|wait| wait.0 < 0) {
-        return Err(ErrorCode::ConsumerBackoffNegative.error());
+    if config.ack_policy == AckPolicy::FlowControl {
+        check_flow_acks(config)?;
     }
     let deliver_max = usize::try_from(config.max_deliver).unwrap_or(usize::MAX);
     if config.backoff.len() > deliver_max {
@@ -198,12 +224,40 @@ fn check_redelivery(config: &ConsumerConfig) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_texts(config: &ConsumerConfig) -> Result<(), ApiError> {
+/// Answers to flow control acknowledge, so there is flow control, and nothing is delivered again.
+fn check_flow_acks(config: &ConsumerConfig) -> Result<(), ApiError> {
+    if !config.is_push() {
+        return Err(ErrorCode::ConsumerAckFlowControlRequiresPush.error());
+    }
+    if !config.flow_control {
+        return Err(ErrorCode::ConsumerAckFlowControlRequiresFlowControl.error());
+    }
+    if config.idle_heartbeat != FLOW_ACK_HEARTBEAT {
+        let text = "flow control ack policy heartbeat needs to be 1s";
+        return Err(ErrorCode::StreamInvalidConfig.because(text));
+    }
+    if config.max_ack_pending <= 0 {
+        return Err(ErrorCode::ConsumerAckFlowControlRequiresMaxAckPending.error());
+    }
+    if !config.ack_wait.is_zero() || !config.backoff.is_empty() {
+        return Err(ErrorCode::ConsumerAckFlowControlRequiresNoAckWait.error());
+    }
+    if config.max_deliver > 0 {
+        return Err(ErrorCode::ConsumerAckFlowControlRequiresNoMaxDeliver.error());
+    }
+    Ok(())
+}
+
+fn check_description(config: &ConsumerConfig) -> Result<(), ApiError> {
     if config.description.len() > DESCRIPTION_MAX {
         return Err(ErrorCode::ConsumerDescriptionTooLong
             .error()
             .with("max", DESCRIPTION_MAX));
     }
+    Ok(())
+}
+
+fn check_metadata(config: &ConsumerConfig) -> Result<(), ApiError> {
     let metadata: usize = config
         .metadata
         .iter()
@@ -238,18 +292,12 @@ fn check_push(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiE
     if !config.idle_heartbeat.is_zero() && config.idle_heartbeat < HEARTBEAT_MIN {
         return Err(ErrorCode::ConsumerSmallHeartbeat.error());
     }
-    if config.flow_control && config.idle_heartbeat.is_zero() {
-        return Err(ErrorCode::ConsumerWithFlowControlNeedsHeartbeats.error());
-    }
     Ok(())
 }
 
 fn check_pull(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiError> {
     if config.ack_policy == AckPolicy::None && stream.retention == Retention::WorkQueue {
         return Err(ErrorCode::ConsumerPullRequiresAck.error());
-    }
-    if config.ack_policy == AckPolicy::FlowControl {
-        return Err(ErrorCode::ConsumerAckFlowControlRequiresPush.error());
     }
     if config.rate_limit_bps > 0 {
         return Err(ErrorCode::ConsumerPullWithRateLimit.error());
@@ -332,25 +380,24 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), ApiError> {
     if !config.filter_subject.is_empty() && !config.filter_subjects.is_empty() {
         return Err(ErrorCode::ConsumerDuplicateFilterSubjects.error());
     }
+    let bad = || ErrorCode::StreamInvalidConfig.because("invalid subject");
+    let filters = config.filters();
+    let one = config.filter_subject.as_bytes();
+    if !one.is_empty() && !is_valid_filter(one) {
+        return Err(bad());
+    }
     if config.filter_subjects.iter().any(String::is_empty) {
         return Err(ErrorCode::ConsumerEmptyFilter.error());
     }
-    let filters = config.filters();
-    if !filters
-        .iter()
-        .all(|filter| is_valid_filter(filter.as_bytes()))
-    {
-        return Err(ErrorCode::StreamInvalidConfig.because("invalid subject"));
-    }
-    let mut rest = filters.as_slice();
-    while let Some((one, others)) = rest.split_first() {
-        if others
-            .iter()
-            .any(|other| collides(one.as_bytes(), other.as_bytes()))
-        {
+    for (at, one) in filters.iter().enumerate() {
+        if !is_valid_filter(one.as_bytes()) {
+            return Err(bad());
+        }
+        let within = |other: &&str| is_subset(one.as_bytes(), other.as_bytes());
+        let mut others = filters.iter().enumerate();
+        if others.any(|(place, other)| place != at && within(other)) {
             return Err(ErrorCode::ConsumerOverlappingSubjectFilters.error());
         }
-        rest = others;
     }
     Ok(())
 }
@@ -361,7 +408,7 @@ fn check_work_queue(config: &ConsumerConfig, stream: &StreamConfig) -> Result<()
     if stream.retention != Retention::WorkQueue {
         return Ok(());
     }
-    // Flow control acknowledges, too; it is refused elsewhere, as it is not built yet.
+    // Flow control acknowledges, too.
     if !matches!(
         config.ack_policy,
         AckPolicy::Explicit | AckPolicy::FlowControl
@@ -376,19 +423,7 @@ fn check_work_queue(config: &ConsumerConfig, stream: &StreamConfig) -> Result<()
 
 /// Refuses what is not built yet: accepting it and doing something else would be worse.
 fn check_supported(config: &ConsumerConfig) -> Result<(), ApiError> {
-    let missing = [
-        (
-            config.replay_policy == ReplayPolicy::Original,
-            "replay_policy original",
-        ),
-        (
-            config.ack_policy == AckPolicy::FlowControl,
-            "ack_policy flow_control",
-        ),
-        (config.rate_limit_bps > 0, "rate_limit_bps"),
-        (config.direct, "direct"),
-        (config.sourcing, "sourcing"),
-    ];
+    let missing = [(config.direct, "direct"), (config.sourcing, "sourcing")];
     match missing.into_iter().find(|(used, _)| *used) {
         Some((_, field)) => {
             Err(ErrorCode::ConsumerCreate.because(format_args!("{field} {NOT_YET}")))
@@ -603,9 +638,29 @@ mod tests {
                 "PinnedTTL cannot be set when PriorityPolicy is none",
             ),
             (
-                r#"{"replay_policy":"original"}"#,
+                r#"{"direct":true}"#,
                 10012,
-                "replay_policy original is not supported by this version of Everjet yet",
+                "direct is not supported by this version of Everjet yet",
+            ),
+            (
+                r#"{"ack_policy":"flow_control","deliver_subject":"d","max_ack_pending":-1}"#,
+                10220,
+                "flow control ack policy requires max ack pending",
+            ),
+            (
+                r#"{"ack_policy":"flow_control","deliver_subject":"d","ack_wait":1}"#,
+                10221,
+                "flow control ack policy requires unset ack wait",
+            ),
+            (
+                r#"{"ack_policy":"flow_control","deliver_subject":"d","backoff":[1]}"#,
+                10221,
+                "flow control ack policy requires unset ack wait",
+            ),
+            (
+                r#"{"ack_policy":"flow_control","deliver_subject":"d","max_deliver":1}"#,
+                10222,
+                "flow control ack policy requires unset max deliver",
             ),
             (
                 r#"{"sample_freq":"x%"}"#,

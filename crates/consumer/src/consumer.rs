@@ -1,9 +1,10 @@
 //! A consumer: its identity, its configuration and its state.
 
-use everjet_api::{AckPolicy, ConsumerConfig, DeliverPolicy};
+use everjet_api::{ConsumerConfig, DeliverPolicy};
 use everjet_store::StreamStore;
 use everjet_values::{StreamSequence, Timestamp};
 
+use crate::codec::Malformed;
 use crate::pending::Delivery;
 use crate::state::{ConsumerState, wait_after};
 
@@ -59,10 +60,17 @@ impl Consumer {
         self.config.mem_storage
     }
 
-    /// Whether an acknowledgement takes all earlier ones with it.
-    #[must_use]
-    pub fn acks_all(&self) -> bool {
-        self.config.ack_policy == AckPolicy::All
+    /// Begins anew at a message: what was delivered and what was acknowledged is forgotten.
+    ///
+    /// # Errors
+    /// [`Malformed`] when no message can have that sequence.
+    pub fn reset(&mut self, sequence: StreamSequence) -> Result<(), Malformed> {
+        if sequence == StreamSequence::ZERO || sequence > SEQUENCE_MAX {
+            return Err(Malformed);
+        }
+        let keeps_backlog = self.config.deliver_policy == DeliverPolicy::LastPerSubject;
+        self.state.reset(sequence, keeps_backlog);
+        Ok(())
     }
 
     /// When a delivery that waits began to wait: when it was made, or when the client last asked for time.

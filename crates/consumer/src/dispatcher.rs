@@ -15,6 +15,7 @@ use crate::priority::Situation;
 use crate::pull::{Available, Offer, PullQueue};
 use crate::push::PushWindow;
 use crate::redelivery::Redelivery;
+use crate::replay::Replay;
 use crate::sends::{Content, Sends};
 use crate::status;
 
@@ -80,6 +81,7 @@ pub struct Dispatcher {
     read_last: Option<StreamSequence>,
     /// When somebody last wanted something of this consumer.
     active_at: Timestamp,
+    replay: Replay,
     /// Nothing is delivered before this time.
     paused_until: Option<Timestamp>,
     /// When to look for interest, for activity, or at the disk again.
@@ -130,6 +132,7 @@ impl Dispatcher {
             receiver,
             read_last: None,
             active_at: now,
+            replay: Replay::new(&consumer.config, store.last_sequence()),
             paused_until: None,
             check_at: None,
             ack_reply: Vec::new(),
@@ -154,6 +157,16 @@ impl Dispatcher {
             }
         }
         self.schedule_check(now, consumer);
+    }
+
+    /// The consumer begins anew. Requests keep waiting.
+    pub fn on_reset(&mut self, now: Timestamp, consumer: &Consumer) {
+        self.active_at = now;
+        self.cursor = consumer.state.next_sequence();
+        self.count = None;
+        self.redelivery = Redelivery::default();
+        self.read_last = None;
+        self.replay.forget();
     }
 
     /// The consumer was paused, or is to go on.
@@ -269,6 +282,11 @@ impl Dispatcher {
                     turn.cold.push(read);
                     return Progress::NeedsDisk;
                 }
+                Ok(Lookup::Ready(message))
+                    if delivered == 0 && !self.replay.is_time(turn.now, &message) =>
+                {
+                    return Progress::Idle;
+                }
                 Ok(Lookup::Ready(message)) => {
                     self.read_last = Some(sequence);
                     if !self.deliver(consumer, turn, message, delivered) {
@@ -295,14 +313,20 @@ impl Dispatcher {
             // No heartbeat to a subject that everybody left.
             self.is_bound(turn.now, consumer, turn.interest);
         }
-        let mut unpinned = None;
+        let (mut unpinned, mut opens) = (None, false);
         match &mut self.receiver {
             Receiver::Pull(queue) => {
                 queue.on_timer(turn.now, delivered, turn.interest, turn.sends);
                 unpinned = queue.unpin_silent(turn.now);
             }
             Receiver::Push(window) => {
-                window.on_timer(turn.now, &consumer.config, delivered, turn.sends);
+                let sends = &mut *turn.sends;
+                let beat = window.on_timer(turn.now, &consumer.config, delivered, sends);
+                opens = window.take_opening(turn.now);
+                if beat && acks_by_flow(consumer) && !consumer.state.pending().is_empty() {
+                    let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
+                    window.ask(&consumer.config, prefix, sends);
+                }
             }
         }
         let goes_on = self.end_pause(consumer, turn) || unpinned.is_some();
@@ -315,7 +339,8 @@ impl Dispatcher {
         if checks {
             self.check_activity(consumer, turn);
         }
-        goes_on || checks || self.redelivery.due_len() > 0
+        let replays = self.replay.take_due(turn.now);
+        goes_on || opens || replays || checks || self.redelivery.due_len() > 0
     }
 
     /// Whether nobody used the consumer for as long as it may stay unused: it is to be deleted.
@@ -337,10 +362,17 @@ impl Dispatcher {
             Receiver::Push(window) => window.next_timer(),
         };
         let redelivery = self.redelivery.next_deadline();
-        [receiver, redelivery, self.paused_until, self.check_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let replay = self.replay.next_timer();
+        [
+            receiver,
+            redelivery,
+            replay,
+            self.paused_until,
+            self.check_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether somebody may be waiting for messages.
@@ -473,7 +505,7 @@ impl Dispatcher {
                         self.active_at = turn.now;
                     }
                 }
-                window.is_open()
+                window.is_open(turn.now)
             }
         }
     }
@@ -520,7 +552,7 @@ impl Dispatcher {
         if next > turn.durable {
             return Candidate::NotDurable;
         }
-        let ack_pending_max = u64::try_from(consumer.config.max_ack_pending).unwrap_or(0);
+        let ack_pending_max = ack_pending_max(consumer);
         if consumer.config.ack_policy != AckPolicy::None
             && ack_pending_max > 0
             && state.pending().len() as u64 >= ack_pending_max
@@ -539,7 +571,7 @@ impl Dispatcher {
         delivered: u32,
     ) -> bool {
         let sequence = message.sequence;
-        let is_new = delivered == 0;
+        let (is_new, time) = (delivered == 0, message.time);
         let pending = self.num_pending(consumer, turn.store);
         self.ack_reply.clear();
         AckSubject {
@@ -603,8 +635,23 @@ impl Dispatcher {
                 window.sent(turn.now, size, &consumer.config, prefix, turn.sends);
             }
         }
+        if is_new {
+            self.replay.delivered(turn.now, sequence, time);
+        }
         self.delivered(consumer, turn, sequence, is_new);
+        self.ask_when_full(consumer, turn);
         true
+    }
+
+    /// A consumer that acknowledges by flow control asks for it when nothing more can be delivered before.
+    fn ask_when_full(&mut self, consumer: &Consumer, turn: &mut Turn<'_>) {
+        if let Receiver::Push(window) = &mut self.receiver
+            && acks_by_flow(consumer)
+            && consumer.state.pending().len() as u64 >= ack_pending_max(consumer)
+        {
+            let prefix = format_args!("$JS.FC.{}.{}.", turn.stream, consumer.name);
+            window.ask(&consumer.config, prefix, turn.sends);
+        }
     }
 
     fn delivered(
@@ -695,6 +742,16 @@ impl Dispatcher {
             self.check_at = earliest(self.check_at, check.max(now.plus(INTEREST_CHECK)));
         }
     }
+}
+
+/// Most deliveries that may wait for their acknowledgement; zero is unlimited.
+fn ack_pending_max(consumer: &Consumer) -> u64 {
+    u64::try_from(consumer.config.max_ack_pending).unwrap_or(0)
+}
+
+/// Whether answers to flow control acknowledge.
+fn acks_by_flow(consumer: &Consumer) -> bool {
+    consumer.config.ack_policy == AckPolicy::FlowControl
 }
 
 fn inactive_threshold(consumer: &Consumer) -> Option<Duration> {

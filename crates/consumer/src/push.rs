@@ -6,6 +6,7 @@ use std::time::Duration;
 use everjet_api::ConsumerConfig;
 use everjet_values::Timestamp;
 
+use crate::rate::Rate;
 use crate::sends::Sends;
 use crate::state::Position;
 use crate::status;
@@ -22,6 +23,7 @@ pub(crate) struct PushWindow {
     active: bool,
     heartbeat_at: Option<Timestamp>,
     flow: Option<Flow>,
+    rate: Option<Rate>,
 }
 
 /// Flow control: how much may be sent before the subscriber has to answer.
@@ -54,6 +56,7 @@ impl PushWindow {
             active: false,
             heartbeat_at: None,
             flow: config.flow_control.then(Flow::new),
+            rate: Rate::new(config.rate_limit_bps),
         }
     }
 
@@ -76,9 +79,19 @@ impl PushWindow {
     }
 
     /// Whether a message may be sent.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&mut self, now: Timestamp) -> bool {
         let full = |flow: &Flow| flow.sent > flow.window;
-        self.active && !self.flow.as_ref().is_some_and(full)
+        let in_time = |rate: &mut Rate| rate.is_open(now);
+        self.active
+            && !self.flow.as_ref().is_some_and(full)
+            && self.rate.as_mut().is_none_or(in_time)
+    }
+
+    /// Whether the rate limit opens by now, which is said once.
+    pub(crate) fn take_opening(&mut self, now: Timestamp) -> bool {
+        self.rate
+            .as_mut()
+            .is_some_and(|rate| rate.take_opening(now))
     }
 
     /// Notes that a message of `size` bytes was sent; asks the subscriber to answer when half of the window is used.
@@ -91,11 +104,26 @@ impl PushWindow {
         sends: &mut Sends,
     ) {
         self.heartbeat_at = heartbeat(config).map(|interval| now.plus(interval));
+        if let Some(rate) = &mut self.rate {
+            rate.spend(size);
+        }
         let Some(flow) = &mut self.flow else {
             return;
         };
         flow.sent += size;
-        if flow.request.is_none() && flow.sent > flow.window / 2 {
+        if flow.sent > flow.window / 2 {
+            self.ask(config, prefix, sends);
+        }
+    }
+
+    /// Asks the subscriber to answer, unless it has been asked already.
+    pub(crate) fn ask(
+        &mut self,
+        config: &ConsumerConfig,
+        prefix: fmt::Arguments<'_>,
+        sends: &mut Sends,
+    ) {
+        if let Some(flow) = self.flow.as_mut().filter(|flow| flow.request.is_none()) {
             flow.requests += 1;
             let subject = format!("{prefix}{}", token(flow.requests)).into_bytes();
             send_request(config, &subject, sends);
@@ -122,27 +150,30 @@ impl PushWindow {
     }
 
     /// Sends the heartbeat that is due. It names the flow control request that was not answered, so that a client that
-    /// lost the request can still answer it.
+    /// lost the request can still answer it. Returns whether one was due.
     pub(crate) fn on_timer(
         &mut self,
         now: Timestamp,
         config: &ConsumerConfig,
         delivered: Position,
         sends: &mut Sends,
-    ) {
+    ) -> bool {
         if !self.active || self.heartbeat_at.is_none_or(|at| now < at) {
-            return;
+            return false;
         }
         self.heartbeat_at = heartbeat(config).map(|interval| now.plus(interval));
         let request = self.flow.as_ref().and_then(|flow| flow.request.as_ref());
         let stalled = request.map_or(&b""[..], |(subject, _)| subject);
         let headers = status::heartbeat(delivered, stalled);
         sends.push_status(config.deliver_subject.as_bytes(), b"", &headers);
+        true
     }
 
-    /// When the next heartbeat is due.
+    /// When the next heartbeat is due, or the rate limit lets a message through that waits.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
-        self.heartbeat_at.filter(|_| self.active)
+        let opens = self.rate.as_ref().and_then(Rate::next_timer);
+        let next = [self.heartbeat_at, opens].into_iter().flatten().min();
+        next.filter(|_| self.active)
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Redelivery {
     due: VecDeque<StreamSequence>,
 }
 
+/// The deadline of what is not delivered again.
+const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
 /// Stale entries up to this number are not worth collecting.
 const COMPACT_FROM: usize = 1024;
 
@@ -36,6 +38,9 @@ impl Redelivery {
 
     /// Notes the deadline of a delivery, or a new one.
     pub(crate) fn push(&mut self, delivery: &Delivery) {
+        if delivery.deadline == NEVER {
+            return;
+        }
         let item = (delivery.deadline, delivery.stream);
         if self.ordered.back().is_none_or(|last| *last <= item) {
             self.ordered.push_back(item);

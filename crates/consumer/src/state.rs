@@ -93,6 +93,34 @@ impl ConsumerState {
         }
     }
 
+    /// Begins anew at a message. With `keeps_backlog` what is left of the backlog comes first again, and what was delivered of it and not
+    /// acknowledged.
+    pub(crate) fn reset(&mut self, sequence: StreamSequence, keeps_backlog: bool) {
+        let start = Position {
+            consumer: ConsumerSequence::ZERO,
+            stream: sequence.previous(),
+        };
+        let mut reset = Self {
+            delivered: start,
+            ack_floor: start,
+            resume: sequence,
+            ..Self::default()
+        };
+        if keeps_backlog {
+            let again = self.pending.iter().map(|delivery| delivery.stream);
+            let again = again.chain(self.exhausted.iter().copied());
+            let mut backlog: Vec<_> = again
+                .filter(|stream| *stream < self.resume)
+                .chain(self.backlog.iter().copied())
+                .filter(|stream| *stream >= sequence)
+                .collect();
+            backlog.sort_unstable();
+            reset.backlog = backlog.into();
+            reset.resume = self.resume.max(sequence);
+        }
+        *self = reset;
+    }
+
     /// Serving begins at `now`. When that is before this consumer was last active, the clock was set back meanwhile, and what is pending
     /// would wait for its acknowledgement that much longer: its deadlines are set back as well.
     pub fn on_serving(&mut self, now: Timestamp) {
@@ -295,6 +323,10 @@ impl ConsumerState {
 
 /// How long the `count`-th delivery of a message may stay without acknowledgement.
 pub(crate) fn wait_after(config: &ConsumerConfig, count: u32) -> Duration {
+    if config.ack_policy == AckPolicy::FlowControl {
+        // What it has is asked for, not delivered again.
+        return Duration::MAX;
+    }
     let step = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX);
     let wait = config
         .backoff

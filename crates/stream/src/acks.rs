@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use everjet_api::{AckPolicy, AckSubject, ConsumerEvent, EventDelivery};
-use everjet_consumer::{Change, Consumer, is_sampled};
+use everjet_consumer::{Change, Consumer, Dispatcher, is_sampled};
 use everjet_values::{StreamSequence, Timestamp, parse_duration};
+use everjet_wire::Headers;
 use serde::Deserialize;
 
 use crate::Output;
@@ -67,7 +68,8 @@ fn read_delay(text: &[u8]) -> Duration {
 
 impl Stream {
     /// A delivery was acknowledged, in one way or another. Acknowledgements of deliveries that nobody waits for change
-    /// nothing; whoever waits for an answer gets one all the same.
+    /// nothing; whoever waits for an answer gets one all the same, unless nothing of the kind was delivered.
+    /// Returns false when there is no consumer that takes acknowledgements: nobody listens there.
     pub fn on_ack(
         &mut self,
         now: Timestamp,
@@ -75,11 +77,23 @@ impl Stream {
         reply: &[u8],
         body: &[u8],
         out: &mut Output,
-    ) {
+    ) -> bool {
         let acknowledgement = Acknowledgement::read(body);
         let Some(consumer) = self.state.consumer(ack.consumer) else {
-            return;
+            return false;
         };
+        let policy = consumer.config.ack_policy;
+        if matches!(policy, AckPolicy::None | AckPolicy::FlowControl) {
+            return false;
+        }
+        let ends = matches!(
+            acknowledgement,
+            Acknowledgement::Ack | Acknowledgement::Terminate(_)
+        );
+        if ends && ack.stream_seq > consumer.state.delivered().stream {
+            // Nothing of the kind was delivered, or not since the consumer began anew: nothing is confirmed.
+            return true;
+        }
         let id = consumer.id;
         if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
             if let Some(event) = event(now, consumer, acknowledgement, ack) {
@@ -106,20 +120,63 @@ impl Stream {
             out.effects.ack_reply(reply);
             out.sync_wanted = true;
         }
+        true
     }
 
-    /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`).
-    pub fn on_flow_control(&mut self, now: Timestamp, consumer: &str, subject: &[u8]) {
-        let Self { state, leader, .. } = self;
-        let Some(id) = state.consumer(consumer).map(|consumer| consumer.id) else {
+    /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`). Its headers say how far it is, which
+    /// acknowledges when that is the policy.
+    pub fn on_flow_control(
+        &mut self,
+        now: Timestamp,
+        consumer: &str,
+        subject: &[u8],
+        headers: &[u8],
+        out: &mut Output,
+    ) {
+        let Some(consumer) = self.state.consumer(consumer) else {
             return;
         };
-        if let Some(dispatcher) = leader.dispatcher(id)
-            && dispatcher.on_flow_control(now, subject)
-        {
-            leader.mark_ready(id);
+        let id = consumer.id;
+        let through = last_received(headers);
+        let through = through.filter(|_| consumer.config.ack_policy == AckPolicy::FlowControl);
+        let change = through.and_then(|through| change_through(consumer, through));
+        let answered = |dispatcher: &mut Dispatcher| dispatcher.on_flow_control(now, subject);
+        if !self.leader.dispatcher(id).is_some_and(answered) {
+            return;
         }
+        if let Some(change) = change {
+            self.gather(now, id, out);
+            self.note_settled(id, change);
+            if let Some(consumer) = self.state.consumers.get_mut(&id) {
+                consumer.state.apply(now, &consumer.config, change);
+                self.gathered.log.push(change);
+            }
+        }
+        self.leader.mark_ready(id);
     }
+}
+
+/// The last message that a subscriber says it has received.
+fn last_received(headers: &[u8]) -> Option<StreamSequence> {
+    let last = Headers(headers).get("Nats-Last-Stream")?;
+    let last = std::str::from_utf8(last).ok()?.parse().ok()?;
+    Some(StreamSequence(last))
+}
+
+/// Acknowledges everything up to a message that was delivered.
+fn change_through(consumer: &Consumer, sequence: StreamSequence) -> Option<Change> {
+    let state = &consumer.state;
+    // Beyond the last delivery it cannot be an acknowledgement of one.
+    let delivered = sequence <= state.delivered().stream;
+    let front = state
+        .pending()
+        .front()
+        .is_some_and(|front| front.stream <= sequence);
+    let late = state
+        .exhausted()
+        .first()
+        .is_some_and(|first| *first <= sequence);
+    (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
 }
 
 /// What subscribers to advisories and metrics are told about an acknowledgement that changes something.
@@ -172,14 +229,7 @@ fn change(
         Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if consumer.config.ack_policy == AckPolicy::All =>
         {
-            // Beyond the last delivery it cannot be an acknowledgement of one.
-            let delivered = sequence <= consumer.state.delivered().stream;
-            let front = pending
-                .front()
-                .is_some_and(|front| front.stream <= sequence);
-            let exhausted = consumer.state.exhausted().first();
-            let late = exhausted.is_some_and(|first| *first <= sequence);
-            (delivered && (front || late)).then_some(Change::AckedThrough(sequence))
+            change_through(consumer, sequence)
         }
         Acknowledgement::Ack | Acknowledgement::Next(_) | Acknowledgement::Terminate(_)
             if is_exhausted =>

@@ -91,6 +91,10 @@ impl StreamState {
             Command::ConsumerDeleted { consumer } => {
                 self.remove_consumer(consumer).ok_or(Malformed)?;
             }
+            Command::ConsumerReset { consumer, sequence } => {
+                let consumer = self.consumers.get_mut(&consumer).ok_or(Malformed)?;
+                consumer.reset(sequence)?;
+            }
             Command::Purged {
                 sequence,
                 keep,

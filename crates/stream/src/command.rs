@@ -22,6 +22,7 @@
 //! | 15 | unwanted | runs of what goes to the end |
 //! | 16 | lost | sequence number of the last one that may have been given |
 //! | 20 | messages expired | runs of what goes to the end |
+//! | 40 | consumer reset | consumer number, sequence number of the first that it may deliver |
 //!
 //! Runs are those of [`crate::runs`].
 //!
@@ -64,6 +65,11 @@ pub(crate) enum Command<'a> {
     },
     /// A consumer ends.
     ConsumerDeleted { consumer: ConsumerId },
+    /// A consumer begins anew at a message.
+    ConsumerReset {
+        consumer: ConsumerId,
+        sequence: StreamSequence,
+    },
     /// Messages are removed on request; the fields are those of the request.
     Purged {
         sequence: StreamSequence,
@@ -129,6 +135,7 @@ const CONSUMER_SETTLED: u8 = 14;
 const UNWANTED: u8 = 15;
 const LOST: u8 = 16;
 const MESSAGES_EXPIRED: u8 = 20;
+const CONSUMER_RESET: u8 = 40;
 
 /// Whether a record of this kind in a stream's journal takes a sequence.
 #[must_use]
@@ -151,6 +158,7 @@ pub fn describe_record(kind: u8) -> &'static str {
         EXPIRED | MESSAGES_EXPIRED => "the removal of old messages",
         UNWANTED => "the removal of messages that no consumer wants",
         LOST => "a note about lost messages",
+        CONSUMER_RESET => "a consumer that began anew",
         _ => "a change",
     }
 }
@@ -176,6 +184,7 @@ impl<'a> Command<'a> {
             Self::Unwanted { .. } => UNWANTED,
             Self::Lost { .. } => LOST,
             Self::MessagesExpired { .. } => MESSAGES_EXPIRED,
+            Self::ConsumerReset { .. } => CONSUMER_RESET,
         }
     }
 
@@ -230,6 +239,10 @@ impl<'a> Command<'a> {
                 out.extend_from_slice(config);
             }
             Self::ConsumerDeleted { consumer } => put_number(out, consumer.0),
+            Self::ConsumerReset { consumer, sequence } => {
+                put_number(out, consumer.0);
+                put_number(out, sequence.0);
+            }
             Self::Purged {
                 sequence,
                 keep,
@@ -298,6 +311,10 @@ impl<'a> Command<'a> {
             },
             CONSUMER_DELETED => Self::ConsumerDeleted {
                 consumer: ConsumerId(reader.number()?),
+            },
+            CONSUMER_RESET => Self::ConsumerReset {
+                consumer: ConsumerId(reader.number()?),
+                sequence: StreamSequence(reader.number()?),
             },
             PURGED => Self::Purged {
                 sequence: StreamSequence(reader.number()?),

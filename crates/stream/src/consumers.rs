@@ -46,6 +46,11 @@ impl Stream {
             stream: &self.state.config,
             pedantic: request.pedantic,
         };
+        // A consumer whose threshold is filled in is never the same as one that is asked for, for nats-server fills it in later.
+        let threshold = request.config.inactive_threshold;
+        let limit = self.state.config.consumer_limits.inactive_threshold;
+        let may_be_same = request.config.is_durable() || threshold.0 > 0 || limit.0 > 0;
+        let must_be_new = request.action == ConsumerAction::Create && !may_be_same;
         let config = normalise_config(request.config, &rules)?;
         let name = match config.effective_name() {
             "" => free_name,
@@ -53,6 +58,7 @@ impl Stream {
         };
         out.sync_wanted = true;
         match self.state.names.get(&name).copied() {
+            Some(_) if must_be_new => return Err(ErrorCode::ConsumerAlreadyExists.error()),
             Some(id) => self.update_consumer(now, id, config, request.action, interest, out)?,
             None if request.action == ConsumerAction::Update => {
                 return Err(ErrorCode::ConsumerDoesNotExist.error());
@@ -135,7 +141,7 @@ impl Stream {
     }
 
     /// Consumers do not want any more what some wanted before: `filters` say what that may be, none of them everything.
-    fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
+    pub(crate) fn after_filters_changed(&mut self, filters: &[Vec<u8>], out: &mut Output) {
         self.interest.forget();
         let filters: Vec<&[u8]> = filters.iter().map(Vec::as_slice).collect();
         self.remove_unwanted(&filters, out);
@@ -291,7 +297,7 @@ impl Stream {
     }
 }
 
-fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
+pub(crate) fn owned_filters(consumer: &Consumer) -> Vec<Vec<u8>> {
     let filters = consumer.filters();
     filters.into_iter().map(<[u8]>::to_vec).collect()
 }

@@ -33,6 +33,7 @@ mod read;
 mod recovery;
 mod republish;
 mod requests;
+mod reset;
 mod rollup;
 mod runs;
 mod settle;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use everjet_api::{
-    AckSubject, ConsumerCreateRequest, MsgGetRequest, PurgeRequest, StreamCreateRequest,
-    StreamInfoRequest, decode_lenient,
+    AckSubject, ConsumerCreateRequest, ConsumerPauseRequest, ConsumerResetRequest, MsgGetRequest,
+    PurgeRequest, StreamCreateRequest, StreamInfoRequest, decode_lenient,
 };
 use everjet_store::{SimDisk, StoreOptions, StreamId, StreamStore, fuzzing};
 use everjet_stream::{
@@ -98,8 +98,24 @@ impl Run {
                 self.stream.on_pull(now, "c", b"_INBOX.n", body, out);
             }
             b'f' => {
-                let name = String::from_utf8_lossy(body);
-                self.stream.on_flow_control(now, "c", name.as_bytes());
+                let (name, headers) = split(body, b'|');
+                self.stream.on_flow_control(now, "c", name, headers, out);
+            }
+            b'R' => {
+                if let Ok(request) = decode_lenient::<ConsumerResetRequest>(body) {
+                    let _ = self.stream.reset_consumer(now, "c", request.seq, out);
+                }
+            }
+            b'P' => {
+                if let Ok(request) = decode_lenient::<ConsumerPauseRequest>(body) {
+                    let until = request.pause_until;
+                    let _ = self.stream.pause_consumer(now, "c", until, out);
+                }
+            }
+            b'U' => {
+                let _ = self
+                    .stream
+                    .unpin_consumer("c", &String::from_utf8_lossy(body));
             }
             b'c' => {
                 if let Ok(mut request) = decode_lenient::<ConsumerCreateRequest>(body) {

@@ -86,7 +86,6 @@ fn calls_that_are_not_built_name_the_type_of_their_answer() {
         ("STREAM.PEER.REMOVE.S", ResponseType::StreamRemovePeer),
         ("STREAM.PEER.EVACUATE.S", ResponseType::StreamEvacuatePeer),
         ("STREAM.CANCEL_MOVE.S", ResponseType::StreamCancelMove),
-        ("CONSUMER.RESET.S.C", ResponseType::ConsumerReset),
         (
             "CONSUMER.LEADER.STEPDOWN.S.C",
             ResponseType::ConsumerLeaderStepDown,
@@ -117,6 +116,10 @@ fn calls_about_one_consumer_name_it() {
         (
             "CONSUMER.PAUSE.S.C",
             ApiCall::ConsumerPause { stream, consumer },
+        ),
+        (
+            "CONSUMER.RESET.S.C",
+            ApiCall::ConsumerReset { stream, consumer },
         ),
         (
             "CONSUMER.UNPIN.S.C",

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use everjet_api::{
     ApiError, ConsumerCreateRequest, ConsumerListResponse, ConsumerNamesResponse,
-    ConsumerPauseRequest, ConsumerUnpinRequest, ConsumerUnpinResponse, ErrorCode, LIST_PAGE_LIMIT,
-    NAMES_PAGE_LIMIT, PageRequest, SuccessResponse, check_consumer_name, remove_level_metadata,
+    ConsumerPauseRequest, ConsumerResetRequest, ConsumerUnpinRequest, ConsumerUnpinResponse,
+    ErrorCode, LIST_PAGE_LIMIT, NAMES_PAGE_LIMIT, PageRequest, SuccessResponse,
+    check_consumer_name, remove_level_metadata,
 };
 use everjet_store::Lookup;
 use everjet_stream::{CreateConsumer, Stream};
@@ -164,6 +165,35 @@ impl Call<'_> {
             stream.unpin_consumer(consumer, &request.group)?;
             Ok(ConsumerUnpinResponse {})
         })
+    }
+
+    /// `CONSUMER.RESET.<stream>.<consumer>`. The consumer itself answers: where there is none, or nobody waits, nothing is said or done.
+    pub(super) fn reset_consumer(
+        &mut self,
+        stream: &str,
+        consumer: &str,
+    ) -> Result<Answer, ApiError> {
+        if self.request.reply.is_empty() {
+            return Ok(Answer::Silence);
+        }
+        let Ok(actor) = self.stream(stream) else {
+            return Ok(Answer::Silence);
+        };
+        let request = everjet_api::decode_lenient::<ConsumerResetRequest>(&self.request.body);
+        let needed = |stream: &Stream| match stream.reset_needs(consumer)? {
+            Lookup::Cold(read) => Some(read),
+            Lookup::Ready(_) => None,
+        };
+        let result = self.change_reading(&actor, needed, |stream, now, output| {
+            if !stream.consumer_names().contains(&consumer) {
+                return Err(ErrorCode::ConsumerNotFound.error());
+            }
+            stream.reset_consumer(now, consumer, request?.seq, output)
+        });
+        match result {
+            Err(error) if error.is(ErrorCode::ConsumerNotFound) => Ok(Answer::Silence),
+            result => result,
+        }
     }
 
     fn consumer_request(&self, stream: &str) -> Result<ConsumerCreateRequest, ApiError> {

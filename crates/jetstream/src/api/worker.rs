@@ -321,6 +321,7 @@ impl ApiWorker {
             ApiCall::ConsumerInfo { stream, consumer } => call.consumer_info(stream, consumer),
             ApiCall::ConsumerDelete { stream, consumer } => call.delete_consumer(stream, consumer),
             ApiCall::ConsumerPause { stream, consumer } => call.pause_consumer(stream, consumer),
+            ApiCall::ConsumerReset { stream, consumer } => call.reset_consumer(stream, consumer),
             ApiCall::ConsumerUnpin { stream, consumer } => call.unpin_consumer(stream, consumer),
             ApiCall::NotSupported { response_type } => Err(not_supported(response_type)),
             ApiCall::ConsumerNext { .. } | ApiCall::DirectGet { .. } => Ok(Answer::Silence),

@@ -1,6 +1,7 @@
 //! The stream machine as transcripts and against a model. Time is a number, the disk is simulated.
 
 mod consumers;
+mod control;
 mod counters;
 mod driver;
 mod lifetimes;

@@ -303,7 +303,6 @@ fn an_acknowledgement_with_reply_is_answered() {
         > ack! c 1
         answer to acker
         > ack! c 77
-        answer to acker
         > restart
         > info c
         delivered 1/1 floor 1/1 pending 0 redelivered 0 waiting 0 left 0

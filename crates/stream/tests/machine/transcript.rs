@@ -115,6 +115,13 @@ impl Script {
                 let dropped = stream.delete_consumer(self.now, rest, output);
                 self.show_result(dropped, |()| "dropped".to_owned());
             }
+            "reset" => self.reset(rest),
+            "pause" => self.pause(rest),
+            "unpin" => {
+                let (name, group) = rest.split_once(' ').expect("a consumer and a group");
+                let unpinned = self.driver.stream.unpin_consumer(name, group);
+                self.show_result(unpinned, |()| "unpinned".to_owned());
+            }
             "shutdown" => {
                 let Driver { stream, output, .. } = &mut self.driver;
                 stream.shutdown(self.now, output);
@@ -178,6 +185,24 @@ impl Script {
         });
     }
 
+    fn reset(&mut self, rest: &str) {
+        let (name, sequence) = rest.split_once(' ').unwrap_or((rest, "0"));
+        let sequence = sequence.parse().expect("a number");
+        let Driver { stream, output, .. } = &mut self.driver;
+        let reset = stream.reset_consumer(self.now, name, sequence, output);
+        self.show_result(reset, |answer| {
+            format!("at {} with {}", answer.reset_seq, answer.info.num_pending)
+        });
+    }
+
+    fn pause(&mut self, rest: &str) {
+        let (name, length) = rest.split_once(' ').unwrap_or((rest, "0s"));
+        let until = self.now.plus(parse_duration(length).expect("a duration"));
+        let Driver { stream, output, .. } = &mut self.driver;
+        let paused = stream.pause_consumer(self.now, name, Some(until), output);
+        self.show_result(paused, |answer| format!("paused {}", answer.paused));
+    }
+
     fn pull(&mut self, rest: &str) {
         let (name, body) = rest.split_once(' ').unwrap_or((rest, ""));
         let (name, reply) = name.split_once('@').unwrap_or((name, "in"));
@@ -208,9 +233,8 @@ impl Script {
 
     fn flow_control(&mut self, subject: &str) {
         let consumer = subject.split('.').nth(3).expect("a consumer");
-        self.driver
-            .stream
-            .on_flow_control(self.now, consumer, subject.as_bytes());
+        let Driver { stream, output, .. } = &mut self.driver;
+        stream.on_flow_control(self.now, consumer, subject.as_bytes(), b"", output);
     }
 
     fn wait(&mut self, rest: &str) {
