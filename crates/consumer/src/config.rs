@@ -6,7 +6,7 @@ use everjet_api::{
     AckPolicy, ApiError, ConsumerConfig, DeliverPolicy, ErrorCode, Nanos, PriorityPolicy,
     REQUIRED_LEVEL_KEY, Retention, StreamConfig, check_consumer_name, strip_level_metadata,
 };
-use everjet_subject::{collides, has_wildcards, is_subset, is_valid_filter, is_valid_literal};
+use everjet_subject::{has_wildcards, is_subset, is_valid_filter, is_valid_literal};
 use everjet_values::format_duration;
 
 use crate::consumer::SEQUENCE_MAX;
@@ -45,6 +45,9 @@ pub fn normalise_config(
     rules: &ConsumerRules<'_>,
 ) -> Result<ConsumerConfig, ApiError> {
     check_names(&mut config)?;
+    if config.num_replicas > 1 {
+        return Err(ErrorCode::StreamReplicasNotSupported.error());
+    }
     if rules.pedantic {
         check_pedantic(&config, rules.stream)?;
     }
@@ -55,18 +58,22 @@ pub fn normalise_config(
     }
     check_replicas(&config, rules.stream)?;
     check_redelivery(&config)?;
-    check_texts(&config)?;
+    check_description(&config)?;
     if config.is_push() {
         check_push(&config, rules.stream)?;
     } else {
         check_pull(&config, rules.stream)?;
     }
     check_limits(&config, rules.stream)?;
-    check_deliver_policy(&config)?;
     check_filters(&config)?;
-    check_work_queue(&config, rules.stream)?;
+    check_deliver_policy(&config)?;
     sampling::check(&config.sample_freq)?;
+    if config.flow_control && config.idle_heartbeat.is_zero() {
+        return Err(ErrorCode::ConsumerWithFlowControlNeedsHeartbeats.error());
+    }
+    check_metadata(&config)?;
     priority::check(&config)?;
+    check_work_queue(&config, rules.stream)?;
     check_supported(&config)?;
     config.pause_until = config.pause_until.filter(|until| !until.is_unset());
     strip_level_metadata(&mut config.metadata);
@@ -194,9 +201,6 @@ fn check_replicas(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), 
     if config.num_replicas < 0 {
         return Err(ErrorCode::ReplicasCountCannotBeNegative.error());
     }
-    if config.num_replicas > 1 {
-        return Err(ErrorCode::StreamReplicasNotSupported.error());
-    }
     if config.num_replicas > stream.num_replicas.max(1) {
         return Err(ErrorCode::ConsumerReplicasExceedsStream.error());
     }
@@ -204,11 +208,11 @@ fn check_replicas(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), 
 }
 
 fn check_redelivery(config: &ConsumerConfig) -> Result<(), ApiError> {
-    if config.ack_wait.0 < 0 {
-        return Err(ErrorCode::ConsumerAckWaitNegative.error());
-    }
     if config.backoff.iter().any(|wait| wait.0 < 0) {
         return Err(ErrorCode::ConsumerBackoffNegative.error());
+    }
+    if config.ack_wait.0 < 0 {
+        return Err(ErrorCode::ConsumerAckWaitNegative.error());
     }
     if config.ack_policy == AckPolicy::FlowControl {
         check_flow_acks(config)?;
@@ -244,12 +248,16 @@ fn check_flow_acks(config: &ConsumerConfig) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_texts(config: &ConsumerConfig) -> Result<(), ApiError> {
+fn check_description(config: &ConsumerConfig) -> Result<(), ApiError> {
     if config.description.len() > DESCRIPTION_MAX {
         return Err(ErrorCode::ConsumerDescriptionTooLong
             .error()
             .with("max", DESCRIPTION_MAX));
     }
+    Ok(())
+}
+
+fn check_metadata(config: &ConsumerConfig) -> Result<(), ApiError> {
     let metadata: usize = config
         .metadata
         .iter()
@@ -283,9 +291,6 @@ fn check_push(config: &ConsumerConfig, stream: &StreamConfig) -> Result<(), ApiE
     }
     if !config.idle_heartbeat.is_zero() && config.idle_heartbeat < HEARTBEAT_MIN {
         return Err(ErrorCode::ConsumerSmallHeartbeat.error());
-    }
-    if config.flow_control && config.idle_heartbeat.is_zero() {
-        return Err(ErrorCode::ConsumerWithFlowControlNeedsHeartbeats.error());
     }
     Ok(())
 }
@@ -375,25 +380,24 @@ fn check_filters(config: &ConsumerConfig) -> Result<(), ApiError> {
     if !config.filter_subject.is_empty() && !config.filter_subjects.is_empty() {
         return Err(ErrorCode::ConsumerDuplicateFilterSubjects.error());
     }
+    let bad = || ErrorCode::StreamInvalidConfig.because("invalid subject");
+    let filters = config.filters();
+    let one = config.filter_subject.as_bytes();
+    if !one.is_empty() && !is_valid_filter(one) {
+        return Err(bad());
+    }
     if config.filter_subjects.iter().any(String::is_empty) {
         return Err(ErrorCode::ConsumerEmptyFilter.error());
     }
-    let filters = config.filters();
-    if !filters
-        .iter()
-        .all(|filter| is_valid_filter(filter.as_bytes()))
-    {
-        return Err(ErrorCode::StreamInvalidConfig.because("invalid subject"));
-    }
-    let mut rest = filters.as_slice();
-    while let Some((one, others)) = rest.split_first() {
-        if others
-            .iter()
-            .any(|other| collides(one.as_bytes(), other.as_bytes()))
-        {
+    for (at, one) in filters.iter().enumerate() {
+        if !is_valid_filter(one.as_bytes()) {
+            return Err(bad());
+        }
+        let within = |other: &&str| is_subset(one.as_bytes(), other.as_bytes());
+        let mut others = filters.iter().enumerate();
+        if others.any(|(place, other)| place != at && within(other)) {
             return Err(ErrorCode::ConsumerOverlappingSubjectFilters.error());
         }
-        rest = others;
     }
     Ok(())
 }

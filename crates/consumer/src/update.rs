@@ -13,6 +13,10 @@ pub fn check_update(old: &ConsumerConfig, new: &ConsumerConfig) -> Result<(), Ap
             "deliver policy can not be updated",
         ),
         (
+            old.mem_storage != new.mem_storage,
+            "storage type can not be updated",
+        ),
+        (
             old.opt_start_seq != new.opt_start_seq,
             "start sequence can not be updated",
         ),
@@ -35,10 +39,6 @@ pub fn check_update(old: &ConsumerConfig, new: &ConsumerConfig) -> Result<(), Ap
         (
             old.flow_control != new.flow_control,
             "flow control can not be updated",
-        ),
-        (
-            old.mem_storage != new.mem_storage,
-            "storage type can not be updated",
         ),
         (
             !old.is_push() && new.is_push(),

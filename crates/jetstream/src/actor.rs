@@ -540,9 +540,14 @@ impl StreamActor {
         match post {
             Post::Publishes(batch) => self.publish_all(stream, output, now, batch, turn),
             Post::Acks(batch) => {
-                for (message, _) in batch.iter() {
-                    if let Some(ack) = AckSubject::parse(message.subject) {
-                        stream.on_ack(now, &ack, message.reply, message.payload, output);
+                for (message, origin) in batch.iter() {
+                    let Some(ack) = AckSubject::parse(message.subject) else {
+                        continue;
+                    };
+                    let (reply, body) = (message.reply, message.payload);
+                    if !stream.on_ack(now, &ack, reply, body, output) && !reply.is_empty() {
+                        let account = &self.account;
+                        turn.answer_no_responders(account, origin, message.subject, reply);
                     }
                 }
             }

@@ -69,6 +69,7 @@ fn read_delay(text: &[u8]) -> Duration {
 impl Stream {
     /// A delivery was acknowledged, in one way or another. Acknowledgements of deliveries that nobody waits for change
     /// nothing; whoever waits for an answer gets one all the same, unless nothing of the kind was delivered.
+    /// Returns false when there is no consumer that takes acknowledgements: nobody listens there.
     pub fn on_ack(
         &mut self,
         now: Timestamp,
@@ -76,14 +77,14 @@ impl Stream {
         reply: &[u8],
         body: &[u8],
         out: &mut Output,
-    ) {
+    ) -> bool {
         let acknowledgement = Acknowledgement::read(body);
         let Some(consumer) = self.state.consumer(ack.consumer) else {
-            return;
+            return false;
         };
-        if consumer.config.ack_policy == AckPolicy::FlowControl {
-            // Answers to flow control acknowledge, nothing else does.
-            return;
+        let policy = consumer.config.ack_policy;
+        if matches!(policy, AckPolicy::None | AckPolicy::FlowControl) {
+            return false;
         }
         let ends = matches!(
             acknowledgement,
@@ -91,7 +92,7 @@ impl Stream {
         );
         if ends && ack.stream_seq > consumer.state.delivered().stream {
             // Nothing of the kind was delivered, or not since the consumer began anew: nothing is confirmed.
-            return;
+            return true;
         }
         let id = consumer.id;
         if let Some(change) = change(consumer, acknowledgement, ack.stream_seq) {
@@ -119,6 +120,7 @@ impl Stream {
             out.effects.ack_reply(reply);
             out.sync_wanted = true;
         }
+        true
     }
 
     /// A push subscriber answered a flow control request (`$JS.FC.<stream>.<consumer>.<token>`). Its headers say how far it is, which

@@ -46,6 +46,11 @@ impl Stream {
             stream: &self.state.config,
             pedantic: request.pedantic,
         };
+        // A consumer whose threshold is filled in is never the same as one that is asked for, for nats-server fills it in later.
+        let threshold = request.config.inactive_threshold;
+        let limit = self.state.config.consumer_limits.inactive_threshold;
+        let may_be_same = request.config.is_durable() || threshold.0 > 0 || limit.0 > 0;
+        let must_be_new = request.action == ConsumerAction::Create && !may_be_same;
         let config = normalise_config(request.config, &rules)?;
         let name = match config.effective_name() {
             "" => free_name,
@@ -53,6 +58,7 @@ impl Stream {
         };
         out.sync_wanted = true;
         match self.state.names.get(&name).copied() {
+            Some(_) if must_be_new => return Err(ErrorCode::ConsumerAlreadyExists.error()),
             Some(id) => self.update_consumer(now, id, config, request.action, interest, out)?,
             None if request.action == ConsumerAction::Update => {
                 return Err(ErrorCode::ConsumerDoesNotExist.error());
