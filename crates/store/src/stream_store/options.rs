@@ -11,7 +11,7 @@ pub struct StoreOptions {
     /// Streams with fewer messages in sealed segments get no `checkpoint.bin`: reading their index files costs little.
     /// Default 65,536.
     pub checkpoint_messages_min: u64,
-    /// Size of the pieces in which messages are kept in memory. Default 128 KiB.
+    /// Size of the pieces in which messages are kept in memory. Default 64 KiB.
     pub chunk_bytes: usize,
 }
 
@@ -21,7 +21,7 @@ impl Default for StoreOptions {
             segment_bytes_max: 32 << 20,
             tail_bytes_max: 8 << 20,
             checkpoint_messages_min: 65_536,
-            chunk_bytes: 128 << 10,
+            chunk_bytes: 64 << 10,
         }
     }
 }
