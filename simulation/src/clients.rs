@@ -52,10 +52,9 @@ impl World {
             let stored_at = actor.stream.store().last_time();
             let limited = if is_wanted {
                 let wish = Wish::read(&headers);
-                let mut gone = actor
-                    .model
-                    .store(after.0, subject, stored_at, wish.lifetime());
-                gone.extend(wish.roll_up(&mut actor.model, subject, after.0));
+                let mut gone = wish.roll_up(&mut actor.model, subject, after.0);
+                let lifetime = wish.lifetime();
+                gone.extend(actor.model.store(after.0, subject, stored_at, lifetime));
                 gone
             } else {
                 vec![after.0]

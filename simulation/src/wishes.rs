@@ -122,8 +122,8 @@ impl World {
                 continue;
             };
             let lifetime = Lifetime::For(MARKER_LIFETIME);
-            gone.extend(actor.model.store(*sequence, subject, time, lifetime));
             gone.extend(actor.model.purge(Some(subject), *sequence, 0));
+            gone.extend(actor.model.store(*sequence, subject, time, lifetime));
         }
         let ledger = self.ledger(id);
         for (sequence, subject) in markers {

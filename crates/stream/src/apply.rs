@@ -257,14 +257,15 @@ impl StreamState {
             self.dedupe.expire(message.time, self.duplicate_window());
             self.dedupe.insert(id, message.time, sequence);
         }
-        limits::enforce(self, entry, sequence, removals);
         if self.config.allow_msg_ttl && !message.headers.is_empty() {
             let Self {
                 expiries, store, ..
             } = self;
             expiries.note(store, sequence, message.time, message.headers);
         }
+        // What it takes the place of makes room for it: nothing else goes for that.
         rollup::apply(self, entry, sequence, message.headers, removals);
+        limits::enforce(self, entry, sequence, removals);
         sequence
     }
 

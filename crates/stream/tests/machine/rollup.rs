@@ -99,3 +99,26 @@ fn a_rollup_that_nobody_wants_removes_all_the_same() {
         "#,
     );
 }
+
+#[test]
+fn what_a_rollup_removes_makes_room_for_it() {
+    check(
+        r#"
+        > stream {"allow_rollup_hdrs":true,"max_msgs":3}
+        > put s.a 1
+        > put s.b 2
+        > put s.b 3
+        > pub s.b 4 Nats-Rollup=sub
+        stored 4
+        > state
+        messages 2 first 1 last 4 subjects {"s.a": 1, "s.b": 1} deleted [2, 3]
+        > restart
+        > pub s.c 5
+        stored 5
+        > pub s.d 6
+        stored 6
+        > state
+        messages 3 first 4 last 6 subjects {"s.b": 1, "s.c": 1, "s.d": 1} deleted []
+        "#,
+    );
+}
