@@ -1,6 +1,7 @@
 //! The thread that writes checkpoints: of streams that fell quiet, and of all when much or long has gathered in the journal.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often when as much as [`MUCH_BYTES`] came since the last look.
 const LOOK_SOON: Duration = Duration::from_millis(20);
 const MUCH_BYTES: u64 = 8 << 20;
+/// Looks of a quiet server after which the allocator has given back what it is going to: two seconds.
+const IDLE_LOOKS: u32 = 10;
+/// More than an allocator keeps for small things.
+const REMINDER_BYTES: usize = 4 << 20;
 /// A stream without a change for this long is quiet, and its messages go to their segment.
 const QUIET_AFTER: Duration = Duration::from_millis(300);
 
@@ -112,6 +117,7 @@ impl Housekeeper {
         // Who waits for the server is answered first.
         let mut look_after = LOOK_SOON;
         let mut last_look = started;
+        let mut idle_looks = 0;
         while let Some(erasing) = self.host.chores.wait(look_after) {
             self.host.commit.make_recovered_durable();
             if !erasing.is_empty() {
@@ -122,6 +128,12 @@ impl Housekeeper {
             look_after = if is_much { LOOK_SOON } else { LOOK_EVERY };
             if bytes == seen_bytes {
                 self.host.memory.release_spares();
+                idle_looks += 1;
+                if idle_looks <= IDLE_LOOKS {
+                    remind_allocator();
+                }
+            } else {
+                idle_looks = 0;
             }
             seen_bytes = bytes;
             let began = started.elapsed();
@@ -371,6 +383,12 @@ impl Housekeeper {
         );
         self.host.seams.report.report(Level::Error, &text);
     }
+}
+
+/// Asks the allocator for something large, untouched, and gives it back. The one of the binary returns freed memory to the operating system
+/// a second later, but looks for it only when it is asked for more, and nobody asks in a server that has become quiet.
+fn remind_allocator() {
+    drop(black_box(Vec::<u8>::with_capacity(REMINDER_BYTES)));
 }
 
 fn capture(actor: &Arc<StreamActor>, turn: &mut Turn) -> Option<Captured> {
