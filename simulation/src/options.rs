@@ -239,6 +239,7 @@ impl Wide {
 
     /// No two streams of a world have the same limits.
     fn vary(&self, mut config: StreamConfig) -> StreamConfig {
+        config.allow_atomic = true;
         let name = config
             .name
             .bytes()

@@ -4,6 +4,7 @@ mod acks;
 mod advisories;
 mod api;
 mod backup;
+mod batch;
 mod consumers;
 mod counters;
 mod direct;

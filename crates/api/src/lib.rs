@@ -63,7 +63,8 @@ pub use name::{
 pub use nanos::Nanos;
 pub use one_message::OneMessage;
 pub use pub_ack::{
-    PubAck, PubAckLine, PubAcks, render_counter_ack, render_pub_ack, render_pub_ack_error,
+    PubAck, PubAckLine, PubAcks, render_batch_ack, render_counter_ack, render_pub_ack,
+    render_pub_ack_error,
 };
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{

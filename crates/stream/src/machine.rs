@@ -10,6 +10,7 @@ use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::{Headers, strip};
 
 use crate::apply::{Applied, Removal};
+use crate::batch::{self, Batches};
 use crate::checks::{self, Admission, MESSAGE_ID, REQUEST_INFO};
 use crate::command::Command;
 use crate::counter;
@@ -73,10 +74,11 @@ pub struct Stream {
     pub(crate) interest: Interest,
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
+    pub(crate) batches: Batches,
     pub(crate) aging: Aging,
     /// What the configuration makes of subjects.
     renaming: Option<SubjectTransform>,
-    republisher: Option<Republisher>,
+    pub(crate) republisher: Option<Republisher>,
     /// What a message is called in the stream; kept for its memory.
     renamed: Vec<u8>,
     pub(crate) wanted: Wanted,
@@ -148,6 +150,7 @@ impl Stream {
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
         self.interest.forget();
+        self.batches.clear();
         self.forget_aging();
         self.read_config();
         if !self.has_lost_consumers {
@@ -226,6 +229,9 @@ impl Stream {
         reply: &[u8],
         out: &mut Output,
     ) -> Result<(), ApiError> {
+        if batch::is_member(&self.state.config, publish) {
+            return self.take_member(now, publish, reply, out);
+        }
         let wanted = self.is_wanted(publish.subject);
         match checks::all(&self.state, now, publish, wanted)? {
             Admission::Duplicate(sequence) => {
@@ -374,6 +380,7 @@ impl Stream {
         out: &mut Output,
     ) {
         self.expire(now, out);
+        self.batches.expire(now);
         // Timers that a consumer sets for the same moment wait for the next call, so that this one ends.
         let mut fired = Vec::new();
         while let Some(id) = self.leader.next_expired(now) {
@@ -389,7 +396,8 @@ impl Stream {
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let ids = self.state.dedupe.next_timer(self.state.duplicate_window());
-        [self.leader.next_timer(), self.next_expiry(), ids]
+        let batches = self.batches.next_timer();
+        [self.leader.next_timer(), self.next_expiry(), ids, batches]
             .into_iter()
             .flatten()
             .min()
@@ -460,6 +468,7 @@ impl Stream {
             state,
             interest: Interest::default(),
             gathered: Gathered::default(),
+            batches: Batches::default(),
             aging: Aging::default(),
             renaming: None,
             republisher: None,
@@ -492,8 +501,13 @@ impl Stream {
 
     /// Whether a message with this subject that came next would be stored.
     fn is_wanted(&mut self, subject: &[u8]) -> bool {
+        self.is_wanted_as(subject, self.state.store.last_sequence().next())
+    }
+
+    /// Whether it would be, were it to get this sequence.
+    pub(crate) fn is_wanted_as(&mut self, subject: &[u8], sequence: StreamSequence) -> bool {
         self.state.config.retention != Retention::Interest
-            || self.interest.wants_next(&self.state, subject)
+            || self.interest.wants_as(&self.state, subject, sequence)
     }
 
     /// Stores a message that passed all checks.

@@ -66,6 +66,17 @@ pub enum Effect<'a> {
         /// The sum.
         value: &'a str,
     },
+    /// A batch is stored: a PubAck goes to `reply`.
+    StoredBatch {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Sequence of its last message.
+        sequence: StreamSequence,
+        /// Its id.
+        id: &'a [u8],
+        /// How many messages it has.
+        count: u64,
+    },
     /// The message was not stored: a PubAck with an error goes to `reply`.
     Refused {
         /// Where the publisher waits.
@@ -80,9 +91,9 @@ pub enum Effect<'a> {
         /// The answer.
         body: &'a [u8],
     },
-    /// An acknowledgement was taken: an empty message goes to `reply`.
+    /// An acknowledgement was taken, or a message of a batch that is not committed yet: an empty message goes to `reply`.
     AckReply {
-        /// Where the acknowledger waits.
+        /// Where the acknowledger or publisher waits.
         reply: &'a [u8],
     },
     /// A stored message is published again.
@@ -107,6 +118,12 @@ enum Item {
         reply: Range<u32>,
         sequence: StreamSequence,
         value: Box<str>,
+    },
+    StoredBatch {
+        reply: Range<u32>,
+        sequence: StreamSequence,
+        id: Range<u32>,
+        count: u64,
     },
     Refused {
         reply: Range<u32>,
@@ -167,6 +184,18 @@ impl Effects {
             });
         }
     }
+    /// Adds a PubAck for a batch; without a reply subject nothing is added.
+    pub fn stored_batch(&mut self, reply: &[u8], sequence: StreamSequence, id: &[u8], count: u64) {
+        if !reply.is_empty() {
+            let (reply, id) = (self.put(reply), self.put(id));
+            self.items.push(Item::StoredBatch {
+                reply,
+                sequence,
+                id,
+                count,
+            });
+        }
+    }
 
     /// Adds a PubAck with an error; without a reply subject nothing is added.
     pub fn refused(&mut self, reply: &[u8], error: ApiError) {
@@ -187,7 +216,7 @@ impl Effects {
         }
     }
 
-    /// Adds the answer to an acknowledgement; without a reply subject nothing is added.
+    /// Adds the answer to an acknowledgement, or to a message of a batch that is not committed yet; without a reply subject nothing is added.
     pub fn ack_reply(&mut self, reply: &[u8]) {
         if !reply.is_empty() {
             let reply = self.put(reply);
@@ -224,6 +253,17 @@ impl Effects {
                 reply: self.at(reply),
                 sequence: *sequence,
                 value,
+            },
+            Item::StoredBatch {
+                reply,
+                sequence,
+                id,
+                count,
+            } => Effect::StoredBatch {
+                reply: self.at(reply),
+                sequence: *sequence,
+                id: self.at(id),
+                count: *count,
             },
             Item::Refused { reply, error } => Effect::Refused {
                 reply: self.at(reply),

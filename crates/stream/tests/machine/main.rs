@@ -1,5 +1,6 @@
 //! The stream machine as transcripts and against a model. Time is a number, the disk is simulated.
 
+mod batch;
 mod consumers;
 mod control;
 mod counters;

@@ -287,6 +287,15 @@ impl Script {
                 Effect::Counted {
                     sequence, value, ..
                 } => writeln!(shown, "stored {sequence} val {value}").expect("memory"),
+                Effect::StoredBatch {
+                    sequence,
+                    id,
+                    count,
+                    ..
+                } => {
+                    writeln!(shown, "stored {sequence} batch {} of {count}", text(id))
+                        .expect("memory");
+                }
                 Effect::Refused { error, .. } => {
                     writeln!(shown, "refused {} {}", error.err_code, error.description)
                         .expect("memory");
@@ -306,6 +315,10 @@ impl Script {
                     writeln!(shown, "again {to} {:?} [{headers}]", text(payload)).expect("memory");
                 }
             }
+        }
+        for batch in driver.stream.take_abandoned() {
+            let (id, reason) = (text(&batch.id), batch.reason.as_str());
+            writeln!(shown, "batch {id} abandoned: {reason}").expect("memory");
         }
         for outgoing in driver.output.sends.iter() {
             show_outgoing(shown, outgoing);
