@@ -553,7 +553,7 @@ fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u
                 ledger.removed.extend(gone);
             }
         }
-        Effect::Refused { .. } | Effect::Republish { .. } => {}
+        Effect::BatchFlow { .. } | Effect::Refused { .. } | Effect::Republish { .. } => {}
     }
 }
 

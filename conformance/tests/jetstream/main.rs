@@ -10,6 +10,7 @@ mod counters;
 mod direct;
 mod domain;
 mod flow_acks;
+mod ingest;
 mod lifetimes;
 mod lists;
 mod mapped;

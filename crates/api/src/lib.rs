@@ -10,6 +10,7 @@ mod ack;
 mod advisory;
 mod backup;
 mod base64_bytes;
+mod batch_flow;
 mod consumer_config;
 mod consumer_event;
 mod consumer_info;
@@ -46,6 +47,7 @@ pub use backup::{
     RestoreCreated, RestoreRequest, RestoreResponse, SnapshotCompleted, SnapshotCreated,
     SnapshotRequest, SnapshotResponse,
 };
+pub use batch_flow::{BatchFlow, render_duplicate_batch_ack};
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};

@@ -165,7 +165,8 @@ pub(crate) fn release(
             (
                 Effect::Stored { reply, .. }
                 | Effect::Counted { reply, .. }
-                | Effect::StoredBatch { reply, .. },
+                | Effect::StoredBatch { reply, .. }
+                | Effect::BatchFlow { reply, .. },
                 Some(why),
             ) => {
                 render_pub_ack_error(&mut payload, stream, &journal_failed(why));
@@ -191,6 +192,10 @@ pub(crate) fn release(
             // Nor is a message published again: it may not be stored.
             (Effect::AckReply { .. } | Effect::Republish { .. }, Some(_)) => continue,
             (Effect::AckReply { reply }, None) => reply,
+            (Effect::BatchFlow { reply, body }, None) => {
+                payload.extend_from_slice(body);
+                reply
+            }
         };
         let message = Message {
             subject: reply,

@@ -21,6 +21,7 @@ mod expiries;
 mod expiry;
 mod get_many;
 mod info;
+mod ingest;
 mod interest;
 mod leader;
 mod limits;

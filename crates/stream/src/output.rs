@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use everjet_api::ApiError;
+use everjet_api::{ApiError, BatchFlow};
 use everjet_consumer::Sends;
 use everjet_store::JournalBatch;
 use everjet_values::StreamSequence;
@@ -96,6 +96,13 @@ pub enum Effect<'a> {
         /// Where the acknowledger or publisher waits.
         reply: &'a [u8],
     },
+    /// Something about a fast batch goes to `reply`.
+    BatchFlow {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// The document.
+        body: &'a [u8],
+    },
     /// A stored message is published again.
     Republish {
         /// Its new subject.
@@ -135,6 +142,10 @@ enum Item {
     },
     AckReply {
         reply: Range<u32>,
+    },
+    BatchFlow {
+        reply: Range<u32>,
+        body: Vec<u8>,
     },
     Republish(Box<Republished>),
 }
@@ -224,6 +235,19 @@ impl Effects {
         }
     }
 
+    /// Adds what the publisher of a fast batch hears; without a reply subject nothing is added.
+    pub fn batch_flow(&mut self, reply: &[u8], flow: &BatchFlow) {
+        self.batch_answer(reply, flow.render());
+    }
+
+    /// The same, rendered.
+    pub fn batch_answer(&mut self, reply: &[u8], body: Vec<u8>) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::BatchFlow { reply, body });
+        }
+    }
+
     /// Adds a stored message that is published again.
     pub fn republish(&mut self, to: Vec<u8>, headers: Vec<u8>, payload: &[u8]) {
         self.items.push(Item::Republish(Box::new(Republished {
@@ -275,6 +299,10 @@ impl Effects {
             },
             Item::AckReply { reply } => Effect::AckReply {
                 reply: self.at(reply),
+            },
+            Item::BatchFlow { reply, body } => Effect::BatchFlow {
+                reply: self.at(reply),
+                body,
             },
             Item::Republish(message) => Effect::Republish {
                 to: &message.to,

@@ -39,6 +39,9 @@ impl Stream {
             if !self.state.config.allow_atomic {
                 self.batches.clear();
             }
+            if !self.state.config.allow_batched {
+                self.ingests.clear();
+            }
             if becomes_interest {
                 self.interest.forget();
                 self.remove_unwanted(&[], out);

@@ -14,7 +14,6 @@ pub(super) struct BatchHeaders<'a> {
     pub(super) id: &'a [u8],
     sequence: &'a [u8],
     commit: Option<&'a [u8]>,
-    required_level: &'a [u8],
     pub(super) message_id: &'a [u8],
     pub(super) expected_last_sequence: &'a [u8],
     pub(super) expected_last_subject_sequence: &'a [u8],
@@ -57,7 +56,6 @@ impl<'a> BatchHeaders<'a> {
                     headers.commit.get_or_insert(value);
                     continue;
                 }
-                b"Nats-Required-Api-Level" => &mut headers.required_level,
                 b"Nats-Msg-Id" => &mut headers.message_id,
                 b"Nats-Expected-Last-Sequence" => &mut headers.expected_last_sequence,
                 b"Nats-Expected-Last-Subject-Sequence" => {
@@ -96,15 +94,19 @@ impl<'a> BatchHeaders<'a> {
     pub(super) fn ends_batch(&self) -> bool {
         self.end() == End::Before
     }
+}
 
-    /// The block to stage: what the API level was asked for is not stored. `None` when that level is not served.
-    pub(super) fn without_level(&self, block: &[u8]) -> Option<Option<Vec<u8>>> {
-        if self.required_level.is_empty() {
-            return Some(None);
-        }
-        let level = std::str::from_utf8(self.required_level).ok()?;
-        serves_required_level(level).then(|| Some(strip(block, &[REQUIRED_LEVEL])))
-    }
+/// The block to store instead of one that says which API level it needs, for that is not stored; inside, `None` for one that does
+/// not say it. `None` when that level is not served.
+pub(crate) fn without_level(block: &[u8]) -> Option<Option<Vec<u8>>> {
+    let Some(level) = Headers(block)
+        .get(REQUIRED_LEVEL)
+        .filter(|level| !level.is_empty())
+    else {
+        return Some(None);
+    };
+    let level = std::str::from_utf8(level).ok()?;
+    serves_required_level(level).then(|| Some(strip(block, &[REQUIRED_LEVEL])))
 }
 
 /// The block of the last message of a batch that another one committed.
@@ -139,10 +141,13 @@ mod tests {
     #[test]
     fn a_level_is_not_stored() {
         let block = b"NATS/1.0\r\nNats-Required-Api-Level: 0\r\nA: b\r\n\r\n";
-        let kept = BatchHeaders::read(block).without_level(block);
-        assert_eq!(kept, Some(Some(b"NATS/1.0\r\nA: b\r\n\r\n".to_vec())));
+        assert_eq!(without_level(b""), Some(None));
+        assert_eq!(
+            without_level(block),
+            Some(Some(b"NATS/1.0\r\nA: b\r\n\r\n".to_vec()))
+        );
         let block = b"NATS/1.0\r\nNats-Required-Api-Level: 99\r\n\r\n";
-        assert_eq!(BatchHeaders::read(block).without_level(block), None);
+        assert_eq!(without_level(block), None);
     }
 
     #[test]

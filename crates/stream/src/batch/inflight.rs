@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most atomic batches of a server that are not committed.
 const BATCHES_MAX: u64 = 1000;
+/// Most fast batches of a server.
+const INGESTS_MAX: u64 = 50_000;
 /// Most bytes that are staged in a server.
 const BYTES_MAX: u64 = 256 << 20;
 
@@ -13,6 +15,7 @@ const BYTES_MAX: u64 = 256 << 20;
 pub struct Inflight {
     batches: AtomicU64,
     bytes: AtomicU64,
+    ingests: AtomicU64,
 }
 
 /// The part of one batch; given back when it is dropped.
@@ -43,6 +46,23 @@ impl Drop for Share {
     fn drop(&mut self) {
         self.inflight.batches.fetch_sub(1, Ordering::Relaxed);
         self.inflight.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The part of one fast batch; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct IngestShare(Arc<Inflight>);
+
+impl IngestShare {
+    /// Room for one more fast batch; `None` when there are too many.
+    pub(crate) fn of(inflight: &Arc<Inflight>) -> Option<Self> {
+        take(&inflight.ingests, 1, INGESTS_MAX).then(|| Self(Arc::clone(inflight)))
+    }
+}
+
+impl Drop for IngestShare {
+    fn drop(&mut self) {
+        self.0.ingests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

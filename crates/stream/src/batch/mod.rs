@@ -24,8 +24,9 @@ use crate::republish::Planned;
 
 use checks::Checked;
 use headers::BatchHeaders;
-pub(crate) use headers::is_member;
+pub(crate) use headers::{is_member, without_level};
 pub use inflight::Inflight;
+pub(crate) use inflight::IngestShare;
 pub(crate) use members::{Member, decode};
 pub(crate) use staging::Batches;
 use staging::Staged;
@@ -50,6 +51,7 @@ impl Stream {
     /// Batches of all streams of a server share their limits.
     pub fn share_inflight(&mut self, inflight: &std::sync::Arc<Inflight>) {
         self.batches.share(inflight);
+        self.ingests.share(inflight);
     }
 
     /// Batches that were given up since this was asked last, to be told.

@@ -12,7 +12,7 @@ use crate::apply::MessageFate;
 use crate::checks;
 
 use super::MESSAGES_MAX;
-use super::headers::{BatchHeaders, End};
+use super::headers::{BatchHeaders, End, without_level};
 use super::inflight::{Inflight, Share};
 use super::members::Member;
 
@@ -213,7 +213,7 @@ impl Batch {
         if headers.end() == End::Invalid {
             return refuse(ErrorCode::AtomicPublishInvalidBatchCommit.error(), None);
         }
-        let Some(stripped) = headers.without_level(publish.headers) else {
+        let Some(stripped) = without_level(publish.headers) else {
             let error = ErrorCode::RequiredApiLevel.error();
             return refuse(error, Some(AbandonReason::Unsupported));
         };

@@ -5,6 +5,7 @@ mod consumers;
 mod control;
 mod counters;
 mod driver;
+mod ingest;
 mod lifetimes;
 mod limits;
 mod model;
