@@ -23,6 +23,8 @@ pub struct Ledger {
     pub subjects: BTreeMap<u64, usize>,
     /// Entry of each of them.
     pub entries: BTreeMap<u64, u64>,
+    /// First and last sequence of batches.
+    pub batches: BTreeMap<u64, u64>,
     /// Bytes that must not be on the disk any more, for a message whose erasure was answered.
     pub erased: Vec<Erased>,
     /// Whether files of it may be in blocks, where nothing is overwritten.
@@ -114,6 +116,7 @@ impl Ledger {
                 self.delivered
             ));
         }
+        self.check_batches(last.0)?;
         self.check_messages(stream)?;
         self.check_kept(stream)?;
         self.check_state(stream)
@@ -189,6 +192,7 @@ impl Ledger {
         let last = stream.store().last_sequence().0;
         self.sent.retain(|sequence, _| *sequence <= last);
         self.subjects.retain(|sequence, _| *sequence <= last);
+        self.batches.retain(|first, _| *first <= last);
         self.entries.retain(|sequence, _| *sequence <= last);
         self.maybe_removed.retain(|sequence| *sequence <= last);
         self.digests.retain(|entry, _| *entry <= stream.entry().0);

@@ -5,6 +5,7 @@
 //! that for a seed, [`rot`] damages what a run has left behind. See the README beside this crate.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod checkpoints;
 mod clients;
 mod compactions;

@@ -50,6 +50,8 @@ pub struct Wide {
     /// Whether the clock is set back now and then while the server is down. Times of consumers follow it without an entry, so the
     /// whole state cannot be compared with that at the same entry.
     pub turns_back: bool,
+    /// Whether clients publish atomic batches, too.
+    pub batches: bool,
     /// How many times the store was opened: what a server draws at its start is never the same.
     pub starts: u64,
     /// Whether streams may have lifetimes, markers and rollups, and publishers ask for them.
@@ -113,6 +115,8 @@ impl WorldOptions {
                 seed: dice.next_u64(),
                 key: is_sealed.then_some(key),
                 turns_back: dice.next_u64().is_multiple_of(4),
+                // What other seeds do does not change by it.
+                batches: seed % 8 == 7,
                 starts: 0,
                 has_wishes: dice.next_u64().is_multiple_of(4),
             }),
@@ -239,6 +243,7 @@ impl Wide {
 
     /// No two streams of a world have the same limits.
     fn vary(&self, mut config: StreamConfig) -> StreamConfig {
+        config.allow_atomic = self.batches;
         let name = config
             .name
             .bytes()

@@ -19,7 +19,8 @@ const HELPERS: [&str; 4] = ["all", "none", "some", "memory"];
 impl World {
     /// One of these, by seed.
     pub(crate) fn do_more(&mut self, id: StreamId) -> Result<(), Stop> {
-        let step = self.below(20);
+        let has_batches = self.options.wide.is_some_and(|wide| wide.batches);
+        let step = self.below(if has_batches { 23 } else { 20 });
         match step {
             0..=3 => self.purge_filter(id),
             4..=5 => self.erase(id),
@@ -40,6 +41,7 @@ impl World {
                 self.now = self.now.plus(Duration::from_secs(hours * 3600));
                 Ok(())
             }
+            20..=22 => self.publish_batch(id),
             17 => self.switch_compression(id),
             18 => {
                 self.finish_checkpoint()?;

@@ -526,6 +526,12 @@ fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u
         Effect::Stored { sequence, .. } | Effect::Counted { sequence, .. } => {
             ledger.acknowledged.insert(sequence.0);
         }
+        Effect::StoredBatch {
+            sequence, count, ..
+        } => {
+            let first = sequence.0 + 1 - count;
+            ledger.acknowledged.extend(first..=sequence.0);
+        }
         Effect::AckReply { reply } => {
             if let Some(of_consumer) = numbers_after(reply, "acked.")
                 && let [generation, sequence] = *of_consumer
@@ -547,7 +553,7 @@ fn note(ledger: &mut Ledger, effect: &Effect<'_>, removals: &BTreeMap<u64, Vec<u
                 ledger.removed.extend(gone);
             }
         }
-        Effect::Refused { .. } | Effect::Republish { .. } => {}
+        Effect::BatchFlow { .. } | Effect::Refused { .. } | Effect::Republish { .. } => {}
     }
 }
 

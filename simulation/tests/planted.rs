@@ -51,6 +51,7 @@ fn first_seed(bug: PlantedBug) -> u64 {
         PlantedBug::IndexUnchecked => 25,
         PlantedBug::NoChain => 80,
         PlantedBug::ErasureNotSynced => 345,
+        PlantedBug::BatchSplit => 470,
         PlantedBug::RemovalsOfDroppedForgotten => 200,
         PlantedBug::CompactedNotSynced => 160,
         PlantedBug::RemovalsWhileCompactedForgotten => 70,

@@ -10,6 +10,7 @@ mod ack;
 mod advisory;
 mod backup;
 mod base64_bytes;
+mod batch_flow;
 mod consumer_config;
 mod consumer_event;
 mod consumer_info;
@@ -46,6 +47,7 @@ pub use backup::{
     RestoreCreated, RestoreRequest, RestoreResponse, SnapshotCompleted, SnapshotCreated,
     SnapshotRequest, SnapshotResponse,
 };
+pub use batch_flow::{BatchFlow, render_duplicate_batch_ack};
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
 pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
@@ -63,7 +65,8 @@ pub use name::{
 pub use nanos::Nanos;
 pub use one_message::OneMessage;
 pub use pub_ack::{
-    PubAck, PubAckLine, PubAcks, render_counter_ack, render_pub_ack, render_pub_ack_error,
+    PubAck, PubAckLine, PubAcks, render_batch_ack, render_counter_ack, render_pub_ack,
+    render_pub_ack_error,
 };
 pub use render::{render_error, render_message, render_response, to_json};
 pub use requests::{

@@ -75,6 +75,24 @@ pub fn render_counter_ack(
     out.extend_from_slice(b"\"}");
 }
 
+/// Appends the answer to the commit of a batch, whose last message has the sequence `seq`.
+pub fn render_batch_ack(
+    out: &mut Vec<u8>,
+    stream: &str,
+    domain: Option<&str>,
+    seq: u64,
+    id: &str,
+    count: u64,
+) {
+    render_pub_ack(out, stream, domain, seq, false);
+    out.pop();
+    out.extend_from_slice(b",\"batch\":");
+    append_json(out, &id);
+    out.extend_from_slice(b",\"count\":");
+    out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
+    out.push(b'}');
+}
+
 /// The answers to many publishes of one stream: what is the same in all of them is rendered once.
 #[derive(Clone, Debug)]
 pub struct PubAcks {

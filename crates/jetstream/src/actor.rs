@@ -11,10 +11,11 @@ use std::time::Duration;
 use everjet_api::{AckSubject, ApiCall, parse_api_subject};
 use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
 use everjet_store::{ColdRead, Fetched, Lookup, StreamId};
-use everjet_stream::{Effects, Output, Polled, Publish, Reads, Stream};
+use everjet_stream::{Effects, Inflight, Output, Polled, Publish, Reads, Stream};
 use everjet_values::{Clock, Entropy, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::abandoned_batches;
 use crate::advisor::Advisor;
 use crate::commit::{Admission, Commit, Release};
 use crate::finding::Finding;
@@ -51,6 +52,8 @@ pub(crate) struct Surroundings {
     pub(crate) readers: Arc<Helpers>,
     pub(crate) timers: Arc<Timers>,
     pub(crate) usage: Arc<Usage>,
+    /// Batches that are not committed.
+    pub(crate) inflight: Arc<Inflight>,
     /// What is damaged.
     pub(crate) findings: Arc<Findings>,
     /// The JetStream domain, which acknowledgements tell.
@@ -157,13 +160,14 @@ struct Next {
 
 impl StreamActor {
     pub(crate) fn new(
-        stream: Stream,
+        mut stream: Stream,
         name: &str,
         on_disk: bool,
         account: Arc<Account>,
         surroundings: Arc<Surroundings>,
     ) -> Arc<Self> {
         let entry = stream.entry();
+        stream.share_inflight(&surroundings.inflight);
         Arc::new(Self {
             id: stream.id(),
             name: name.into(),
@@ -679,6 +683,12 @@ impl StreamActor {
         render::send(&self.account, &output.sends, turn);
         output.sends.clear();
         self.advise(&mut state.stream, turn);
+        let abandoned = state.stream.take_abandoned();
+        if !abandoned.is_empty() {
+            let Surroundings { clock, entropy, .. } = &*self.surroundings;
+            let now = clock.now();
+            abandoned_batches::tell(&self.account, &self.name, &abandoned, now, &**entropy, turn);
+        }
         let idle = output.journal.is_empty() && output.effects.is_empty();
         if !output.journal.is_empty() {
             self.changed_at

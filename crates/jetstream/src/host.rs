@@ -222,6 +222,7 @@ impl JetStream {
             timers: Arc::clone(&timers),
             stopping: AtomicBool::new(false),
             usage: Arc::clone(&usage),
+            inflight: Arc::default(),
             findings: Arc::clone(&findings),
         });
         let next_stream_id = storage.manifest.next_stream_id;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use everjet_api::{
-    ApiError, ErrorCode, PubAcks, ResponseType, render_counter_ack, render_error, render_pub_ack,
-    render_pub_ack_error,
+    ApiError, ErrorCode, PubAcks, ResponseType, render_batch_ack, render_counter_ack, render_error,
+    render_pub_ack, render_pub_ack_error,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
 use everjet_stream::{Effect, Effects, Outgoing, Sends};
@@ -149,7 +149,26 @@ pub(crate) fn release(
                 render_counter_ack(&mut payload, stream, domain, sequence.0, value);
                 reply
             }
-            (Effect::Stored { reply, .. } | Effect::Counted { reply, .. }, Some(why)) => {
+            (
+                Effect::StoredBatch {
+                    reply,
+                    sequence,
+                    id,
+                    count,
+                },
+                None,
+            ) => {
+                let id = String::from_utf8_lossy(id);
+                render_batch_ack(&mut payload, stream, None, sequence.0, &id, count);
+                reply
+            }
+            (
+                Effect::Stored { reply, .. }
+                | Effect::Counted { reply, .. }
+                | Effect::StoredBatch { reply, .. }
+                | Effect::BatchFlow { reply, .. },
+                Some(why),
+            ) => {
                 render_pub_ack_error(&mut payload, stream, &journal_failed(why));
                 reply
             }
@@ -173,6 +192,10 @@ pub(crate) fn release(
             // Nor is a message published again: it may not be stored.
             (Effect::AckReply { .. } | Effect::Republish { .. }, Some(_)) => continue,
             (Effect::AckReply { reply }, None) => reply,
+            (Effect::BatchFlow { reply, body }, None) => {
+                payload.extend_from_slice(body);
+                reply
+            }
         };
         let message = Message {
             subject: reply,

@@ -9,7 +9,7 @@ use everjet_store::{
     Disk, Fault, JournalBatch, JournalDamage, JournalRecord, JournalReport, Lsn, ManifestStream,
     SavedSegments, StreamId, StreamStore, quarantine_file, read_checked_file,
 };
-use everjet_stream::{ConsumerSnapshot, Stream, describe_record, takes_sequence};
+use everjet_stream::{ConsumerSnapshot, Stream, describe_record, sequences_at_most};
 use parking_lot::Mutex;
 
 use crate::finding::Finding;
@@ -50,6 +50,12 @@ impl Opening {
             self.stream = Err(format!("journal record {lsn}: {error}"));
         }
     }
+
+    /// Whether one record may be many messages.
+    fn takes_batches(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_ok_and(|stream| stream.config().allow_atomic)
+    }
 }
 
 /// What becomes of a stream of which a record is missing.
@@ -60,6 +66,9 @@ pub(crate) enum Gaps {
     /// What can be read is brought back, see [`Stream::salvage`]. Only for a copy.
     Salvage,
 }
+
+/// A message of a batch takes more bytes of the journal, for its headers say which batch that is.
+const BATCHED_BYTES_MIN: u64 = 52;
 
 /// So often a consumer's state is read before the disk's refusal counts: an error may pass.
 const READS_MAX: usize = 3;
@@ -399,8 +408,7 @@ impl<'a> Replay<'a> {
             let meaning = self.meaning(damage);
             match (&meaning, damage.record, damage.lost) {
                 (Meaning::LastOf { .. }, Some(record), _) => {
-                    *gaps.entry(record.stream).or_default() +=
-                        u64::from(takes_sequence(record.kind));
+                    *gaps.entry(record.stream).or_default() += sequences_at_most(record.kind);
                 }
                 // Of positions that several files were to hold, each is counted once.
                 (Meaning::Unknown, None, Some(lost)) if counted.insert(lost.last) => {
@@ -408,8 +416,12 @@ impl<'a> Replay<'a> {
                         .last
                         .map_or(report.lost_at_most, |last| last.0 - lost.first.0 + 1);
                     let behind = |opening: &&Opening| opening.last_lsn < lost.first;
-                    for (id, _) in self.streams.iter().filter(|(_, opening)| behind(opening)) {
-                        *gaps.entry(*id).or_default() += most;
+                    for (id, opening) in self.streams.iter().filter(|(_, it)| behind(it)) {
+                        *gaps.entry(*id).or_default() += match opening.takes_batches() {
+                            // One record may be many messages.
+                            true => most.max(damage.length / BATCHED_BYTES_MIN),
+                            false => most,
+                        };
                     }
                 }
                 _ => {}

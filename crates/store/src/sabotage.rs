@@ -79,11 +79,13 @@ pub enum PlantedBug {
     ErasureNotSynced,
     /// An erasure is answered before the journal's files are overwritten.
     JournalNotOverwritten,
+    /// The messages of a batch are records of their own: a crash leaves some of them.
+    BatchSplit,
 }
 
 impl PlantedBug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::AckBeforeSync,
         Self::JournalDirectoryNotSynced,
         Self::JournalHeaderNotSynced,
@@ -118,6 +120,7 @@ impl PlantedBug {
         Self::LaterCheckpointAccepted,
         Self::ErasureNotSynced,
         Self::JournalNotOverwritten,
+        Self::BatchSplit,
     ];
 }
 

@@ -8,11 +8,12 @@ use everjet_subject::SubjectId;
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::Headers;
 
+use crate::Publish;
 use crate::checks::{HEADERS_MAX, MESSAGE_ID, SUBJECT_MAX};
 use crate::command::Command;
 use crate::runs::Runs;
 use crate::state::StreamState;
-use crate::{limits, purge, rollup};
+use crate::{batch, limits, purge, rollup};
 
 /// Subject of what takes the place of a message that is not stored. Nothing is ever found under it.
 const PLACEHOLDER: &[u8] = b"-";
@@ -26,6 +27,15 @@ pub(crate) enum Removal {
     Through(StreamSequence),
     /// More than is worth telling one by one.
     Many,
+}
+
+/// What becomes of a message that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageFate {
+    /// It is stored.
+    Stored,
+    /// It takes a sequence, and is not stored: no consumer wants it.
+    Skipped,
 }
 
 /// What applying a command did.
@@ -165,6 +175,19 @@ impl StreamState {
                 }
                 self.store.lose_through(entry, through);
             }
+            Command::Batch {
+                time,
+                first,
+                members,
+            } => {
+                if first != self.store.last_sequence().next() {
+                    return Err(Malformed);
+                }
+                // All is read before anything changes.
+                for member in batch::decode(members)? {
+                    applied.stored = Some(self.store_member(entry, time, &member, removals));
+                }
+            }
         }
         Ok(applied)
     }
@@ -267,6 +290,42 @@ impl StreamState {
         rollup::apply(self, entry, sequence, message.headers, removals);
         limits::enforce(self, entry, sequence, removals);
         sequence
+    }
+
+    /// Stores a message of a batch. What rolls up and is not stored removes all the same what it would take the place of.
+    fn store_member(
+        &mut self,
+        entry: EntryIndex,
+        time: Timestamp,
+        member: &batch::Member<'_>,
+        removals: &mut Vec<Removal>,
+    ) -> StreamSequence {
+        if member.fate == MessageFate::Stored {
+            let message = NewMessage {
+                time: time.max(self.last_time),
+                subject: member.subject,
+                headers: member.headers,
+                payload: member.payload,
+            };
+            return self.store_message(entry, &message, removals);
+        }
+        let id = Headers(member.headers).get(MESSAGE_ID);
+        let skipped = self.skip_message(entry, time, id.unwrap_or_default());
+        let publish = Publish {
+            subject: member.subject,
+            reply: b"",
+            headers: member.headers,
+            payload: member.payload,
+        };
+        if let Some(Command::Purged {
+            sequence,
+            keep,
+            filter,
+        }) = rollup::of_skipped(&self.config, &publish)
+        {
+            purge::purge(self, entry, sequence, keep, filter, removals);
+        }
+        skipped
     }
 
     /// Gives the next sequence to no message: a placeholder takes it and is erased at once, in memory still, so that its time survives

@@ -149,7 +149,7 @@ fn check_headers(
     publish: &Publish<'_>,
     headers: &PublishHeaders<'_>,
 ) -> Result<Option<StreamSequence>, ApiError> {
-    check_batch(headers)?;
+    check_batch(&state.config, headers)?;
     check_counter(&state.config, publish, headers)?;
     check_stream(&state.config, headers)?;
     ttl::check_allowed(&state.config, headers.ttl)?;
@@ -186,9 +186,8 @@ pub(crate) fn check_subject(config: &StreamConfig, publish: &Publish<'_>) -> Res
 /// The limit that it breaks.
 #[inline]
 pub(crate) fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result<(), ApiError> {
+    check_message_size(config, publish)?;
     let size = publish.headers.len() + publish.payload.len();
-    let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
-    ensure(fits, ErrorCode::StreamMessageExceedsMaximum)?;
     ensure(
         publish.headers.len() <= HEADERS_MAX,
         ErrorCode::StreamHeaderExceedsMaximum,
@@ -202,13 +201,27 @@ pub(crate) fn check_size(config: &StreamConfig, publish: &Publish<'_>) -> Result
     Ok(())
 }
 
-fn check_sealed(config: &StreamConfig) -> Result<(), ApiError> {
+/// The stream's own limit.
+///
+/// # Errors
+/// [`ErrorCode::StreamMessageExceedsMaximum`].
+pub(crate) fn check_message_size(
+    config: &StreamConfig,
+    publish: &Publish<'_>,
+) -> Result<(), ApiError> {
+    let size = publish.headers.len() + publish.payload.len();
+    let fits = limit(config.max_msg_size.into()).is_none_or(|limit| size as u64 <= limit);
+    ensure(fits, ErrorCode::StreamMessageExceedsMaximum)
+}
+
+pub(crate) fn check_sealed(config: &StreamConfig) -> Result<(), ApiError> {
     ensure(!config.sealed, ErrorCode::StreamSealed)
 }
 
-fn check_batch(headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
+/// Members of a batch get here one by one, when it is committed.
+fn check_batch(config: &StreamConfig, headers: &PublishHeaders<'_>) -> Result<(), ApiError> {
     ensure(
-        headers.batch_id.is_empty(),
+        config.allow_atomic || headers.batch_id.is_empty(),
         ErrorCode::AtomicPublishDisabled,
     )
 }
@@ -300,7 +313,7 @@ fn check_last_sequence(state: &StreamState, headers: &PublishHeaders<'_>) -> Res
 }
 
 /// What is not a number is no sequence that there could be.
-fn expect_sequence(expected: &[u8], last: StreamSequence) -> Result<(), ApiError> {
+pub(crate) fn expect_sequence(expected: &[u8], last: StreamSequence) -> Result<(), ApiError> {
     let expected = std::str::from_utf8(expected)
         .ok()
         .and_then(|text| text.parse::<u64>().ok());
@@ -375,7 +388,7 @@ fn replaced_by(state: &StreamState, subject: &[u8]) -> Option<u64> {
 }
 
 /// What the message will count for, see [`everjet_store::StoreState::bytes`].
-fn stored_size(storage: Storage, publish: &Publish<'_>) -> u64 {
+pub(crate) fn stored_size(storage: Storage, publish: &Publish<'_>) -> u64 {
     let content = publish.subject.len() + publish.headers.len() + publish.payload.len();
     let overhead = match storage {
         Storage::Memory => 16,

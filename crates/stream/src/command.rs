@@ -23,15 +23,18 @@
 //! | 16 | lost | sequence number of the last one that may have been given |
 //! | 20 | messages expired | runs of what goes to the end |
 //! | 40 | consumer reset | consumer number, sequence number of the first that it may deliver |
+//! | 30 | batch | time, sequence number of its first message, members to the end |
 //!
-//! Runs are those of [`crate::runs`].
+//! Runs are those of [`crate::runs`], members those of [`crate::batch`].
 //!
-//! All but 1, 2, 13 and 14 are written twice: what they did is not undone by damage to one record.
+//! All but 1, 2, 13, 14 and 30 are written twice: what they did is not undone by damage to one record.
 
 use everjet_consumer::ConsumerId;
 use everjet_consumer::codec::{Malformed, Reader, put_bytes, put_number, put_time};
 use everjet_store::{JournalBatch, StreamId};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+
+use crate::batch;
 
 /// A change of a stream that was decided. Applying it to the same state gives the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +119,14 @@ pub(crate) enum Command<'a> {
         /// In the form of [`crate::runs`].
         removed: &'a [u8],
     },
+    /// Messages are stored together. All have passed all checks.
+    Batch {
+        time: Timestamp,
+        /// As that of a publish.
+        first: StreamSequence,
+        /// In the form of [`crate::batch`].
+        members: &'a [u8],
+    },
 }
 
 const PUBLISH: u8 = 1;
@@ -136,11 +147,16 @@ const UNWANTED: u8 = 15;
 const LOST: u8 = 16;
 const MESSAGES_EXPIRED: u8 = 20;
 const CONSUMER_RESET: u8 = 40;
+const BATCH: u8 = 30;
 
-/// Whether a record of this kind in a stream's journal takes a sequence.
+/// How many sequences a record of this kind in a stream's journal takes at most.
 #[must_use]
-pub fn takes_sequence(kind: u8) -> bool {
-    matches!(kind, PUBLISH | SKIPPED)
+pub fn sequences_at_most(kind: u8) -> u64 {
+    match kind {
+        PUBLISH | SKIPPED => 1,
+        BATCH => batch::MESSAGES_MAX,
+        _ => 0,
+    }
 }
 
 /// What a record of this kind in a stream's journal says, in words.
@@ -148,6 +164,7 @@ pub fn takes_sequence(kind: u8) -> bool {
 pub fn describe_record(kind: u8) -> &'static str {
     match kind {
         PUBLISH | SKIPPED => "a message",
+        BATCH => "a batch of messages",
         CONSUMER_CHANGED | CONSUMER_SETTLED => "deliveries and acknowledgements of a consumer",
         CONSUMER_CREATED => "the creation of a consumer",
         CONSUMER_UPDATED => "a consumer's new configuration",
@@ -185,6 +202,7 @@ impl<'a> Command<'a> {
             Self::Lost { .. } => LOST,
             Self::MessagesExpired { .. } => MESSAGES_EXPIRED,
             Self::ConsumerReset { .. } => CONSUMER_RESET,
+            Self::Batch { .. } => BATCH,
         }
     }
 
@@ -195,6 +213,7 @@ impl<'a> Command<'a> {
         match self {
             Self::Publish { .. }
             | Self::Skipped { .. }
+            | Self::Batch { .. }
             | Self::ConsumerChanged { .. }
             | Self::ConsumerSettled { .. } => {
                 batch.push(stream, entry, self.kind(), fill);
@@ -281,6 +300,16 @@ impl<'a> Command<'a> {
             Self::Unwanted { removed } | Self::MessagesExpired { removed } => {
                 out.extend_from_slice(removed)
             }
+            Self::Batch {
+                time,
+                first,
+                members,
+            } => {
+                out.reserve(18 + members.len());
+                put_time(out, time);
+                put_number(out, first.0);
+                out.extend_from_slice(members);
+            }
         }
     }
 
@@ -358,6 +387,11 @@ impl<'a> Command<'a> {
             },
             MESSAGES_EXPIRED => Self::MessagesExpired {
                 removed: reader.rest(),
+            },
+            BATCH => Self::Batch {
+                time: reader.time()?,
+                first: StreamSequence(reader.number()?),
+                members: reader.rest(),
             },
             _ => return Err(Malformed),
         };
@@ -440,6 +474,11 @@ mod tests {
             Command::Lost { through: sequence },
             Command::MessagesExpired {
                 removed: b"\x08\x00",
+            },
+            Command::Batch {
+                time,
+                first: sequence,
+                members: b"\0\x01a\0\0",
             },
         ]
     }

@@ -12,7 +12,7 @@ use everjet_consumer::SEQUENCE_MAX;
 use everjet_subject::{FilterSet, collides, is_subset, is_valid_filter};
 use everjet_values::format_duration;
 
-use crate::{counter, marker, persist, republish, rollup, transform};
+use crate::{batch, counter, ingest, marker, persist, republish, rollup, transform};
 
 const DUPLICATE_WINDOW: Nanos = Nanos::from_secs(120);
 const SHORTEST: Nanos = Nanos::from_millis(100);
@@ -63,6 +63,8 @@ pub fn normalise_update(
     fill_defaults(&mut config, limits);
     check_ages(&config, limits)?;
     rollup::check_config(&config)?;
+    batch::check_config(&config)?;
+    ingest::check_config(&config)?;
     counter::check_config(&config)?;
     check_discard(&config)?;
     marker::normalise(&mut config, pedantic)?;
@@ -88,6 +90,8 @@ fn required_level(config: &StreamConfig) -> u32 {
         (config.allow_msg_ttl, 1),
         (config.allow_msg_counter, 2),
         (config.persist_mode == PersistMode::Async, 2),
+        (config.allow_atomic, 2),
+        (config.allow_batched, 4),
     ];
     let used = features.into_iter().filter(|(used, _)| *used);
     used.map(|(_, level)| level).max().unwrap_or(0)
@@ -239,9 +243,7 @@ fn check_supported(config: &StreamConfig) -> Result<(), ApiError> {
         (config.mirror.is_some(), "mirror"),
         (!config.sources.is_empty(), "sources"),
         (config.placement.is_some(), "placement"),
-        (config.allow_atomic, "allow_atomic"),
         (config.allow_msg_schedules, "allow_msg_schedules"),
-        (config.allow_batched, "allow_batched"),
     ];
     match missing.into_iter().find(|(used, _)| *used) {
         Some((_, field)) => invalid(&format!("{field} {NOT_YET}")),

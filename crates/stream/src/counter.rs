@@ -121,11 +121,24 @@ pub(crate) fn check_present(config: &StreamConfig, increment: &[u8]) -> Result<(
 /// # Errors
 /// [`ErrorCode::MessageCounterBroken`] when the last message of its subject is no counter, or cannot be read.
 pub(crate) fn count(state: &StreamState, publish: &Publish<'_>) -> Result<Counted, ApiError> {
+    let last = last(state, publish.subject)?;
+    let last = last.as_ref().map(|last| (last.headers(), last.payload()));
+    count_on(last, publish)
+}
+
+/// What a message adds up to, on headers and payload of the last message of its subject.
+///
+/// # Errors
+/// As [`count`].
+pub(crate) fn count_on(
+    last: Option<(&[u8], &[u8])>,
+    publish: &Publish<'_>,
+) -> Result<Counted, ApiError> {
     let increment = Headers(publish.headers).get("Nats-Incr");
     let increment = increment.and_then(Decimal::parse);
     let increment = increment.ok_or_else(|| ErrorCode::MessageIncrInvalid.error())?;
-    let (before, sources) = match last(state, publish.subject)? {
-        Some(message) => (value(&message)?, sources(&message)?),
+    let (before, sources) = match last {
+        Some((headers, payload)) => (value(payload)?, sources(headers)?),
         None => (Decimal::default(), None),
     };
     let value = before.plus(&increment).to_string();
@@ -137,7 +150,11 @@ pub(crate) fn count(state: &StreamState, publish: &Publish<'_>) -> Result<Counte
     })
 }
 
-fn last(state: &StreamState, subject: &[u8]) -> Result<Option<StoredMessage>, ApiError> {
+/// The last message of a subject.
+///
+/// # Errors
+/// [`ErrorCode::MessageCounterBroken`] when it cannot be read.
+pub(crate) fn last(state: &StreamState, subject: &[u8]) -> Result<Option<StoredMessage>, ApiError> {
     let id = state.store.subjects().lookup(subject);
     let Some(sequence) = id.and_then(|id| state.store.last_of(id)) else {
         return Ok(None);
@@ -145,14 +162,14 @@ fn last(state: &StreamState, subject: &[u8]) -> Result<Option<StoredMessage>, Ap
     state.store.get(sequence).map(Some).map_err(|_| broken())
 }
 
-fn value(message: &StoredMessage) -> Result<Decimal, ApiError> {
-    let value: Value = serde_json::from_slice(message.payload()).map_err(|_| broken())?;
+fn value(payload: &[u8]) -> Result<Decimal, ApiError> {
+    let value: Value = serde_json::from_slice(payload).map_err(|_| broken())?;
     Decimal::parse(value.val.as_bytes()).ok_or_else(broken)
 }
 
 /// What a message says about the streams it is gathered from, as it says it; that stays so until one of them says more.
-fn sources(message: &StoredMessage) -> Result<Option<Vec<u8>>, ApiError> {
-    let Some(sources) = Headers(message.headers()).get(SOURCES) else {
+fn sources(headers: &[u8]) -> Result<Option<Vec<u8>>, ApiError> {
+    let Some(sources) = Headers(headers).get(SOURCES) else {
         return Ok(None);
     };
     let read: BTreeMap<String, BTreeMap<String, String>> =

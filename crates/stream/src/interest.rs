@@ -39,9 +39,13 @@ impl Interest {
         *self = Self::default();
     }
 
-    /// Whether a message with this subject that was stored next would be for anybody.
-    pub(crate) fn wants_next(&mut self, state: &StreamState, subject: &[u8]) -> bool {
-        let next = state.store.last_sequence().next();
+    /// Whether a message with this subject would be for anybody, were it stored as `next`.
+    pub(crate) fn wants_as(
+        &mut self,
+        state: &StreamState,
+        subject: &[u8],
+        next: StreamSequence,
+    ) -> bool {
         let mut wanted = false;
         self.tree(state).for_each_match(subject, |id| {
             let consumer = state.consumers.get(id);

@@ -9,6 +9,7 @@
 mod acks;
 mod advisories;
 mod apply;
+mod batch;
 mod checks;
 mod command;
 mod config;
@@ -20,6 +21,7 @@ mod expiries;
 mod expiry;
 mod get_many;
 mod info;
+mod ingest;
 mod interest;
 mod leader;
 mod limits;
@@ -44,7 +46,8 @@ mod unpin;
 mod update;
 mod wanted;
 
-pub use command::{describe_record, takes_sequence};
+pub use batch::{AbandonReason, AbandonedBatch, Inflight};
+pub use command::{describe_record, sequences_at_most};
 pub use config::{ServerLimits, normalise_config, normalise_update};
 pub use consumers::CreateConsumer;
 pub use everjet_consumer::{Advisory, Outgoing, Sends};

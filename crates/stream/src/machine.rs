@@ -10,10 +10,12 @@ use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 use everjet_wire::{Headers, strip};
 
 use crate::apply::{Applied, Removal};
+use crate::batch::{self, Batches};
 use crate::checks::{self, Admission, MESSAGE_ID, REQUEST_INFO};
 use crate::command::Command;
 use crate::counter;
 use crate::expiry::Aging;
+use crate::ingest::{self, Ingests};
 use crate::interest::Interest;
 use crate::leader::Leader;
 use crate::limits;
@@ -73,10 +75,12 @@ pub struct Stream {
     pub(crate) interest: Interest,
     /// Changes of one consumer that have no record yet.
     pub(crate) gathered: Gathered,
+    pub(crate) batches: Batches,
+    pub(crate) ingests: Ingests,
     pub(crate) aging: Aging,
     /// What the configuration makes of subjects.
     renaming: Option<SubjectTransform>,
-    republisher: Option<Republisher>,
+    pub(crate) republisher: Option<Republisher>,
     /// What a message is called in the stream; kept for its memory.
     renamed: Vec<u8>,
     pub(crate) wanted: Wanted,
@@ -148,6 +152,8 @@ impl Stream {
             leader.add(*id, Dispatcher::new(now, consumer, &state.store));
         }
         self.interest.forget();
+        self.batches.clear();
+        self.ingests.clear();
         self.forget_aging();
         self.read_config();
         if !self.has_lost_consumers {
@@ -226,6 +232,12 @@ impl Stream {
         reply: &[u8],
         out: &mut Output,
     ) -> Result<(), ApiError> {
+        if ingest::is_call(publish.reply) {
+            return self.take_ingested(now, publish, reply, out);
+        }
+        if batch::is_member(&self.state.config, publish) {
+            return self.take_member(now, publish, reply, out);
+        }
         let wanted = self.is_wanted(publish.subject);
         match checks::all(&self.state, now, publish, wanted)? {
             Admission::Duplicate(sequence) => {
@@ -374,6 +386,8 @@ impl Stream {
         out: &mut Output,
     ) {
         self.expire(now, out);
+        self.batches.expire(now);
+        self.ingests.expire(now);
         // Timers that a consumer sets for the same moment wait for the next call, so that this one ends.
         let mut fired = Vec::new();
         while let Some(id) = self.leader.next_expired(now) {
@@ -389,8 +403,10 @@ impl Stream {
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
         let ids = self.state.dedupe.next_timer(self.state.duplicate_window());
+        let batches = [self.batches.next_timer(), self.ingests.next_timer()];
         [self.leader.next_timer(), self.next_expiry(), ids]
             .into_iter()
+            .chain(batches)
             .flatten()
             .min()
     }
@@ -460,6 +476,8 @@ impl Stream {
             state,
             interest: Interest::default(),
             gathered: Gathered::default(),
+            batches: Batches::default(),
+            ingests: Ingests::default(),
             aging: Aging::default(),
             renaming: None,
             republisher: None,
@@ -491,9 +509,34 @@ impl Stream {
     }
 
     /// Whether a message with this subject that came next would be stored.
-    fn is_wanted(&mut self, subject: &[u8]) -> bool {
+    pub(crate) fn is_wanted(&mut self, subject: &[u8]) -> bool {
+        self.is_wanted_as(subject, self.state.store.last_sequence().next())
+    }
+
+    /// Whether it would be, were it to get this sequence.
+    pub(crate) fn is_wanted_as(&mut self, subject: &[u8], sequence: StreamSequence) -> bool {
         self.state.config.retention != Retention::Interest
-            || self.interest.wants_next(&self.state, subject)
+            || self.interest.wants_as(&self.state, subject, sequence)
+    }
+
+    /// Stores a message that passed all checks, with the value of its counter in a stream of counters.
+    ///
+    /// # Errors
+    /// A counter that is broken, or too large.
+    #[inline(never)]
+    pub(crate) fn store_counted(
+        &mut self,
+        now: Timestamp,
+        publish: &Publish<'_>,
+        out: &mut Output,
+    ) -> Result<StreamSequence, ApiError> {
+        if !self.state.config.allow_msg_counter {
+            return Ok(self.store_message(now, publish, out));
+        }
+        let counted = counter::count(&self.state, publish)?;
+        let publish = counted.publish(publish);
+        checks::check_size(&self.state.config, &publish)?;
+        Ok(self.store_message(now, &publish, out))
     }
 
     /// Stores a message that passed all checks.
@@ -530,7 +573,7 @@ impl Stream {
     }
 
     /// Gives a sequence to a message that passed all checks and that no consumer wants.
-    fn skip_message(
+    pub(crate) fn skip_message(
         &mut self,
         now: Timestamp,
         publish: &Publish<'_>,

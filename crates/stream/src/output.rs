@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use everjet_api::ApiError;
+use everjet_api::{ApiError, BatchFlow};
 use everjet_consumer::Sends;
 use everjet_store::JournalBatch;
 use everjet_values::StreamSequence;
@@ -66,6 +66,17 @@ pub enum Effect<'a> {
         /// The sum.
         value: &'a str,
     },
+    /// A batch is stored: a PubAck goes to `reply`.
+    StoredBatch {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// Sequence of its last message.
+        sequence: StreamSequence,
+        /// Its id.
+        id: &'a [u8],
+        /// How many messages it has.
+        count: u64,
+    },
     /// The message was not stored: a PubAck with an error goes to `reply`.
     Refused {
         /// Where the publisher waits.
@@ -80,10 +91,17 @@ pub enum Effect<'a> {
         /// The answer.
         body: &'a [u8],
     },
-    /// An acknowledgement was taken: an empty message goes to `reply`.
+    /// An acknowledgement was taken, or a message of a batch that is not committed yet: an empty message goes to `reply`.
     AckReply {
-        /// Where the acknowledger waits.
+        /// Where the acknowledger or publisher waits.
         reply: &'a [u8],
+    },
+    /// Something about a fast batch goes to `reply`.
+    BatchFlow {
+        /// Where the publisher waits.
+        reply: &'a [u8],
+        /// The document.
+        body: &'a [u8],
     },
     /// A stored message is published again.
     Republish {
@@ -108,6 +126,12 @@ enum Item {
         sequence: StreamSequence,
         value: Box<str>,
     },
+    StoredBatch {
+        reply: Range<u32>,
+        sequence: StreamSequence,
+        id: Range<u32>,
+        count: u64,
+    },
     Refused {
         reply: Range<u32>,
         error: Box<ApiError>,
@@ -118,6 +142,10 @@ enum Item {
     },
     AckReply {
         reply: Range<u32>,
+    },
+    BatchFlow {
+        reply: Range<u32>,
+        body: Vec<u8>,
     },
     Republish(Box<Republished>),
 }
@@ -167,6 +195,18 @@ impl Effects {
             });
         }
     }
+    /// Adds a PubAck for a batch; without a reply subject nothing is added.
+    pub fn stored_batch(&mut self, reply: &[u8], sequence: StreamSequence, id: &[u8], count: u64) {
+        if !reply.is_empty() {
+            let (reply, id) = (self.put(reply), self.put(id));
+            self.items.push(Item::StoredBatch {
+                reply,
+                sequence,
+                id,
+                count,
+            });
+        }
+    }
 
     /// Adds a PubAck with an error; without a reply subject nothing is added.
     pub fn refused(&mut self, reply: &[u8], error: ApiError) {
@@ -187,11 +227,24 @@ impl Effects {
         }
     }
 
-    /// Adds the answer to an acknowledgement; without a reply subject nothing is added.
+    /// Adds the answer to an acknowledgement, or to a message of a batch that is not committed yet; without a reply subject nothing is added.
     pub fn ack_reply(&mut self, reply: &[u8]) {
         if !reply.is_empty() {
             let reply = self.put(reply);
             self.items.push(Item::AckReply { reply });
+        }
+    }
+
+    /// Adds what the publisher of a fast batch hears; without a reply subject nothing is added.
+    pub fn batch_flow(&mut self, reply: &[u8], flow: &BatchFlow) {
+        self.batch_answer(reply, flow.render());
+    }
+
+    /// The same, rendered.
+    pub fn batch_answer(&mut self, reply: &[u8], body: Vec<u8>) {
+        if !reply.is_empty() {
+            let reply = self.put(reply);
+            self.items.push(Item::BatchFlow { reply, body });
         }
     }
 
@@ -225,6 +278,17 @@ impl Effects {
                 sequence: *sequence,
                 value,
             },
+            Item::StoredBatch {
+                reply,
+                sequence,
+                id,
+                count,
+            } => Effect::StoredBatch {
+                reply: self.at(reply),
+                sequence: *sequence,
+                id: self.at(id),
+                count: *count,
+            },
             Item::Refused { reply, error } => Effect::Refused {
                 reply: self.at(reply),
                 error,
@@ -235,6 +299,10 @@ impl Effects {
             },
             Item::AckReply { reply } => Effect::AckReply {
                 reply: self.at(reply),
+            },
+            Item::BatchFlow { reply, body } => Effect::BatchFlow {
+                reply: self.at(reply),
+                body,
             },
             Item::Republish(message) => Effect::Republish {
                 to: &message.to,

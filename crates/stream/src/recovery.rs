@@ -6,7 +6,7 @@ use everjet_consumer::{Consumer, SEQUENCE_MAX};
 use everjet_store::{JournalBatch, JournalRecord, StreamId, StreamStore};
 use everjet_values::{EntryIndex, StreamSequence, Timestamp};
 
-use crate::command::{Command, takes_sequence};
+use crate::command::{Command, sequences_at_most};
 use crate::limits;
 use crate::machine::Stream;
 use crate::runs::Runs;
@@ -197,7 +197,7 @@ impl Stream {
         let is_new = |record: &&JournalRecord<'_>| record.entry > self.state.entry;
         let messages = records
             .iter()
-            .filter(|record| takes_sequence(record.kind))
+            .filter(|record| sequences_at_most(record.kind) > 0)
             .filter(is_new);
         let (count, bytes) = messages.fold((0, 0), |(count, bytes), record| {
             (count + 1, bytes + record.body.len())
@@ -251,7 +251,12 @@ impl Stream {
         self.has_gap |= entry != self.state.entry.next();
         if self.has_gap {
             let counts = match Command::decode(kind, body) {
-                Ok(Command::Publish { sequence, .. }) if sequence <= SEQUENCE_MAX => {
+                Ok(
+                    Command::Publish { sequence, .. }
+                    | Command::Batch {
+                        first: sequence, ..
+                    },
+                ) if sequence <= SEQUENCE_MAX => {
                     self.state.store.lose_through(entry, sequence.previous());
                     true
                 }

@@ -113,6 +113,14 @@ impl Republisher {
 }
 
 impl Planned {
+    /// The same behind another message of its subject, if there is one that is stored before it.
+    pub(crate) fn behind(self, before: Option<StreamSequence>) -> Self {
+        Self {
+            before: before.unwrap_or(self.before),
+            ..self
+        }
+    }
+
     /// The message was stored, with these headers: it leaves with them, and with where it is.
     pub(crate) fn send(
         self,

@@ -36,6 +36,12 @@ impl Stream {
             let json = serde_json::to_vec(&config).expect("a configuration has string keys");
             self.commit(&Command::ConfigUpdated { config: &json }, out);
             self.read_config();
+            if !self.state.config.allow_atomic {
+                self.batches.clear();
+            }
+            if !self.state.config.allow_batched {
+                self.ingests.clear();
+            }
             if becomes_interest {
                 self.interest.forget();
                 self.remove_unwanted(&[], out);

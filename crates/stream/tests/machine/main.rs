@@ -1,9 +1,11 @@
 //! The stream machine as transcripts and against a model. Time is a number, the disk is simulated.
 
+mod batch;
 mod consumers;
 mod control;
 mod counters;
 mod driver;
+mod ingest;
 mod lifetimes;
 mod limits;
 mod model;

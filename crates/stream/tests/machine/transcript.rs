@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! > stream {"max_msgs":2}                 the stream S on s.>, fresh
-//! > pub s.a hello Nats-Msg-Id=1;A=b       with reply; `put` is without
+//! > pub s.a hello Nats-Msg-Id=1;A=b       with reply; `put` is without, `pub@in` to another one
 //! > consumer {"durable_name":"c"}         `consumer create {...}` and `consumer update {...}` name the action
 //! > pull c {"batch":2}                    the reply subject is `in`; `pull c@box` names another one
 //! > ack c 3 -NAK 1s                       acknowledges message 3; `ack! ` waits for an answer
@@ -80,6 +80,7 @@ impl Script {
             "stream" => self.driver = Driver::new(rest, self.now),
             "pub" => self.publish(rest, b"reply"),
             "put" => self.publish(rest, b""),
+            at if at.starts_with("pub@") => self.publish(rest, &at.as_bytes()[4..]),
             "consumer" => self.consumer(rest),
             "pull" => self.pull(rest),
             "ack" => self.ack(rest, b""),
@@ -287,6 +288,15 @@ impl Script {
                 Effect::Counted {
                     sequence, value, ..
                 } => writeln!(shown, "stored {sequence} val {value}").expect("memory"),
+                Effect::StoredBatch {
+                    sequence,
+                    id,
+                    count,
+                    ..
+                } => {
+                    writeln!(shown, "stored {sequence} batch {} of {count}", text(id))
+                        .expect("memory");
+                }
                 Effect::Refused { error, .. } => {
                     writeln!(shown, "refused {} {}", error.err_code, error.description)
                         .expect("memory");
@@ -297,6 +307,9 @@ impl Script {
                 Effect::AckReply { reply } => {
                     writeln!(shown, "answer to {}", text(reply)).expect("memory");
                 }
+                Effect::BatchFlow { body, .. } => {
+                    writeln!(shown, "flow {}", text(body)).expect("memory");
+                }
                 Effect::Republish {
                     to,
                     headers,
@@ -306,6 +319,10 @@ impl Script {
                     writeln!(shown, "again {to} {:?} [{headers}]", text(payload)).expect("memory");
                 }
             }
+        }
+        for batch in driver.stream.take_abandoned() {
+            let (id, reason) = (text(&batch.id), batch.reason.as_str());
+            writeln!(shown, "batch {id} abandoned: {reason}").expect("memory");
         }
         for outgoing in driver.output.sends.iter() {
             show_outgoing(shown, outgoing);
