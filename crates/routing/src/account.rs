@@ -148,6 +148,12 @@ impl Account {
         self.interest.read().any_connection(subject, |_| true)
     }
 
+    /// Whether anybody is subscribed to what `subject` matches, be it a connection or a party inside the server, such as a stream.
+    #[must_use]
+    pub fn is_heard(&self, subject: &[u8]) -> bool {
+        self.interest.read().any(subject, |_| true)
+    }
+
     /// Whether a connection is subscribed to what `subject` matches as a member of the queue group.
     #[must_use]
     pub fn has_queue_interest(&self, subject: &[u8], queue: &[u8]) -> bool {

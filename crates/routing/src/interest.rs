@@ -51,10 +51,16 @@ impl Interest {
         subject: &[u8],
         wanted: impl Fn(&Subscription) -> bool,
     ) -> bool {
+        self.any(subject, |subscription| {
+            subscription.connection().is_some() && wanted(subscription)
+        })
+    }
+
+    /// Whether a subscription that passes `wanted` matches the subject.
+    pub(crate) fn any(&self, subject: &[u8], wanted: impl Fn(&Subscription) -> bool) -> bool {
         let mut found = false;
-        self.tree.for_each_match(subject, |subscription| {
-            found |= subscription.connection().is_some() && wanted(subscription);
-        });
+        self.tree
+            .for_each_match(subject, |subscription| found |= wanted(subscription));
         found
     }
 

@@ -484,6 +484,8 @@ fn only_connections_count_as_interest() {
     let sink = Sink::Local(Arc::new(relay));
     account.subscribe(Arc::new(Subscription::new(b"s", None, b"", sink)));
     assert!(!account.has_interest(b"s"));
+    assert!(account.is_heard(b"s"));
+    assert!(!account.is_heard(b"u"));
     assert!(noted.0.lock().is_empty());
     let member = Recorder::new(1);
     member.join(&account, "*", Some("q"), "1");
