@@ -3,7 +3,7 @@
 use everjet_conformance::{JetStream, Message, RawClient, ServerProcess};
 use serde_json::{Value, json};
 
-use crate::{check_contains, check_error, start_with_orders};
+use crate::{check_contains, check_error, start, start_with_orders};
 
 /// Somebody who listens to what is told about consumers.
 pub(crate) struct Listener(RawClient);
@@ -225,4 +225,30 @@ fn a_sample_frequency_is_a_number_of_percent() {
         let text = format!("failed to parse consumer sampling configuration: {why}");
         check_error(&answer, 400, 10095, &text);
     }
+}
+
+#[test]
+fn a_stream_keeps_what_nobody_else_listens_to() {
+    let (_server, mut js) = start();
+    let subjects = r#"["$JS.EVENT.ADVISORY.STREAM.*.ORDERS","$JS.EVENT.ADVISORY.CONSUMER.>"]"#;
+    js.create_stream(
+        "EVENTS",
+        &format!(r#"{{"name":"EVENTS","subjects":{subjects}}}"#),
+    );
+    js.create_stream("ORDERS", r#"{"name":"ORDERS","subjects":["order.>"]}"#);
+    js.create_consumer("ORDERS", "c", "");
+    js.api("STREAM.DELETE.ORDERS", "");
+    let request = r#"{"subjects_filter":">"}"#;
+    let mut info = Value::Null;
+    js.wait_until("four advisories", |js| {
+        info = js.api("STREAM.INFO.EVENTS", request);
+        info["state"]["messages"] == 4
+    });
+    let kept = json!({
+        "$JS.EVENT.ADVISORY.STREAM.CREATED.ORDERS": 1,
+        "$JS.EVENT.ADVISORY.STREAM.DELETED.ORDERS": 1,
+        "$JS.EVENT.ADVISORY.CONSUMER.CREATED.ORDERS.c": 1,
+        "$JS.EVENT.ADVISORY.CONSUMER.DELETED.ORDERS.c": 1,
+    });
+    assert_eq!(info["state"]["subjects"], kept);
 }

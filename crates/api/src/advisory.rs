@@ -1,4 +1,5 @@
-//! Advisories: what subscribers of `$JS.EVENT.ADVISORY.>` are told about streams and the API.
+//! Advisories and metrics: what subscribers of `$JS.EVENT.>` are told. The frame is that of all of them; here are those about
+//! streams and the API.
 
 use everjet_values::Timestamp;
 use serde::Serialize;
@@ -23,8 +24,8 @@ pub struct AdvisoryFrame<'a> {
 
 /// What an advisory tells.
 pub trait Advice: Serialize {
-    /// The last part of its type: `io.nats.jetstream.advisory.v1.<kind>`.
-    const KIND: &'static str;
+    /// Its type, such as `io.nats.jetstream.advisory.v1.stream_action`.
+    fn kind(&self) -> &'static str;
 }
 
 /// Who asked for something.
@@ -102,16 +103,47 @@ impl StreamAction {
     }
 }
 
+/// An atomic batch was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BatchAbandoned<'a> {
+    /// The stream it was for.
+    pub stream: &'a str,
+    /// Its id.
+    pub batch: &'a str,
+    /// Why, in one word.
+    pub reason: &'a str,
+}
+
+impl BatchAbandoned<'_> {
+    /// The subject of the advisory.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{}", self.stream)
+    }
+}
+
+impl Advice for BatchAbandoned<'_> {
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.stream_batch_abandoned"
+    }
+}
+
 impl Advice for ApiAudit<'_> {
-    const KIND: &'static str = "api_audit";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.api_audit"
+    }
 }
 
 impl Advice for ApiLimitReached<'_> {
-    const KIND: &'static str = "api_limit_reached";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.api_limit_reached"
+    }
 }
 
 impl Advice for StreamActed<'_> {
-    const KIND: &'static str = "stream_action";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.stream_action"
+    }
 }
 
 /// The body of an advisory.
@@ -119,7 +151,7 @@ impl Advice for StreamActed<'_> {
 pub fn render_advisory<T: Advice>(frame: AdvisoryFrame<'_>, advice: &T) -> Vec<u8> {
     #[derive(Serialize)]
     struct Advisory<'a, T> {
-        r#type: String,
+        r#type: &'static str,
         id: &'a str,
         timestamp: Timestamp,
         #[serde(flatten)]
@@ -128,7 +160,7 @@ pub fn render_advisory<T: Advice>(frame: AdvisoryFrame<'_>, advice: &T) -> Vec<u
         domain: Option<&'a str>,
     }
     crate::to_json(&Advisory {
-        r#type: format!("io.nats.jetstream.advisory.v1.{}", T::KIND),
+        r#type: advice.kind(),
         id: frame.id,
         timestamp: frame.time,
         advice,
@@ -155,6 +187,28 @@ mod tests {
         assert_eq!(
             String::from_utf8_lossy(&body),
             r#"{"type":"io.nats.jetstream.advisory.v1.stream_action","id":"abc","timestamp":"1970-01-01T00:00:00Z","stream":"S","action":"modify","domain":"hub"}"#
+        );
+    }
+
+    #[test]
+    fn a_batch_that_was_given_up_is_told_of_with_its_reason() {
+        let frame = AdvisoryFrame {
+            id: "abc",
+            time: Timestamp::from_nanos(0),
+            domain: None,
+        };
+        let abandoned = BatchAbandoned {
+            stream: "S",
+            batch: "b<1>",
+            reason: "timeout",
+        };
+        assert_eq!(
+            abandoned.subject(),
+            "$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.S"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&render_advisory(frame, &abandoned)),
+            r#"{"type":"io.nats.jetstream.advisory.v1.stream_batch_abandoned","id":"abc","timestamp":"1970-01-01T00:00:00Z","stream":"S","batch":"b\u003c1\u003e","reason":"timeout"}"#
         );
     }
 

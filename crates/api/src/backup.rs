@@ -152,17 +152,25 @@ pub struct RestoreCompleted<'a> {
 }
 
 impl Advice for SnapshotCreated<'_> {
-    const KIND: &'static str = "snapshot_create";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.snapshot_create"
+    }
 }
 
 impl Advice for SnapshotCompleted<'_> {
-    const KIND: &'static str = "snapshot_complete";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.snapshot_complete"
+    }
 }
 
 impl Advice for RestoreCreated<'_> {
-    const KIND: &'static str = "restore_create";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.restore_create"
+    }
 }
 
 impl Advice for RestoreCompleted<'_> {
-    const KIND: &'static str = "restore_complete";
+    fn kind(&self) -> &'static str {
+        "io.nats.jetstream.advisory.v1.restore_complete"
+    }
 }

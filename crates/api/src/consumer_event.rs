@@ -1,9 +1,10 @@
 //! What subscribers are told about a consumer: advisories and metrics.
 
 use everjet_values::{ConsumerSequence, StreamSequence, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Nanos;
+use crate::advisory::Advice;
 
 /// Why a message that waited for its acknowledgement was given up: it left the stream.
 pub const REMOVED_REASON: &str = "Unacknowledged message was deleted";
@@ -81,29 +82,22 @@ pub enum UnpinReason {
     Timeout,
 }
 
-/// What an event has besides what happened.
+/// What happened, and to which consumer.
 #[derive(Clone, Copy, Debug)]
-pub struct EventFrame<'a> {
-    /// A name of its own.
-    pub id: &'a str,
-    /// When it happened.
-    pub time: Timestamp,
+pub struct ConsumerAdvice<'a> {
     /// The account.
     pub account: &'a str,
     /// The stream.
     pub stream: &'a str,
     /// The consumer.
     pub consumer: &'a str,
-    /// The JetStream domain of the server, if it has one.
-    pub domain: Option<&'a str>,
+    /// What happened.
+    pub event: &'a ConsumerEvent,
 }
 
 /// The fields of all kinds, in the order of nats-server.
 #[derive(Default, Serialize)]
 struct Document<'a> {
-    r#type: &'a str,
-    id: &'a str,
-    timestamp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     stream: &'a str,
@@ -128,8 +122,6 @@ struct Document<'a> {
     pinned_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    domain: Option<&'a str>,
 }
 
 impl<'a> Document<'a> {
@@ -145,84 +137,93 @@ impl<'a> Document<'a> {
     }
 }
 
-impl ConsumerEvent {
+impl ConsumerAdvice<'_> {
     /// The subject it is published on.
     #[must_use]
-    pub fn subject(&self, stream: &str, consumer: &str) -> String {
-        let kind = match self {
-            Self::Created => "ADVISORY.CONSUMER.CREATED",
-            Self::Deleted => "ADVISORY.CONSUMER.DELETED",
-            Self::DeliveredOftenEnough { .. } => "ADVISORY.CONSUMER.MAX_DELIVERIES",
-            Self::Naked(_) => "ADVISORY.CONSUMER.MSG_NAKED",
-            Self::Terminated { .. } => "ADVISORY.CONSUMER.MSG_TERMINATED",
-            Self::Acknowledged { .. } => "METRIC.CONSUMER.ACK",
-            Self::Paused { .. } => "ADVISORY.CONSUMER.PAUSE",
-            Self::Pinned { .. } => "ADVISORY.CONSUMER.PINNED",
-            Self::Unpinned { .. } => "ADVISORY.CONSUMER.UNPINNED",
+    pub fn subject(&self) -> String {
+        let kind = match self.event {
+            ConsumerEvent::Created => "ADVISORY.CONSUMER.CREATED",
+            ConsumerEvent::Deleted => "ADVISORY.CONSUMER.DELETED",
+            ConsumerEvent::DeliveredOftenEnough { .. } => "ADVISORY.CONSUMER.MAX_DELIVERIES",
+            ConsumerEvent::Naked(_) => "ADVISORY.CONSUMER.MSG_NAKED",
+            ConsumerEvent::Terminated { .. } => "ADVISORY.CONSUMER.MSG_TERMINATED",
+            ConsumerEvent::Acknowledged { .. } => "METRIC.CONSUMER.ACK",
+            ConsumerEvent::Paused { .. } => "ADVISORY.CONSUMER.PAUSE",
+            ConsumerEvent::Pinned { .. } => "ADVISORY.CONSUMER.PINNED",
+            ConsumerEvent::Unpinned { .. } => "ADVISORY.CONSUMER.UNPINNED",
         };
-        format!("$JS.EVENT.{kind}.{stream}.{consumer}")
+        format!("$JS.EVENT.{kind}.{}.{}", self.stream, self.consumer)
     }
 
-    /// The document that is published.
-    #[must_use]
-    pub fn render(&self, frame: &EventFrame<'_>) -> Vec<u8> {
+    /// What is published besides the frame.
+    fn document(&self) -> Document<'_> {
         let mut document = Document {
-            r#type: self.kind(),
-            id: frame.id,
-            timestamp: frame.time,
-            stream: frame.stream,
-            consumer: frame.consumer,
-            domain: frame.domain,
+            stream: self.stream,
+            consumer: self.consumer,
             ..Document::default()
         };
-        match self {
-            Self::Created => document.action = Some("create"),
-            Self::Deleted => document.action = Some("delete"),
-            Self::DeliveredOftenEnough {
+        match self.event {
+            ConsumerEvent::Created => document.action = Some("create"),
+            ConsumerEvent::Deleted => document.action = Some("delete"),
+            ConsumerEvent::DeliveredOftenEnough {
                 stream_seq,
                 deliveries,
             } => {
                 document.stream_seq = Some(*stream_seq);
                 document.deliveries = Some(*deliveries);
             }
-            Self::Naked(delivery) => document.set_delivery(*delivery),
-            Self::Terminated { delivery, reason } => {
+            ConsumerEvent::Naked(delivery) => document.set_delivery(*delivery),
+            ConsumerEvent::Terminated { delivery, reason } => {
                 document.set_delivery(*delivery);
                 document.reason = (!reason.is_empty()).then_some(reason);
             }
-            Self::Acknowledged { delivery, ack_time } => {
+            ConsumerEvent::Acknowledged { delivery, ack_time } => {
                 document.set_delivery(*delivery);
                 document.ack_time = Some(*ack_time);
             }
-            Self::Paused { paused, until } => {
+            ConsumerEvent::Paused { paused, until } => {
                 document.paused = Some(*paused);
                 document.pause_until = Some(*until);
             }
-            Self::Pinned { group, id } => {
-                document.set_group(frame.account, group);
+            ConsumerEvent::Pinned { group, id } => {
+                document.set_group(self.account, group);
                 document.pinned_id = Some(id);
             }
-            Self::Unpinned { group, reason } => {
-                document.set_group(frame.account, group);
+            ConsumerEvent::Unpinned { group, reason } => {
+                document.set_group(self.account, group);
                 document.reason = Some(match reason {
                     UnpinReason::Admin => "admin",
                     UnpinReason::Timeout => "timeout",
                 });
             }
         }
-        serde_json::to_vec(&document).expect("strings, numbers and times always serialise")
+        document
     }
+}
 
+impl Serialize for ConsumerAdvice<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.document().serialize(serializer)
+    }
+}
+
+impl Advice for ConsumerAdvice<'_> {
     fn kind(&self) -> &'static str {
-        match self {
-            Self::Created | Self::Deleted => "io.nats.jetstream.advisory.v1.consumer_action",
-            Self::DeliveredOftenEnough { .. } => "io.nats.jetstream.advisory.v1.max_deliver",
-            Self::Naked(_) => "io.nats.jetstream.advisory.v1.nak",
-            Self::Terminated { .. } => "io.nats.jetstream.advisory.v1.terminated",
-            Self::Acknowledged { .. } => "io.nats.jetstream.metric.v1.consumer_ack",
-            Self::Paused { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
-            Self::Pinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_pinned",
-            Self::Unpinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_unpinned",
+        match self.event {
+            ConsumerEvent::Created | ConsumerEvent::Deleted => {
+                "io.nats.jetstream.advisory.v1.consumer_action"
+            }
+            ConsumerEvent::DeliveredOftenEnough { .. } => {
+                "io.nats.jetstream.advisory.v1.max_deliver"
+            }
+            ConsumerEvent::Naked(_) => "io.nats.jetstream.advisory.v1.nak",
+            ConsumerEvent::Terminated { .. } => "io.nats.jetstream.advisory.v1.terminated",
+            ConsumerEvent::Acknowledged { .. } => "io.nats.jetstream.metric.v1.consumer_ack",
+            ConsumerEvent::Paused { .. } => "io.nats.jetstream.advisory.v1.consumer_pause",
+            ConsumerEvent::Pinned { .. } => "io.nats.jetstream.advisory.v1.consumer_group_pinned",
+            ConsumerEvent::Unpinned { .. } => {
+                "io.nats.jetstream.advisory.v1.consumer_group_unpinned"
+            }
         }
     }
 }
@@ -230,6 +231,7 @@ impl ConsumerEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advisory::{AdvisoryFrame, render_advisory};
 
     /// The documents are those of nats-server 2.15.1, with another id and time.
     #[test]
@@ -300,18 +302,21 @@ mod tests {
                 r#"advisory.v1.consumer_group_unpinned@"account":"$G","stream":"S","consumer":"C","group":"a","reason":"timeout""#,
             ),
         ] {
-            let frame = EventFrame {
+            let frame = AdvisoryFrame {
                 id: "i",
                 time: Timestamp::from_nanos(0),
+                domain: None,
+            };
+            let advice = ConsumerAdvice {
                 account: "$G",
                 stream: "S",
                 consumer: "C",
-                domain: None,
+                event: &event,
             };
             let (kind, fields) = fields.split_once('@').expect("a type and fields");
-            assert_eq!(event.subject("S", "C"), format!("$JS.EVENT.{subject}.S.C"));
+            assert_eq!(advice.subject(), format!("$JS.EVENT.{subject}.S.C"));
             assert_eq!(
-                String::from_utf8_lossy(&event.render(&frame)),
+                String::from_utf8_lossy(&render_advisory(frame, &advice)),
                 format!(
                     r#"{{"type":"io.nats.jetstream.{kind}","id":"i","timestamp":"1970-01-01T00:00:00Z",{fields}}}"#
                 )

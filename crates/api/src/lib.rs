@@ -40,7 +40,7 @@ pub use account::{AccountInfo, AccountLimits, AccountTier, ApiStats};
 pub use ack::{ACK_PREFIX, AckSubject, render_ack_subject};
 pub use advisory::{
     API_AUDIT_SUBJECT, API_LIMIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit,
-    ApiLimitReached, StreamActed, StreamAction, render_advisory,
+    ApiLimitReached, BatchAbandoned, StreamActed, StreamAction, render_advisory,
 };
 pub use backup::{
     ArchivedConsumer, ArchivedConsumerState, ArchivedDelivery, ArchivedPosition, RestoreCompleted,
@@ -49,7 +49,9 @@ pub use backup::{
 };
 pub use batch_flow::{BatchFlow, render_duplicate_batch_ack};
 pub use consumer_config::{AckPolicy, ConsumerConfig, DeliverPolicy, PriorityPolicy, ReplayPolicy};
-pub use consumer_event::{ConsumerEvent, EventDelivery, EventFrame, REMOVED_REASON, UnpinReason};
+pub use consumer_event::{
+    ConsumerAdvice, ConsumerEvent, EventDelivery, REMOVED_REASON, UnpinReason,
+};
 pub use consumer_info::{ConsumerInfo, PriorityGroupState, SequenceInfo};
 pub use decode::{Request, decode_lenient, decode_strict, is_empty_request};
 pub use error_table::ErrorCode;

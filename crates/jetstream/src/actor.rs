@@ -12,11 +12,10 @@ use everjet_api::{AckSubject, ApiCall, parse_api_subject};
 use everjet_routing::{Account, InterestWatcher, LocalReceiver, MessageBatch, Turn};
 use everjet_store::{ColdRead, Fetched, Lookup, StreamId};
 use everjet_stream::{Effects, Inflight, Output, Polled, Publish, Reads, Stream};
-use everjet_values::{Clock, Entropy, EntryIndex, StreamSequence, Timestamp};
+use everjet_values::{Clock, EntryIndex, StreamSequence, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::abandoned_batches;
-use crate::advisor::Advisor;
+use crate::advisories::Advisories;
 use crate::commit::{Admission, Commit, Release};
 use crate::finding::Finding;
 use crate::findings::Findings;
@@ -45,7 +44,8 @@ const DELIVERIES_PER_POLL: usize = 512;
 /// What an actor needs from its surroundings.
 pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Who tells subscribers what happened.
+    pub(crate) advisories: Arc<Advisories>,
     pub(crate) commit: Option<Arc<Commit>>,
     pub(crate) helpers: Arc<Helpers>,
     /// For reading what is on disk only: helpers do not wait behind a slow disk.
@@ -683,12 +683,6 @@ impl StreamActor {
         render::send(&self.account, &output.sends, turn);
         output.sends.clear();
         self.advise(&mut state.stream, turn);
-        let abandoned = state.stream.take_abandoned();
-        if !abandoned.is_empty() {
-            let Surroundings { clock, entropy, .. } = &*self.surroundings;
-            let now = clock.now();
-            abandoned_batches::tell(&self.account, &self.name, &abandoned, now, &**entropy, turn);
-        }
         let idle = output.journal.is_empty() && output.effects.is_empty();
         if !output.journal.is_empty() {
             self.changed_at
@@ -731,29 +725,18 @@ impl StreamActor {
         state.bytes = bytes;
     }
 
-    /// Tells subscribers what happened to consumers.
+    /// Tells subscribers what happened to consumers and batches.
     fn advise(&self, stream: &mut Stream, turn: &mut Turn) {
-        let advisories = stream.take_advisories();
-        if !advisories.is_empty() {
-            let Surroundings { clock, entropy, .. } = &*self.surroundings;
-            let publisher = Advisor {
-                account: &self.account,
-                domain: self.surroundings.domain.as_deref(),
-                stream: &self.name,
-                now: clock.now(),
-                entropy: &**entropy,
-            };
-            publisher.publish(&advisories, turn);
-        }
+        let advisories = &self.surroundings.advisories;
+        advisories.tell_of_consumers(&self.name, &stream.take_advisories(), turn);
+        advisories.tell_abandoned(&self.name, &stream.take_abandoned(), turn);
     }
 
     /// Reads found messages that fail their check.
     fn tell_damage(&self, state: &State, turn: &mut Turn) {
         for damage in state.stream.store().take_damage() {
             let finding = Finding::in_segment(self.account.name(), &self.name, &damage);
-            self.surroundings
-                .findings
-                .add(&finding, &self.account, turn);
+            self.surroundings.findings.add(&finding, turn);
         }
     }
 

@@ -1,12 +1,13 @@
-//! What subscribers are told about streams and the API. Rendered only when somebody listens.
+//! What subscribers are told about the API, streams and consumers. Rendered only when somebody listens.
 
 use std::sync::Arc;
 
 use everjet_api::{
-    API_AUDIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit, StreamActed, StreamAction,
-    render_advisory,
+    API_AUDIT_SUBJECT, Advice, AdvisedClient, AdvisoryFrame, ApiAudit, BatchAbandoned,
+    ConsumerAdvice, StreamActed, StreamAction, render_advisory,
 };
 use everjet_routing::{Account, Message, Origin, Turn};
+use everjet_stream::{AbandonedBatch, Advisory};
 use everjet_values::{Clock, Entropy, token};
 
 use crate::api::Request;
@@ -14,7 +15,7 @@ use crate::api::Request;
 /// Length of names that are drawn, as nats-server gives them.
 const NAME_LEN: usize = 22;
 
-/// Makes advisories.
+/// Makes advisories. Streams hear them as connections do: many keep `$JS.EVENT.>`.
 pub(crate) struct Advisories {
     account: Arc<Account>,
     clock: Arc<dyn Clock>,
@@ -51,7 +52,7 @@ impl Advisories {
 
     /// Whether answers to API requests are advised of.
     pub(crate) fn is_audited(&self) -> bool {
-        self.account.has_interest(API_AUDIT_SUBJECT.as_bytes())
+        self.account.is_heard(API_AUDIT_SUBJECT.as_bytes())
     }
 
     /// The advisory about a request and its answer.
@@ -85,7 +86,7 @@ impl Advisories {
         let subject = action.subject(stream);
         let body = || self.render(&StreamActed { stream, action });
         self.account
-            .has_interest(subject.as_bytes())
+            .is_heard(subject.as_bytes())
             .then(|| (subject, body()))
     }
 
@@ -96,9 +97,39 @@ impl Advisories {
         }
     }
 
+    /// Tells subscribers what happened to consumers of a stream.
+    pub(crate) fn tell_of_consumers(&self, stream: &str, happened: &[Advisory], turn: &mut Turn) {
+        for Advisory { consumer, event } in happened {
+            let advice = ConsumerAdvice {
+                account: self.account.name(),
+                stream,
+                consumer,
+                event,
+            };
+            self.tell(&advice.subject(), &advice, turn);
+        }
+    }
+
+    /// Tells subscribers of batches that a stream gave up.
+    pub(crate) fn tell_abandoned(
+        &self,
+        stream: &str,
+        abandoned: &[AbandonedBatch],
+        turn: &mut Turn,
+    ) {
+        for batch in abandoned {
+            let advice = BatchAbandoned {
+                stream,
+                batch: &String::from_utf8_lossy(&batch.id),
+                reason: batch.reason.as_str(),
+            };
+            self.tell(&advice.subject(), &advice, turn);
+        }
+    }
+
     /// Tells subscribers, if there are any.
     pub(crate) fn tell<T: Advice>(&self, subject: &str, advice: &T, turn: &mut Turn) {
-        if self.account.has_interest(subject.as_bytes()) {
+        if self.account.is_heard(subject.as_bytes()) {
             let body = self.render(advice);
             self.publish(subject, &body, turn);
         }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use everjet_routing::{Account, Message, Origin, Turn};
-use everjet_values::{Clock, Entropy};
+use everjet_api::Advice;
+use everjet_routing::Turn;
 use parking_lot::Mutex;
-use serde::Serialize;
 
+use crate::advisories::Advisories;
 use crate::finding::Finding;
 use crate::report::{Level, Report};
 
@@ -16,15 +16,12 @@ const KEPT_MAX: usize = 1024;
 const LOGGED_MAX: u64 = 10_000;
 /// Subject of the advisory, before the name of the stream.
 const ADVISORY_SUBJECT: &str = "$JS.EVENT.ADVISORY.STREAM.DAMAGED.";
-/// Its type.
-const ADVISORY_TYPE: &str = "io.everjet.jetstream.advisory.v1.stream_damaged";
 
 /// The list of known damage, and the one place that tells of it.
 pub(crate) struct Findings {
     list: Mutex<List>,
     report: Arc<dyn Report>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    advisories: Arc<Advisories>,
 }
 
 #[derive(Default)]
@@ -33,27 +30,18 @@ struct List {
     total: u64,
 }
 
-/// What subscribers to the advisory get.
-#[derive(Serialize)]
-struct Advisory<'a> {
-    r#type: &'static str,
-    id: String,
-    timestamp: String,
-    #[serde(flatten)]
-    finding: &'a Finding,
+impl Advice for Finding {
+    fn kind(&self) -> &'static str {
+        "io.everjet.jetstream.advisory.v1.stream_damaged"
+    }
 }
 
 impl Findings {
-    pub(crate) fn new(
-        report: Arc<dyn Report>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Self {
+    pub(crate) fn new(report: Arc<dyn Report>, advisories: Arc<Advisories>) -> Self {
         Self {
             list: Mutex::default(),
             report,
-            clock,
-            entropy,
+            advisories,
         }
     }
 
@@ -66,7 +54,7 @@ impl Findings {
     }
 
     /// Notes a finding, says it in the log and to subscribers of the advisory. What is known already is said once only.
-    pub(crate) fn add(&self, finding: &Finding, account: &Arc<Account>, turn: &mut Turn) {
+    pub(crate) fn add(&self, finding: &Finding, turn: &mut Turn) {
         let mut list = self.list.lock();
         if list.kept.contains(finding) {
             return;
@@ -84,7 +72,10 @@ impl Findings {
                 "there is more damage than is logged; stop the server and run `nats-server check`";
             self.report.report(Level::Error, text);
         }
-        self.advise(finding, account, turn);
+        if !finding.stream.is_empty() {
+            let subject = format!("{ADVISORY_SUBJECT}{}", finding.stream);
+            self.advisories.tell(&subject, finding, turn);
+        }
     }
 
     /// Forgets everything about a stream that is gone.
@@ -103,30 +94,5 @@ impl Findings {
     /// Everything that is known and kept.
     pub(crate) fn all(&self) -> Vec<Finding> {
         self.list.lock().kept.clone()
-    }
-
-    fn advise(&self, finding: &Finding, account: &Arc<Account>, turn: &mut Turn) {
-        if finding.stream.is_empty() {
-            return;
-        }
-        let subject = format!("{ADVISORY_SUBJECT}{}", finding.stream);
-        let advisory = Advisory {
-            r#type: ADVISORY_TYPE,
-            id: format!(
-                "{:016x}{:016x}",
-                self.entropy.next_u64(),
-                self.entropy.next_u64()
-            ),
-            timestamp: self.clock.now().to_string(),
-            finding,
-        };
-        let payload = serde_json::to_vec(&advisory).expect("strings and numbers always serialise");
-        let message = Message {
-            subject: subject.as_bytes(),
-            reply: b"",
-            headers: b"",
-            payload: &payload,
-        };
-        turn.publish(account, Origin::SERVER, &message);
     }
 }

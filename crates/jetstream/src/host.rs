@@ -94,7 +94,7 @@ pub(crate) struct Host {
     pub(crate) compacting: Mutex<()>,
     pub(crate) usage: Arc<Usage>,
     pub(crate) findings: Arc<Findings>,
-    pub(crate) advisories: Advisories,
+    pub(crate) advisories: Arc<Advisories>,
     /// Backups that are sent and received.
     pub(crate) backups: Arc<Backups>,
     /// What the stores of all streams share.
@@ -206,16 +206,19 @@ impl JetStream {
             })
             .collect::<io::Result<Vec<_>>>()?;
         let usage = Arc::new(Usage::new(config.limits));
-        let findings = Arc::new(Findings::new(
-            Arc::clone(&seams.report),
+        let advisories = Arc::new(Advisories::new(
+            Arc::clone(account),
             Arc::clone(&seams.clock),
             Arc::clone(&seams.entropy),
+            (&config.server_name, config.domain.as_deref()),
         ));
+        let findings = Findings::new(Arc::clone(&seams.report), Arc::clone(&advisories));
+        let findings = Arc::new(findings);
         findings.know(storage.findings);
         let surroundings = Arc::new(Surroundings {
             domain: config.domain.as_deref().map(Box::from),
             clock: Arc::clone(&seams.clock),
-            entropy: Arc::clone(&seams.entropy),
+            advisories: Arc::clone(&advisories),
             commit: Some(Arc::clone(&commit)),
             helpers: Arc::clone(&helpers),
             readers: Arc::clone(&readers),
@@ -231,12 +234,6 @@ impl JetStream {
             paths.clone(),
             storage.manifest_store,
             storage.manifest,
-        );
-        let advisories = Advisories::new(
-            Arc::clone(account),
-            Arc::clone(&seams.clock),
-            Arc::clone(&seams.entropy),
-            (&config.server_name, config.domain.as_deref()),
         );
         let host = Arc::new(Host {
             memory: StoreMemory::new(options.memory),

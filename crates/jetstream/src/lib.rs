@@ -3,9 +3,7 @@
 //! What is decided is decided in `everjet-stream`; here it is read, written, scheduled and answered. [`JetStream`] serves one
 //! account's streams from one store directory.
 
-mod abandoned_batches;
 mod actor;
-mod advisor;
 mod advisories;
 mod api;
 mod backup;
