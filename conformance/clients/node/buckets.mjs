@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
-import { connect, nanos } from "@nats-io/transport-node";
+import { connect } from "@nats-io/transport-node";
 
 const TIMEOUT = 20_000;
 // More than two chunks of 128 KiB.
@@ -93,16 +93,7 @@ async function keys() {
 
 /** Buckets whose keys have lifetimes; set up as the client does it for servers of API level 1. */
 async function lifetimes() {
-  const bucket = await new Kvm(js).create("SHORT", { history: 1 });
-  const { config } = await manager.streams.info("KV_SHORT");
-  const second = nanos(1_000);
-  await manager.streams.update("KV_SHORT", {
-    ...config,
-    max_age: second,
-    duplicate_window: second,
-    allow_msg_ttl: true,
-    subject_delete_marker_ttl: nanos(3_600_000),
-  });
+  const bucket = await new Kvm(js).create("SHORT", { history: 1, ttl: 1_000, markerTTL: 3_600_000 });
   const watcher = await bucket.watch();
   const updates = watcher[Symbol.asyncIterator]();
   await bucket.put("aging", "x");

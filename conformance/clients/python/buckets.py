@@ -98,8 +98,7 @@ async def lifetimes(js) -> None:
         raise AssertionError("the purged key's marker is still there")
 
     # A key that grew too old is told to those who watch.
-    config = (await js.stream_info("KV_SHORT")).config
-    await js.update_stream(config.evolve(max_age=1, duplicate_window=1, subject_delete_marker_ttl=3600))
+    bucket = await js.create_key_value(bucket="AGING", direct=True, ttl=1, limit_marker_ttl=3600)
     watcher = await bucket.watch("aging")
     assert await watcher.updates(timeout=TIMEOUT) is None, "nothing is there"
     await bucket.put("aging", b"x")
@@ -107,8 +106,8 @@ async def lifetimes(js) -> None:
     entry = await watcher.updates(timeout=TIMEOUT)
     assert entry.key == "aging" and not entry.value, entry
     await watcher.stop()
-    info = await js.stream_info("KV_SHORT")
-    message = await js.get_last_msg("KV_SHORT", "$KV.SHORT.aging")
+    info = await js.stream_info("KV_AGING")
+    message = await js.get_last_msg("KV_AGING", "$KV.AGING.aging")
     assert message.headers["Nats-Marker-Reason"] == "MaxAge", (message, info)
 
 

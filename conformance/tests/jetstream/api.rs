@@ -190,11 +190,13 @@ fn a_level_that_is_not_served_is_refused() {
             check_contains(&answer["error"], &json!({"code": 412, "err_code": 10185}));
         }
     }
-    let headers = [("Nats-Required-Api-Level", "0"), ("X", "y")];
-    let answer = js
-        .request_with("$JS.API.STREAM.MSG.GET.ORDERS", &headers, r#"{"seq":1}"#)
-        .json();
-    assert_eq!(answer["message"]["data"], "MQ==");
+    for level in ["0", "1"] {
+        let headers = [("Nats-Required-Api-Level", level), ("X", "y")];
+        let answer = js
+            .request_with("$JS.API.STREAM.MSG.GET.ORDERS", &headers, r#"{"seq":1}"#)
+            .json();
+        assert_eq!(answer["message"]["data"], "MQ==");
+    }
 }
 
 #[test]

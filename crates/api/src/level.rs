@@ -7,11 +7,11 @@ pub const NATS_VERSION: &str = "2.15.1";
 
 /// Level of the API that the server promises.
 ///
-/// Each level stands for a set of features (1: message TTL, markers, pause, priority groups; 2: counters, atomic
+/// Each level stands for a set of features (1: message TTL, markers, pause, priority groups, direct gets of many messages; 2: counters, atomic
 /// batches, schedules; 3 and above: later additions), and clients choose what they ask for by it. nats-server 2.15.1
 /// says 5; this server says only the level of which it has every feature, so that no client relies on one that is
 /// missing. It grows with the features.
-pub const API_LEVEL: u32 = 0;
+pub const API_LEVEL: u32 = 1;
 
 /// Metadata key: level of the server that answers. Not stored.
 pub const LEVEL_KEY: &str = "_nats.level";
@@ -62,7 +62,8 @@ mod tests {
             ("", true),
             ("0", true),
             ("-1", true),
-            ("1", false),
+            ("1", true),
+            ("2", false),
             ("99", false),
             ("abc", false),
             (" 0", false),
@@ -76,7 +77,7 @@ mod tests {
         let mut metadata = BTreeMap::from([("team".to_owned(), "a".to_owned())]);
         let before = metadata.clone();
         add_level_metadata(&mut metadata);
-        assert_eq!(metadata.get("_nats.level").map(String::as_str), Some("0"));
+        assert_eq!(metadata.get("_nats.level").map(String::as_str), Some("1"));
         assert_eq!(
             metadata.get("_nats.ver").map(String::as_str),
             Some("2.15.1")
