@@ -336,6 +336,33 @@ fn memory_and_file_streams_become_each_other() {
 }
 
 #[test]
+fn a_lifetime_that_ended_since_the_backup_ends_with_the_restore() {
+    let (_server, mut js) = start();
+    for (name, subjects) in [("S", "s.*"), ("T", "t.*")] {
+        let body = format!(r#"{{"name":"{name}","subjects":["{subjects}"],"allow_msg_ttl":true}}"#);
+        js.create_stream(name, &body);
+    }
+    js.request_with("s.short", &[("Nats-TTL", "2s")], "1");
+    js.request_with("s.long", &[("Nats-TTL", "1h")], "2");
+    js.store("s.plain", "3");
+    let backup = back_up(&mut js, "S", &json!({}));
+    assert_eq!(backup.answer["state"]["messages"], 3, "{}", backup.answer);
+    js.api("STREAM.DELETE.S", "");
+    // Whatever was stored before this one, for as long, is over with it.
+    js.request_with("t.short", &[("Nats-TTL", "2s")], "1");
+    js.wait_until("the end of a lifetime", |js| {
+        js.api("STREAM.INFO.T", "")["state"]["messages"] == 0
+    });
+    let answer = restore(&mut js, &backup.answer["config"], &backup.data(), 4096);
+    assert_eq!(answer["error"], Value::Null, "{answer}");
+    js.wait_until("the restored stream to notice", |js| {
+        js.api("STREAM.INFO.S", "")["state"]["messages"] == 2
+    });
+    let state = js.api("STREAM.INFO.S", "")["state"].take();
+    check_contains(&state, &json!({"first_seq": 2, "last_seq": 3}));
+}
+
+#[test]
 fn a_stream_of_which_nothing_is_left_keeps_its_sequences() {
     let (_server, mut js) = start();
     for (name, messages) in [("NEW", 0), ("USED", 5)] {

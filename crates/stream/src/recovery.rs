@@ -110,7 +110,8 @@ impl Stream {
     /// A stream whose messages and consumers come from elsewhere, as of `entry`, which is that of the last change in `store`.
     ///
     /// What is over a limit goes, and deliveries of messages that are not there are given up. With interest retention nothing else goes:
-    /// what its consumers are done with was kept for a reason.
+    /// what its consumers are done with was kept for a reason. Messages with a lifetime of their own go on from when they were stored:
+    /// those whose time is over are due at once.
     #[must_use]
     pub fn imported(
         id: StreamId,

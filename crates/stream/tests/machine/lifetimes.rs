@@ -1,5 +1,12 @@
 //! `Nats-TTL` and markers: messages that go by their own word, and what is left in their place.
 
+use std::time::Duration;
+
+use everjet_api::StreamConfig;
+use everjet_store::{NewMessage, StoreOptions, StreamId, StreamStore};
+use everjet_stream::{Output, Stream};
+use everjet_values::{EntryIndex, StreamSequence, Timestamp};
+
 use crate::transcript::check;
 
 #[test]
@@ -210,4 +217,55 @@ fn markers_in_a_stream_with_interest_are_for_those_who_want_them() {
         > restart
         "#,
     );
+}
+
+#[test]
+fn lifetimes_of_messages_from_elsewhere_go_on_from_when_they_were_stored() {
+    let stored_at = Timestamp::from_nanos(1_000_000_000_000_000_000);
+    let after = |seconds| stored_at.plus(Duration::from_secs(seconds));
+    let imported = |allow_msg_ttl| {
+        let mut store = StreamStore::in_memory(StoreOptions::default());
+        for (number, ttl) in ["", "60", "never", "1h", "2m"].into_iter().enumerate() {
+            let headers = match ttl {
+                "" => String::new(),
+                ttl => format!("NATS/1.0\r\nNats-TTL: {ttl}\r\n\r\n"),
+            };
+            let message = NewMessage {
+                time: stored_at,
+                subject: b"s.a",
+                headers: headers.as_bytes(),
+                payload: b"x",
+            };
+            store.append(EntryIndex(number as u64 + 1), &message);
+        }
+        let config = StreamConfig {
+            name: "S".to_owned(),
+            subjects: vec!["s.>".to_owned()],
+            allow_msg_ttl,
+            ..StreamConfig::default()
+        };
+        let entry = EntryIndex(5);
+        let mut stream = Stream::imported(StreamId(1), config, stored_at, store, vec![], entry);
+        stream.lead(after(90));
+        stream
+    };
+    let left = |stream: &Stream| -> Vec<u64> {
+        let is_there = |number: &u64| stream.store().contains(StreamSequence(*number));
+        (1..=5).filter(is_there).collect()
+    };
+
+    let mut stream = imported(true);
+    // What is over already is due at once.
+    assert!(stream.next_timer().is_some_and(|at| at <= after(90)));
+    let mut out = Output::default();
+    stream.on_timer(after(90), &mut |_| false, &mut out);
+    assert_eq!(left(&stream), [1, 3, 4, 5]);
+    let next = stream.next_timer().expect("more has a lifetime");
+    assert!(next > after(90) && next <= after(121), "{next}");
+    stream.on_timer(next, &mut |_| false, &mut out);
+    assert_eq!(left(&stream), [1, 3, 4]);
+
+    let mut stream = imported(false);
+    stream.on_timer(after(7200), &mut |_| false, &mut out);
+    assert_eq!(left(&stream), [1, 2, 3, 4, 5]);
 }
